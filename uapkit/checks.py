@@ -1,0 +1,80 @@
+"""Argument checks: one clear sentence that names the value, the allowed range and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+import torch
+
+
+def suggest(name: str, allowed: Iterable[str], count: int = 3) -> list[str]:
+    """The names in ``allowed`` nearest to ``name``, at most ``count`` of them."""
+    allowed = list(allowed)
+    lower = {a.lower(): a for a in allowed}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=count, cutoff=0.4)
+    return [lower[c] for c in close] or sorted(allowed)[:count]
+
+
+def one_of(name: str, allowed: Iterable[str], what: str, see: str = "") -> str:
+    """Return ``name`` if it is in ``allowed``; otherwise ValueError with the nearest names."""
+    allowed = list(allowed)
+    if name in allowed:
+        return name
+    near = ", ".join(repr(a) for a in suggest(name, allowed))
+    raise ValueError(f"unknown {what} {name!r}; the nearest names are {near}" + (f" ({see})" if see else ""))
+
+
+def in_range(value: float, low: float, high: float, name: str, *, open_low: bool = False) -> float:
+    """Return ``float(value)`` if low <= value <= high (low < value with ``open_low``); else ValueError."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if math.isnan(number) or number > high or number < low or (open_low and number == low):
+        left = "(" if open_low else "["
+        raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}], got {value!r}")
+    return number
+
+
+def exponent(value: float, name: str) -> float:
+    """A norm's exponent: a number in [1, inf]."""
+    return in_range(value, 1.0, math.inf, name)
+
+
+def count(value: int, name: str, low: int = 1) -> int:
+    """An integer of at least ``low``."""
+    if isinstance(value, bool) or int(value) != value or value < low:
+        raise ValueError(f"{name} must be an integer of at least {low}, got {value!r}")
+    return int(value)
+
+
+def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
+    """A non-empty batch of images (n, c, h, w), floating point, finite, in [0, 1]; TypeError or ValueError otherwise."""
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+        raise TypeError(f"{name} must be a floating-point tensor of pixels in [0, 1], got {kind}; divide bytes by 255")
+    if x.ndim != 4:
+        raise ValueError(f"{name} must have the shape (n, c, h, w), got {tuple(x.shape)}")
+    if x.numel() == 0:
+        raise ValueError(f"{name} is empty, shape {tuple(x.shape)}; at least one image is needed")
+    low, high = float(x.min()), float(x.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{name} holds values that are not finite (NaN or infinity); pixels must lie in [0, 1]")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name} has pixels in [{low:.4g}, {high:.4g}], allowed is [0, 1]; "
+            "divide by 255 and leave normalisation to the model"
+        )
+    return x
+
+
+def perturbation(v: torch.Tensor, shape: Iterable[int], name: str = "v") -> torch.Tensor:
+    """An image-shaped (c, h, w), finite perturbation; ValueError otherwise."""
+    expected = tuple(shape)
+    if tuple(v.shape) != expected:
+        raise ValueError(f"{name} must have the images' shape {expected}, got {tuple(v.shape)}")
+    if not bool(torch.isfinite(v).all()):
+        raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
+    return v
