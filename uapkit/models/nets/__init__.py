@@ -1,0 +1,1 @@
+"""Network architectures: plain modules from normalised images to logits."""
