@@ -9,6 +9,10 @@ from collections.abc import Iterable
 import torch
 
 
+class NotHere(FileNotFoundError):
+    """Data or weights are not on this machine; the message says how to get them. Experiments keep a row for them."""
+
+
 def suggest(name: str, allowed: Iterable[str], count: int = 3) -> list[str]:
     """The names in ``allowed`` nearest to ``name``, at most ``count`` of them."""
     allowed = list(allowed)

@@ -1,0 +1,164 @@
+"""Command line: ``uapkit`` or ``python -m uapkit``. Exit status 0 only where everything asked for was done."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import yaml
+
+
+def _parameters(pairs: list[str]) -> dict[str, Any]:
+    """``name=value`` pairs; values are read as YAML, as papermill does, and ``1e-3`` and ``inf`` are numbers."""
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise ValueError(f"-p takes name=value, got {pair!r}")
+        value = yaml.safe_load(text)
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                pass
+        found[name.strip()] = value
+    return found
+
+
+def _print_table(table: Any) -> None:
+    print(table.to_string(index=False) if len(table) else "none")
+
+
+def _where(args: argparse.Namespace) -> int:
+    from uapkit import runner
+
+    for row in runner.where(args.pattern).to_dict("records"):
+        width = max(map(len, row))
+        print("\n".join(f"{key:<{width}}  {value}" for key, value in row.items()), end="\n\n")
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    from uapkit import runner
+
+    if args.item:
+        for name, default in runner.item(args.item).parameters.items():
+            print(f"{name} = {default!r}")
+        return 0
+    for about in runner.items().values():
+        print(f"{about.name:<42} {', '.join(about.ids) or '-':<10} {runner.item_verdict(about.name):<28} {about.title}")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    from uapkit import runner
+
+    about = runner.item(args.item)
+    params = (runner.full_parameters(about) if args.full else {}) | _parameters(args.parameter)
+    save = bool(params.pop("save", False)) or args.save
+    table = runner.run(about.name, save=save, **params)
+    _print_table(table)
+    record = table.attrs["provenance"]
+    print(f"\n{record['rows']} rows in {record['seconds']} s, {record['points_reused']} points reused", end="")
+    print(f"; stored as results/{about.name}.csv and .json" if save else "; not stored (--save stores it)")
+    return 0
+
+
+def _book(args: argparse.Namespace) -> int:
+    from uapkit import book
+
+    return book.make(cores=args.cores, executor=args.executor)
+
+
+def _stage(args: argparse.Namespace) -> int:
+    from uapkit import book
+
+    return book.stage_item(args.item)
+
+
+def _html(args: argparse.Namespace) -> int:
+    from uapkit import book
+
+    return book.build_html()
+
+
+def _scoreboard(args: argparse.Namespace) -> int:
+    from uapkit import scoreboard
+
+    table = scoreboard.table()
+    print({"json": scoreboard.as_json, "csv": lambda t: t.to_csv(index=False), "text": lambda t: t.to_string(index=False)}[args.format](table))
+    return 0
+
+
+def _data(args: argparse.Namespace) -> int:
+    from uapkit import data
+
+    _print_table(data.status())
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from uapkit import models
+
+    for name in args.train:
+        model = models.load(name)
+        print(f"{name}: {model.card}")
+    if not args.train:
+        _print_table(models.status())
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from uapkit.bench import run
+
+    return run(args.name)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="uapkit", description="Rerun four papers on universal adversarial perturbations.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, does: Any, text: str | None) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, **({"help": text, "description": text} if text else {}))
+        one.set_defaults(does=does)
+        return one
+
+    command("where", _where, "everything that carries an item's name").add_argument("pattern", help="part of a name, or an id such as K4")
+    command("list", _list, "all items with their verdicts, or one item's parameters").add_argument("item", nargs="?")
+    one = command("run", _run, "run an item")
+    one.add_argument("item", help="e.g. khrulkov2018/tab1_layers")
+    one.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter; YAML values")
+    one.add_argument("--full", action="store_true", help="start from the item's full.yml instead of its quick defaults")
+    one.add_argument("--save", action="store_true", help="store table and provenance under results/")
+    one = command("book", _book, "run every item's quick run and build the book")
+    one.add_argument("--cores", type=int, default=None, help="parallel jobs (default: all cores)")
+    one.add_argument("--executor", default=None, help="a Snakemake executor, e.g. slurm (extra `slurm`)")
+    one = command("scoreboard", _scoreboard, "every experiment of the four papers: theirs, ours, verdict")
+    one.add_argument("--format", choices=("text", "csv", "json"), default="text")
+    command("data", _data, "data sets: what is here, what is missing, what to do")
+    command("models", _models, "networks: what is here, what is missing, what to do").add_argument(
+        "--train", nargs="*", default=[], metavar="NAME", help="load (and train if needed) these networks"
+    )
+    command("bench", _bench, "speed as ratios within one run").add_argument("name", nargs="?", help="one benchmark; all without")
+    command("stage", _stage, None).add_argument("item")  # used by the workflow
+    command("html", _html, None)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; errors that a user can mend are one sentence, not a traceback."""
+    args = parser().parse_args(argv)
+    try:
+        return args.does(args)
+    except KeyboardInterrupt:
+        print("interrupted; finished points are kept, the same command resumes", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError) as error:
+        print(f"uapkit: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

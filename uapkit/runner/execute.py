@@ -1,0 +1,103 @@
+"""Run an item: check its parameters, seed nothing behind its back, time it, and record what it was fed with."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+
+from uapkit import checks, provenance
+from uapkit.files import cache_folder
+from uapkit.runner.items import Item, item
+from uapkit.runner.results import code_hash, commit, store, versions
+from uapkit.sweep import resuming
+
+RUN_ONLY = ("save",)  # parameters of every notebook that are not the experiment's
+
+
+def full_parameters(about: Item) -> dict[str, Any]:
+    """Parameters of the full run, from ``<item>.full.yml``; FileNotFoundError if the item has none."""
+    path = about.path("full")
+    if not path.is_file():
+        raise FileNotFoundError(f"{about.name} has no full run: notebooks/{about.name}.full.yml does not exist")
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of the item overlaid with ``given``; ValueError naming the nearest parameters for an unknown one."""
+    allowed = about.parameters
+    for name in given:
+        checks.one_of(name, [*allowed, *RUN_ONLY], f"parameter of {about.name}", f"`uapkit list {about.name}` shows them")
+    return allowed | {k: v for k, v in given.items() if k not in RUN_ONLY}
+
+
+def notebook_parameters(name: str, namespace: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that a notebook's first cells defined, checked against the item.
+
+    Papermill injects any name it is given; here one that the item does not have is refused with the nearest names.
+    """
+    plain = (bool, int, float, str, list, tuple, dict, type(None))
+    given = {
+        k: v
+        for k, v in namespace.items()
+        if not k.startswith("_") and k not in ("In", "Out", "ID") and type(v) in plain
+    }
+    check_parameters(item(name), given)
+    return given
+
+
+def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
+    """Run the item ``name`` with ``params`` over its defaults and return its tidy table.
+
+    ``attrs["provenance"]`` holds id, parameters, seed, commit, inputs' sha256, versions, device and seconds. Finished
+    points of a sweep are kept in the user's cache, so an interrupted run resumes. With ``save`` the table is stored
+    under ``results/``. Raises ValueError for an unknown item or parameter, OSError if the results cannot be written.
+    """
+    about = item(name)
+    full = check_parameters(about, params)
+    function = about.function
+    assert function is not None
+    at, dirty = commit()
+    key = {"item": name, "params": _plain(full), "code": code_hash(about.paper), "torch": torch.__version__}
+    with provenance.recording() as inputs, resuming(cache_folder("runs", name), key) as points:
+        started = time.perf_counter()
+        table = function(**full)
+        elapsed = time.perf_counter() - started
+    record = {
+        "id": name,
+        "params": _plain(full),
+        "seed": full.get("seed", full.get("seeds")),
+        "commit": at,
+        "dirty": dirty,
+        "code_sha256": key["code"],
+        "inputs": dict(sorted(inputs.items())),
+        "device": _device(str(full.get("device") or "cpu")),
+        "threads": torch.get_num_threads(),
+        "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+        "versions": versions(),
+        "seconds": round(max(elapsed, points.seconds), 1),
+        "points_reused": points.reused,
+        "columns": {c: str(t) for c, t in table.dtypes.items()},
+        "rows": len(table),
+    }
+    table.attrs["provenance"] = record
+    if save:
+        store(table, about, record)
+    return table
+
+
+def _device(name: str) -> str:
+    return torch.cuda.get_device_name(name) if name.startswith("cuda") else name
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value if value not in (float("inf"), float("-inf")) else str(value)
+    raise TypeError(f"an item's parameters are plain values, got {type(value).__name__}: {value!r}")

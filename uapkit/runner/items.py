@@ -1,0 +1,109 @@
+"""Items: one name, and everything that carries it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from uapkit import checks
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def project_root() -> Path:
+    """The project's folder (it holds ``_toc.yml``): ``$UAPKIT_ROOT``, the checkout of this package, or the current folder."""
+    for place in (os.environ.get("UAPKIT_ROOT"), PACKAGE.parent, Path.cwd()):
+        if place and (Path(place) / "_toc.yml").is_file():
+            return Path(place).resolve()
+    raise FileNotFoundError(
+        "no project folder with _toc.yml was found: run inside a clone of uapkit, or set UAPKIT_ROOT to one"
+    )
+
+
+@dataclass(frozen=True)
+class Item:
+    """One figure, table, algorithm or claim of one paper. ``name`` is ``<paper>/<slug>``; ``ids`` are experiment ids."""
+
+    name: str
+    title: str
+    ids: tuple[str, ...]
+
+    @property
+    def paper(self) -> str:
+        """Bibliography key of the paper."""
+        return self.name.split("/")[0]
+
+    @property
+    def slug(self) -> str:
+        """The item's own part of the name; also the name of its function."""
+        return self.name.split("/")[1]
+
+    @property
+    def function(self) -> Callable[..., pd.DataFrame] | None:
+        """The item's pure function, or None while the item is planned."""
+        module = paper_module(self.paper)
+        return getattr(module, self.slug) if self.slug in getattr(module, "__all__", ()) else None
+
+    @property
+    def evidence(self) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
+        """The function that turns the item's stored table into evidence for its claims, if it has claims."""
+        return getattr(paper_module(self.paper), "EVIDENCE", {}).get(self.slug)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Names and defaults of the function's keywords."""
+        if self.function is None:
+            raise ValueError(f"{self.name} is planned: it has no code yet")
+        return {k: p.default for k, p in inspect.signature(self.function).parameters.items()}
+
+    def path(self, kind: str) -> Path:
+        """Where a partner of the item lies: notebook, full, csv, json, npz, reported, module or test."""
+        root = project_root()
+        places = {
+            "notebook": root / "notebooks" / f"{self.name}.ipynb",
+            "full": root / "notebooks" / f"{self.name}.full.yml",
+            "csv": root / "results" / f"{self.name}.csv",
+            "json": root / "results" / f"{self.name}.json",
+            "npz": root / "results" / f"{self.name}.npz",
+            "reported": root / "reported" / f"{self.paper}.csv",
+            "module": root / "uapkit" / "experiments" / f"{self.paper}.py",
+            "test": root / "tests" / "experiments" / f"test_{self.paper}.py",
+        }
+        return places[checks.one_of(kind, places, "kind of file")]
+
+
+def paper_module(paper: str) -> Any:
+    """The module ``uapkit.experiments.<paper>``, or None while the paper has no code."""
+    name = f"uapkit.experiments.{paper}"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+@cache
+def papers() -> dict[str, dict[str, Any]]:
+    """The catalogue as written in ``uapkit/items.yml``."""
+    return yaml.safe_load((PACKAGE / "items.yml").read_text(encoding="utf-8"))
+
+
+@cache
+def items() -> dict[str, Item]:
+    """All items by name, in the catalogue's order."""
+    return {
+        f"{paper}/{slug}": Item(f"{paper}/{slug}", entry["title"], tuple(entry["ids"]))
+        for paper, about in papers().items()
+        for slug, entry in about["items"].items()
+    }
+
+
+def item(name: str) -> Item:
+    """The item called ``name``; ValueError with the nearest names if there is none."""
+    return items()[checks.one_of(str(name), items(), "item", "`uapkit list` names them all")]

@@ -1,0 +1,175 @@
+"""Verdicts: computed by one function from the reported rows and our stored table, never typed.
+
+An item's evidence function (``EVIDENCE`` in its experiments module) turns the stored table into rows
+
+    claim, network, estimate, low, high, sense, bound [, null, null_low, null_high, n]
+
+The claim holds on a network if the whole 95 % interval [low, high] lies on the claimed side of ``bound``; its null
+(random direction, untrained network, ...) is judged in the same way. Level claims, where network, weights and images
+are the paper's, are the reported rows themselves.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from uapkit.runner.items import Item, item
+from uapkit.runner.results import stored
+
+VERDICTS = ("confirmed", "partly", "differs", "undecided", "not above chance", "not judged", "not run here", "planned")
+DECIDING = ("verified", "verified-code")
+EVIDENCE_COLUMNS = ("claim", "network", "estimate", "low", "high", "sense", "bound")
+
+
+def holds(low: float, high: float, sense: str, bound: float) -> bool | None:
+    """True if [low, high] lies on the claimed side of ``bound``, False if on the other side, None if it straddles it.
+
+    ``sense``: ``">"``, ``"<"``, or ``"="`` (the interval contains the bound: then False means it does not).
+    """
+    if any(math.isnan(float(v)) for v in (low, high, bound)):
+        return None
+    if sense == "=":
+        return low <= bound <= high
+    if sense == "<":
+        low, high, bound = -high, -low, -bound
+    elif sense != ">":
+        raise ValueError(f"sense must be '>', '<' or '=', got {sense!r}")
+    return True if low > bound else False if high < bound else None
+
+
+def verdict(evidence: pd.DataFrame) -> str:
+    """The verdict on one claim from its evidence rows, one a network."""
+    if evidence.empty:
+        return "not run here"
+    judged = [holds(r.low, r.high, r.sense, r.bound) for r in evidence.itertuples()]
+    if "null_low" in evidence and "null_high" in evidence:
+        nulls = [holds(r.null_low, r.null_high, r.sense, r.bound) for r in evidence.itertuples()]
+        if any(judged) and all(n for j, n in zip(judged, nulls, strict=True) if j):
+            return "not above chance"
+        judged = [j and not n if j else j for j, n in zip(judged, nulls, strict=True)]
+    if all(judged):
+        return "confirmed"
+    if any(judged):
+        return "partly"
+    return "differs" if any(j is False for j in judged) else "undecided"
+
+
+def reported(about: Item) -> pd.DataFrame:
+    """What the paper prints for this item: rows of ``reported/<paper>.csv``."""
+    path = about.path("reported")
+    table = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=["item"])
+    return table[table["item"] == about.name].reset_index(drop=True)
+
+
+def _where(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.split(";") if "=" in part)
+
+
+def _matching(table: pd.DataFrame, where: dict[str, str]) -> pd.DataFrame:
+    """Rows of our table at the reported place; empty unless every named column exists and agrees."""
+    if not set(where) <= set(table.columns):
+        return table.iloc[:0]
+    keep = pd.Series(True, index=table.index)
+    for column, value in where.items():
+        if pd.api.types.is_numeric_dtype(table[column]):
+            try:
+                keep &= table[column] == float(value)
+            except ValueError:
+                keep &= False
+        else:
+            keep &= table[column].astype(str) == value
+    return table[keep]
+
+
+def _level_rows(rows: pd.DataFrame, table: pd.DataFrame) -> list[dict]:
+    """One row for each published number that has ours at the same place (network, weights, images all the paper's)."""
+    found = []
+    for row in rows[rows["kind"] == "level"].itertuples():
+        if table is None or row.metric not in table:
+            continue
+        ours = _matching(table, _where(row.where)).dropna(subset=[row.metric])
+        if len(ours) != 1:
+            continue
+        one = ours.iloc[0]
+        value, tolerance = float(one[row.metric]), float(row.tolerance or 0)
+        low, high = (float(one["low"]), float(one["high"])) if "low" in ours and row.metric.endswith("rate") else (value,) * 2
+        evidence = pd.DataFrame(
+            [{"low": low - tolerance, "high": high + tolerance, "sense": "=", "bound": float(row.value)}]
+        )
+        network = f"{one.get('model', '')}"
+        found.append(
+            {
+                "claim": f"{row.metric} ({row.where})",
+                "kind": "level",
+                "text": f"{row.metric.replace('_', ' ')} = {row.value} at {row.where}",
+                "theirs": row.value,
+                "networks": network,
+                "ours": f"{value:.3g} [{low:.3g}, {high:.3g}]",
+                "verdict": _deciding(row.confidence, verdict(evidence)),
+                "confidence": row.confidence,
+                "source": row.source,
+            }
+        )
+    return found
+
+
+def _deciding(confidence: str, found: str) -> str:
+    return found if confidence in DECIDING or found in ("not run here", "planned") else "not judged"
+
+
+def evidence(name: str) -> pd.DataFrame:
+    """The evidence rows of an item, from its stored full run; empty without one."""
+    about = item(name)
+    table = stored(name)
+    rows = about.evidence(table) if table is not None and about.evidence else None
+    if rows is None or rows.empty:
+        return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
+    missing = set(EVIDENCE_COLUMNS) - set(rows.columns)
+    if missing:
+        raise ValueError(f"the evidence of {name} lacks the columns {sorted(missing)}")
+    return rows
+
+
+def compare(name: str) -> pd.DataFrame:
+    """Theirs beside ours: one row a claim with text, published value, our estimate, networks and verdict.
+
+    Order claims come first, then level claims where network, weights and images are the paper's.
+    """
+    about = item(name)
+    rows, ours, table = reported(about), evidence(name), stored(name)
+    found = []
+    for row in rows[rows["kind"] == "order"].itertuples() if len(rows) else ():
+        mine = ours[ours["claim"] == row.metric]
+        state = verdict(mine) if about.function else "planned"
+        estimates = "; ".join(
+            f"{r.network}: {r.estimate:.3g} [{r.low:.3g}, {r.high:.3g}] {r.sense} {r.bound:.3g}" for r in mine.itertuples()
+        )
+        found.append(
+            {
+                "claim": row.metric,
+                "kind": "order",
+                "text": row.note,
+                "theirs": row.value,
+                "networks": ", ".join(dict.fromkeys(mine["network"])),
+                "ours": estimates,
+                "verdict": _deciding(row.confidence, state),
+                "confidence": row.confidence,
+                "source": row.source,
+            }
+        )
+    found += _level_rows(rows, table) if table is not None and len(rows) else []
+    columns = ["claim", "kind", "text", "theirs", "ours", "networks", "verdict", "confidence", "source"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def item_verdict(name: str) -> str:
+    """One word for the scoreboard: the item's verdicts joined, e.g. "confirmed 3, partly 1"."""
+    about = item(name)
+    if about.function is None:
+        return "planned"
+    if stored(name) is None:
+        return "not run here"
+    counts = compare(name)["verdict"].value_counts()
+    return ", ".join(f"{word} {counts[word]}" for word in VERDICTS if word in counts) or "shown, no claim"

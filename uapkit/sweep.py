@@ -1,0 +1,125 @@
+"""Sweeps whose finished points survive an interruption.
+
+An experiment calls :func:`sweep` and stays pure: without an active store nothing is written. The runner activates a
+store (:func:`resuming`), and then every finished point is one small file, written whole, and reused by the next run
+with the same code and parameters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from uapkit import provenance
+from uapkit.checks import NotHere
+from uapkit.files import write_whole
+
+Rows = list[dict[str, Any]]
+_store: ContextVar[Store | None] = ContextVar("uapkit_store", default=None)
+
+
+class Store:
+    """Finished points of one run, a folder with a file a point. ``key`` holds all that the points depend on."""
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]):
+        self.folder, self.key = Path(folder), dict(key)
+        self.seconds, self.reused = 0.0, 0
+
+    def path(self, point: Mapping[str, Any], over: Iterable[str]) -> Path:
+        """File of ``point``; parameters named in ``over`` only choose points and do not count."""
+        key = {k: v for k, v in self.key.items() if k not in set(over)}
+        text = json.dumps({"run": key, "point": point}, sort_keys=True, default=str)
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
+
+    def read(self, path: Path) -> tuple[Rows, dict[str, np.ndarray]] | None:
+        """Rows and arrays of a finished point, its inputs noted again; None if it is not there or unreadable."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                head = json.loads(str(file["head"]))
+                arrays = {k[2:]: file[k] for k in file.files if k.startswith("a/")}
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+        for name, sha256 in head["inputs"].items():
+            provenance.note_input(name, sha256)
+        self.seconds += head["seconds"]
+        self.reused += 1
+        return head["rows"], arrays
+
+    def write(
+        self, path: Path, rows: Rows, arrays: Mapping[str, np.ndarray], inputs: dict[str, str], seconds: float
+    ) -> None:
+        """Store a finished point."""
+        head = json.dumps({"rows": rows, "inputs": inputs, "seconds": seconds}, default=_plain)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, head=np.array(head), **{f"a/{k}": v for k, v in arrays.items()})
+        write_whole(path, buffer.getvalue())
+        self.seconds += seconds
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a row may hold plain numbers and strings, not {type(value).__name__}")
+
+
+@contextmanager
+def resuming(folder: Path, key: Mapping[str, Any]) -> Iterator[Store]:
+    """Keep and reuse finished points in ``folder`` while the block runs."""
+    store = Store(folder, key)
+    token = _store.set(store)
+    try:
+        yield store
+    finally:
+        _store.reset(token)
+
+
+def sweep(
+    points: Iterable[Mapping[str, Any]],
+    compute: Callable[..., Rows | tuple[Rows, dict[str, np.ndarray]]],
+    *,
+    over: Iterable[str] = (),
+    desc: str = "",
+) -> pd.DataFrame:
+    """``compute(**point)`` for every point, as one tidy table; each row also carries its point's plain values.
+
+    ``compute`` returns rows (a list of dicts) or (rows, arrays); arrays end in ``table.attrs["arrays"]``. ``over`` names
+    the run's parameters that merely choose points (``models``, ``layers``, ...), so that adding a point reuses the
+    others. A point that raises :class:`NotHere` becomes a row with status "not run here"; all others have "run".
+    """
+    store, over, points = _store.get(), tuple(over), [dict(p) for p in points]
+    rows: Rows = []
+    arrays: dict[str, np.ndarray] = {}
+    for point in tqdm(points, desc=desc, disable=None):
+        path = store.path(point, over) if store else None
+        done = store.read(path) if store and path else None
+        if done is None:
+            started = time.perf_counter()
+            try:
+                with provenance.recording() as inputs:
+                    result = compute(**point)
+            except NotHere:
+                rows.append({**point, "status": "not run here"})
+                continue
+            new_rows, new_arrays = result if isinstance(result, tuple) else (result, {})
+            for name, sha256 in inputs.items():
+                provenance.note_input(name, sha256)
+            if store and path:
+                store.write(path, new_rows, new_arrays, inputs, time.perf_counter() - started)
+        else:
+            new_rows, new_arrays = done
+        rows += [{**point, "status": "run", **row} for row in new_rows]
+        arrays |= new_arrays
+    table = pd.DataFrame(rows)
+    table.attrs["arrays"] = arrays
+    return table
