@@ -41,6 +41,14 @@ def resize_steps(width: int, height: int, size: int, mode: str) -> tuple[tuple[i
     return (max(short, round(width * scale)), max(short, round(height * scale))), False
 
 
+def digest(x: Tensor | None, y: Tensor | None, sha: hashlib._Hash) -> None:
+    """Feed pixels as little-endian float32 and labels as int64 to ``sha``."""
+    if x is not None:
+        sha.update(np.ascontiguousarray(x.detach().cpu().numpy(), dtype="<f4").data)
+    if y is not None:
+        sha.update(np.ascontiguousarray(y.cpu().numpy(), dtype="<i8").data)
+
+
 @dataclass(frozen=True, eq=False)
 class Images:
     """Images and what is known about them; every method returns a new set.
@@ -70,12 +78,11 @@ class Images:
     @cached_property
     def sha256(self) -> str:
         """sha256 of the shape, the float32 pixels and the labels that this set holds; independent of the device."""
-        digest = hashlib.sha256(f"{tuple(self.x.shape)}".encode())
+        sha = hashlib.sha256(f"{tuple(self.x.shape)}".encode())
         for chunk in self.x.split(4096):
-            digest.update(np.ascontiguousarray(chunk.detach().cpu().numpy(), dtype="<f4").data)
-        if self.y is not None:
-            digest.update(np.ascontiguousarray(self.y.cpu().numpy(), dtype="<i8").data)
-        return digest.hexdigest()
+            digest(chunk, None, sha)
+        digest(None, self.y, sha)
+        return sha.hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int]:
