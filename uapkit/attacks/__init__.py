@@ -1,0 +1,15 @@
+"""Attacks on one image and on all images: each returns its perturbation, how it went and whether it succeeded."""
+
+from uapkit.attacks.base import Perturbation, as_tensor
+from uapkit.attacks.deepfool import DeepFoolResult, deepfool
+from uapkit.attacks.gradient import fgsm, loss_gradient, saliency
+
+__all__ = [
+    "DeepFoolResult",
+    "Perturbation",
+    "as_tensor",
+    "deepfool",
+    "fgsm",
+    "loss_gradient",
+    "saliency",
+]

@@ -1,0 +1,257 @@
+"""DeepFool: for each image a small step across the nearest linearised decision boundary, all images at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from uapkit import checks
+from uapkit.attacks.base import Network, batch_for, ready
+from uapkit.attacks.gradient import class_index, in_classes
+from uapkit.data.images import Images
+from uapkit.data.images import as_tensor as pixels
+from uapkit.norms import dual_exponent, psi
+
+
+@dataclass(frozen=True, eq=False)
+class DeepFoolResult:
+    """r: (n, c, h, w), added to the images as it is; where ``success`` is False, how far the attempt came.
+
+    success: (n,) bool, the label of x + r differs from that of x (with a target: is the target). n_iter: (n,) steps.
+    label, adversarial: (n,) predicted classes of x and of x + r.
+    """
+
+    r: Tensor
+    success: Tensor
+    n_iter: Tensor
+    label: Tensor
+    adversarial: Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one DeepFool, checked; see :func:`deepfool`."""
+
+    num_classes: int = 10
+    overshoot: float = 0.02
+    max_iter: int = 50
+    norm: float = 2.0
+    basis: Tensor | None = None
+    bounds: tuple[float, float] | None = None
+    linearise: Literal["overshot", "plain"] = "overshot"
+    extra: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.count(self.num_classes, "num_classes", 2)
+        checks.count(self.max_iter, "max_iter")
+        checks.in_range(self.overshoot, 0, math.inf, "overshoot")
+        checks.in_range(self.norm, 1, math.inf, "norm", open_low=True)
+        checks.in_range(self.extra, 0, math.inf, "extra")
+        checks.one_of(self.linearise, ("overshot", "plain"), "linearise")
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"bounds must be (low, high) with low < high, got {self.bounds!r}")
+        if self.basis is not None:
+            if self.norm != 2:
+                raise ValueError(f"a basis confines the step only in norm 2, got norm {self.norm:g}")
+            if self.bounds is not None:
+                raise ValueError("a basis and bounds cannot both be kept to; give one of them")
+
+    def for_images(self, x: Tensor) -> Settings:
+        """The same, with the basis on the images' device and checked: (d, k) with orthonormal columns."""
+        if self.basis is None:
+            return self
+        basis, d = self.basis.to(x), x[0].numel()
+        if basis.ndim != 2 or len(basis) != d or not 1 <= basis.shape[1] <= d:
+            raise ValueError(f"basis must have the shape (d, k) with d = {d}, got {tuple(basis.shape)}")
+        wrong = float((basis.T @ basis - torch.eye(basis.shape[1]).to(basis)).abs().max())
+        if not wrong < 1e-3:
+            raise ValueError(
+                f"the columns of basis must be orthonormal, they are off by {wrong:.2g}; see subspace.orthonormal"
+            )
+        return replace(self, basis=basis)
+
+
+def deepfool(
+    model: Network,
+    x: Tensor | Images,
+    *,
+    num_classes: int = 10,
+    overshoot: float = 0.02,
+    max_iter: int = 50,
+    norm: float = 2,
+    target: Tensor | int | None = None,
+    basis: Tensor | None = None,
+    bounds: tuple[float, float] | None = None,
+    linearise: Literal["overshot", "plain"] = "overshot",
+    extra: float = 0.0,
+    batch_size: int | None = None,
+) -> DeepFoolResult:
+    """Smallest steps found that change the predicted labels; the true labels never enter.
+
+    x: (n, c, h, w) in [0, 1]. ``model`` returns logits, not probabilities. num_classes: the candidate classes, the
+    predicted one included, are the highest-scoring ones at the start and stay fixed; all classes where the network has
+    fewer. The sum of the steps is multiplied by 1 + ``overshoot``; the search ends once the label there is another,
+    or after ``max_iter`` steps, or where no candidate has a gradient. norm: in (1, inf], what the steps minimise.
+    target: one class or (n,) classes to reach; then each step leads from the best-scoring other class to the target.
+    basis: (d, k) with orthonormal columns; r stays in its span (norm 2). bounds: (low, high) keeps x + r in that pixel
+    box by taking the smallest step that the box allows, class by class; None, as in the papers, does not look at it.
+    linearise: the next linearisation is taken at x + (1 + overshoot) r ("overshot") or at x + r ("plain").
+    extra: added to the length of every step. batch_size: images at once; finished ones leave.
+
+    Raises ValueError for settings out of range, or images outside ``bounds``.
+
+    Source: [moosavi2017], the minimal perturbation of its Algorithm 1, found as in the DeepFool paper that it builds
+    on. That paper and the MATLAB release linearise at x + r; the Python releases at the overshot point, the default
+    here too: x + r may rest on a kink where the plain step is zero for good. The Python DeepFool release has
+    ``extra=1e-4``, the copy inside the UAP release none; ``max_iter`` is 100 (MATLAB), 50 (Python), 10 (inside UAP).
+    Released code always minimises the 2-norm. The box is ours.
+    """
+    x = pixels(x)
+    settings = Settings(num_classes, overshoot, max_iter, norm, basis, bounds, linearise, extra).for_images(x)
+    if bounds is not None and not bounds[0] <= float(x.min()) <= float(x.max()) <= bounds[1]:
+        raise ValueError(f"x has pixels in [{float(x.min()):g}, {float(x.max()):g}], outside the bounds {bounds!r}")
+    goal = None if target is None else class_index(target, len(x), "target").to(x.device)
+    size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
+    parts = [
+        walk(model, x[i : i + size], settings, goal if goal is None else goal[i : i + size])
+        for i in range(0, len(x), size)
+    ]
+    return DeepFoolResult(
+        *(torch.cat([getattr(part, name) for part in parts]) for name in DeepFoolResult.__annotations__)
+    )
+
+
+@torch.no_grad()
+def walk(model: Network, x: Tensor, settings: Settings, target: Tensor | None = None) -> DeepFoolResult:
+    """:func:`deepfool` on one batch with checked settings; the images may lie outside [0, 1]."""
+    ready(model)
+    reach = 1 + settings.overshoot
+    total = torch.zeros_like(x)  # without the overshoot
+    n_iter = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    success = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    label = adversarial = candidates = n_iter
+    alive = torch.arange(len(x), device=x.device)  # the images still running
+    for step in range(settings.max_iter + 1):
+        last, plain = step == settings.max_iter, settings.linearise == "plain" and step > 0
+        point, logits = _forward(model, _inside(x[alive] + total[alive] * reach, settings), not (last or plain))
+        now = logits.argmax(1)
+        if step == 0:
+            label, adversarial = now, now.clone()
+            candidates = _candidates(logits, settings.num_classes, target)
+        adversarial[alive] = now
+        crossed = (now != label[alive] if target is None else now == target[alive]) & ~logits.isnan().any(1)
+        success[alive] = crossed
+        alive, running = alive[~crossed], ~crossed
+        if last or not len(alive):
+            break
+        gradients = max(1, candidates.shape[1] - 1)
+        if plain or int(crossed.sum()) * gradients > len(alive):
+            # one more forward pass of those that run on costs less than the gradients of those that are finished
+            far = reach if settings.linearise == "overshot" else 1.0
+            point, logits = _forward(model, _inside(x[alive] + total[alive] * far, settings), True)
+            running = torch.ones_like(alive, dtype=torch.bool)
+        gap, w = _linearise(logits, point, candidates[alive], running)
+        move, moved = _step(gap, w, x[alive], total[alive], settings)
+        total[alive] += move
+        n_iter[alive] += moved
+        alive = alive[moved]  # no gradient, or no room in the box: it stays where it is
+        if not len(alive):
+            break
+    r = total * reach
+    return DeepFoolResult(
+        r if settings.bounds is None else _inside(x + r, settings) - x, success, n_iter, label, adversarial
+    )
+
+
+def _inside(point: Tensor, settings: Settings) -> Tensor:
+    """The point itself; with bounds clamped, against rounding only, since every step keeps to the box."""
+    return point if settings.bounds is None else point.clamp(*settings.bounds)
+
+
+def _forward(model: Network, point: Tensor, differentiate: bool) -> tuple[Tensor, Tensor]:
+    """The point and its logits, ready for gradients with respect to the point if asked for."""
+    point.requires_grad_(differentiate)
+    with torch.set_grad_enabled(differentiate):
+        return point, model(point)
+
+
+def _candidates(logits: Tensor, num_classes: int, target: Tensor | None) -> Tensor:
+    """(n, k) classes; untargeted: the best-scoring ones, best first; targeted: the target alone."""
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"the network must return logits (n, classes) of two classes or more, got {tuple(logits.shape)}"
+        )
+    if target is not None:
+        return in_classes(target, logits.shape[1], "target")[:, None]
+    best = logits.argmax(1, keepdim=True)  # topk may order equal logits otherwise: the label is argmax's
+    others = logits.scatter(1, best, -math.inf).topk(min(num_classes, logits.shape[1]) - 1).indices
+    return torch.cat([best, others], 1)
+
+
+def _linearise(logits: Tensor, point: Tensor, classes: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Gaps |f'_k| between scores, (k, n), and their gradients w_k, (k, n, d), of the ``rows`` with these classes."""
+    with torch.enable_grad():
+        scores = logits[rows]
+        if classes.shape[1] == 1:  # towards a target, from the best of the others
+            gap = scores.gather(1, classes) - scores.scatter(1, classes, -math.inf).amax(1, keepdim=True)
+        else:
+            gap = scores.gather(1, classes[:, 1:]) - scores.gather(1, classes[:, :1])
+    k = gap.shape[1]
+    units = torch.eye(k).to(gap)[:, None, :].expand(k, *gap.shape)
+    if k > 1 and len(point) <= 4:  # few images: one backward pass with k right-hand sides takes less time than k passes
+        w = torch.autograd.grad(gap, point, units, is_grads_batched=True)[0]
+    else:
+        w = torch.stack([torch.autograd.grad(gap, point, units[j], retain_graph=j < k - 1)[0] for j in range(k)])
+    # a step is never asked to gain less than the rounding error of the scores, or it could rest on the boundary
+    least = scores.detach().abs().amax(1) * torch.finfo(scores.dtype).eps
+    return gap.detach().abs().maximum(least[:, None]).T, w[:, rows].flatten(2)
+
+
+def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    """(n, c, h, w) shortest step that closes the gap to one of the candidates, and (n,) whether there is one.
+
+    Closing the gap f along w with the least p-norm takes r = f d / <w, d>, d = psi_q(w), 1/p + 1/q = 1.
+    """
+    if settings.basis is not None:
+        w = w @ settings.basis @ settings.basis.T
+    largest = w.abs().amax(2, keepdim=True)
+    w, gap = w / largest, gap / largest[..., 0]  # no power overflows or vanishes; a zero gradient gives NaN: not chosen
+    d = psi(w, dual_exponent(settings.norm))
+    slope, size = (w * d).sum(2), torch.linalg.vector_norm(d, settings.norm, 2)
+    gap = gap + settings.extra * slope / size
+    if settings.bounds is None:
+        step, length = (gap / slope)[..., None] * d, gap * size / slope
+    else:
+        low, high = (((b - x) / (1 + settings.overshoot) - total).flatten(1) for b in settings.bounds)
+        step, gained = _boxed_step(gap, w, d, low.clamp(max=0), high.clamp(min=0))
+        length = torch.linalg.vector_norm(step, settings.norm, 2) * gap / gained  # full price where the box stops it
+    length = length.nan_to_num(math.inf, math.inf)
+    price, best = length.min(0)
+    moved = price.isfinite()
+    chosen = step[best, torch.arange(len(best), device=best.device)]
+    return torch.where(moved[:, None], chosen, 0.0).view_as(x), moved
+
+
+def _boxed_step(gap: Tensor, w: Tensor, d: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The step of least p-norm in low <= r <= high that closes ``gap`` as far as the box lets it, and what it gains.
+
+    The optimum is r = clamp(t d, low, high) for one t >= 0 (its Karush-Kuhn-Tucker conditions). The gain <w, r> is
+    concave and piecewise linear in t, so Newton's method from 0 ends at the exact t from below. gap: (k, n);
+    w, d: (k, n, d); low <= 0 <= high: (n, d).
+    """
+    limit = torch.where(d > 0, high, low) / d  # how far t can go for each pixel
+    limit = torch.where(d == 0, 0.0, limit)
+    rate = w * d
+    t = torch.zeros_like(gap)
+    while True:
+        free = limit > t[..., None]
+        gained = (rate * limit.minimum(t[..., None])).sum(2)
+        slope = (rate * free).sum(2)
+        go = (slope > 0) & (gained < gap * (1 - 1e-5))
+        if not bool(go.any()):
+            return d * limit.minimum(t[..., None]), gained
+        t = torch.where(go, t + (gap - gained) / slope, t)
