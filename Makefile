@@ -1,0 +1,57 @@
+# Two commands matter: `make book` and `make test`. They need git, make and Python 3.11 to 3.13, nothing else.
+PYTHON ?= python3
+UV_VERSION = 0.13.8
+UV = .tools/bin/uv
+STAMP = .venv/.synced
+PORT ?= 8000
+
+.PHONY: help setup test lint book serve bench classroom clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+.tools/.python-checked:
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 14); \
+	sys.exit(0 if ok else "uapkit needs Python 3.11 to 3.13, $(PYTHON) is %d.%d; set one with: make PYTHON=/path/to/python3.12" % sys.version_info[:2])'
+	@mkdir -p .tools && touch $@
+
+$(UV): .tools/.python-checked
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
+
+# uv sits in its own folder because a sync removes what is not locked
+$(STAMP): $(UV) pyproject.toml requirements.lock
+	@echo "installing the locked packages into .venv (several GB the first time)"
+	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	$(UV) pip sync --quiet --python .venv/bin/python requirements.lock
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps -e .
+	@touch $@
+
+setup: $(STAMP)  ## make .venv with every package of the lock
+
+test: setup  ## run the tests
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
+
+lint: setup  ## check style and types of the package and the notebooks
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+book: setup  ## run every item's small run and build the book
+	.venv/bin/uapkit book
+
+serve: book  ## show the book on a local port (PORT=8000)
+	.venv/bin/python -m http.server --directory build/staging/_build/html --bind 127.0.0.1 $(PORT)
+
+bench: setup  ## measure speed as ratios within one run
+	.venv/bin/uapkit bench
+
+classroom: setup  ## what exists of the assignments
+	@test -d book/assignments && echo "see book/assignments" || { echo "the assignments are planned: nothing to build yet" >&2; exit 1; }
+
+lock: $(UV)  # compile the lock anew, hashes but no addresses
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+clean:  ## remove what was built (.venv and the caches of runs stay)
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .snakemake

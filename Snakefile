@@ -1,0 +1,64 @@
+# The graph of reruns: data and weights -> item runs -> pages. Run by `uapkit book`; local cores by default, a cluster by
+# Snakemake's own executors (`uapkit book --executor slurm`). An item that fails still makes a page, with a failure box.
+from pathlib import Path
+
+ITEMS = sorted(str(p.relative_to("notebooks").with_suffix("")) for p in Path("notebooks").glob("*/*.ipynb"))
+# drawing, command line and book may change a page, so they count too; other papers' experiments do not
+SHARED = sorted(
+    str(p) for p in Path("uapkit").rglob("*")
+    if p.suffix in {".py", ".yml", ".safetensors"} and p.parts[1] != "experiments" and p.name not in {"scoreboard.py", "bench.py", "cli.py"}
+)
+SHARED += ["uapkit/experiments/__init__.py", "uapkit/experiments/common.py"]
+# networks trained on the embedded digits: once, before the items that use them run side by side
+WEIGHTS = "build/weights.txt"
+
+
+def stored(wildcards):
+    """Stored tables of an item, as far as they exist."""
+    places = [Path("results") / f"{wildcards.item}{end}" for end in (".csv", ".json", ".npz")]
+    return [str(p) for p in places if p.is_file()]
+
+
+rule all:
+    input:
+        "build/staging/_build/html/index.html",
+
+
+rule weights:
+    input:
+        sorted(str(p) for d in ("models", "data") for p in Path("uapkit", d).rglob("*.py")),
+    output:
+        WEIGHTS,
+    shell:
+        "uapkit models --train-digits > {output}"
+
+
+rule item:
+    input:
+        WEIGHTS,
+        SHARED,
+        stored,
+        notebook="notebooks/{item}.ipynb",
+        experiments=lambda w: f"uapkit/experiments/{w.item.split('/')[0]}.py",
+        reported=lambda w: f"reported/{w.item.split('/')[0]}.csv",
+    output:
+        "build/staging/notebooks/{item}.ipynb",
+        "build/status/{item}.json",
+    wildcard_constraints:
+        item="[a-z0-9]+/[a-z0-9_]+",
+    shell:
+        "uapkit stage {wildcards.item}"
+
+
+rule html:
+    input:
+        expand("build/staging/notebooks/{item}.ipynb", item=ITEMS),
+        [str(p) for p in Path("book").rglob("*") if p.is_file() and "vendor" not in p.parts and "__pycache__" not in p.parts],
+        [str(p) for p in Path("reported").glob("*.csv")] + [str(p) for p in Path("results").rglob("*.*")],
+        "_config.yml", "_toc.yml", "uapkit/scoreboard.py", "uapkit/book.py", "uapkit/items.yml", "package-lock.json",
+    output:
+        "build/staging/_build/html/index.html",
+    log:
+        "build/logs/book.log",
+    shell:
+        "uapkit html > {log} 2>&1 || (tail -n 40 {log} >&2; exit 1)"
