@@ -19,6 +19,7 @@ from uapkit.runner.items import Item, item
 from uapkit.runner.results import stored
 
 VERDICTS = ("confirmed", "partly", "differs", "undecided", "not above chance", "not judged", "not run here", "planned")
+NO_EVIDENCE = {False: "not run here", True: "not judged"}  # by whether a full run is stored
 DECIDING = ("verified", "verified-code")
 EVIDENCE_COLUMNS = ("claim", "network", "estimate", "low", "high", "sense", "bound")
 
@@ -142,7 +143,7 @@ def compare(name: str) -> pd.DataFrame:
     found = []
     for row in rows[rows["kind"] == "order"].itertuples() if len(rows) else ():
         mine = ours[ours["claim"] == row.metric]
-        state = verdict(mine) if about.function else "planned"
+        state = verdict(mine) if len(mine) else "planned" if about.function is None else NO_EVIDENCE[table is not None]
         estimates = "; ".join(
             f"{r.network}: {r.estimate:.3g} [{r.low:.3g}, {r.high:.3g}] {r.sense} {r.bound:.3g}" for r in mine.itertuples()
         )

@@ -1,0 +1,124 @@
+"""What every item's page shows, in one order: published numbers, our stored full run, the quick run just made.
+
+Called from notebooks; each function returns an object that Jupyter displays.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML
+
+from uapkit import runner
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "–" if value is None or value is pd.NA else html.escape(str(value))
+    if value != value:
+        return "–"
+    return f"{int(value)}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> HTML:
+    """A readable table that scrolls sideways inside its own box. A rate and its ``low`` and ``high`` become one cell."""
+    frame = frame.copy()
+    if {"low", "high"} <= set(frame.columns):
+        rate = next((c for c in frame.columns if c.endswith(("_rate", "accuracy", "_share"))), None)
+        if rate:
+            frame[rate] = [
+                "–" if v != v else f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in zip(frame[rate], frame["low"], frame["high"], strict=True)
+            ]
+            frame = frame.drop(columns=["low", "high"])
+    head = "".join(f'<th scope="col">{html.escape(str(c).replace("_", " "))}</th>' for c in frame.columns)
+    body = "\n".join("<tr>" + "".join(f"<td>{_number(v)}</td>" for v in row) + "</tr>" for row in frame.itertuples(index=False))
+    label = html.escape(caption or "table")
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return HTML(
+        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{label}"><table class="uapkit-table">{title}'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def published(name: str, *, only_paper: bool = True) -> HTML:
+    """What the paper prints for the item, with source and confidence; third parties' numbers with ``only_paper=False``."""
+    rows = runner.reported(runner.item(name))
+    rows = rows[rows["kind"] == "level"] if only_paper else rows[rows["kind"] != "order"]
+    if rows.empty:
+        return HTML("<p>The paper prints no number for this item.</p>")
+    places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]])
+    shown = pd.concat([places.fillna(""), rows[["metric", "value", "source", "confidence"]].reset_index(drop=True)], axis=1)
+    return table(shown, f"Published: {name}")
+
+
+def stored(name: str) -> pd.DataFrame | None:
+    """The stored full run, or None."""
+    return runner.stored(name)
+
+
+def setting(frame: pd.DataFrame | None, what: str) -> HTML:
+    """One sentence that says what a run is: networks, images, numbers; a reduced run says so."""
+    if frame is None:
+        return HTML(f"<p><strong>{html.escape(what)}:</strong> no full run is stored yet.</p>")
+    record = frame.attrs["provenance"]
+    params = record["params"]
+    run = frame[frame["status"] == "run"] if "status" in frame else frame
+    networks = ", ".join(dict.fromkeys(map(str, run.get("model", pd.Series(dtype=str)))))
+    bits = [f"networks {networks}" if networks else "", f"images {params.get('data', '')}"]
+    bits += [f"{params['n_fit']} to fit" if params.get("n_fit") else ""]
+    sizes = pd.to_numeric(run["n"], errors="coerce").dropna() if "n" in run else []
+    bits += [f"{int(max(sizes))} to score" if len(sizes) else "", f"{record['seconds']} s on {record['device']}"]
+    return HTML(f"<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>")
+
+
+def verdicts(name: str) -> HTML:
+    """Claim by claim: theirs, ours with 95 % intervals, verdict."""
+    rows = runner.compare(name)
+    if rows.empty:
+        return HTML("<p>The paper makes no claim here that could be judged.</p>")
+    return table(rows[["text", "theirs", "ours", "verdict", "confidence"]], f"Claims of {name}")
+
+
+def not_run(name: str) -> HTML:
+    """Rows that need weights or data which are not on the machine of the stored run, with the command that fills them."""
+    frame = runner.stored(name)
+    command = f"<pre>uapkit run {html.escape(name)} --full --save</pre>"
+    if frame is None:
+        return HTML(f"<p>No full run is stored. This command makes it:</p>{command}")
+    rows = frame[frame["status"] == "not run here"] if "status" in frame else frame.iloc[:0]
+    if rows.empty:
+        return HTML("<p>Every row of the full run was run.</p>")
+    columns = [c for c in ("model", "weights", "data", "layer") if c in rows and rows[c].notna().any()]
+    lines = ", ".join(dict.fromkeys(" ".join(str(r[c]) for c in columns) for r in rows.to_dict("records")))
+    return HTML(
+        f"<p><strong>Not run here</strong> (their weights or data were not on the machine): {html.escape(lines)}. With them at hand "
+        f"(<code>uapkit models</code> and <code>uapkit data</code> say where to put what) one command fills these rows:</p>{command}"
+    )
+
+
+def provenance(name: str) -> HTML:
+    """Where the stored numbers come from: commit, inputs, versions, seconds."""
+    frame = runner.stored(name)
+    if frame is None:
+        return HTML("<p>No stored run, so no provenance.</p>")
+    record = frame.attrs["provenance"]
+    flat = {k: record[k] for k in ("commit", "dirty", "device", "threads", "dtype", "seconds", "rows", "table_sha256")}
+    flat |= {f"input {k}": v[:16] for k, v in record["inputs"].items()} | {f"version of {k}": v for k, v in record["versions"].items()}
+    flat |= {f"parameter {k}": str(v) for k, v in record["params"].items()}
+    rows = "".join(f"<tr><td>{html.escape(k)}</td><td><code>{html.escape(str(v))}</code></td></tr>" for k, v in flat.items())
+    return HTML(
+        '<details><summary>Provenance of the stored run</summary><div class="uapkit-scroll" tabindex="0" role="region" '
+        f'aria-label="provenance"><table class="uapkit-table">{rows}</table></div></details>'
+    )
+
+
+def rerun(name: str) -> HTML:
+    """The exact commands that run the item again, with other parameters too."""
+    first = next(iter(runner.item(name).parameters))
+    return HTML(
+        f"<p>Run it again: <code>uapkit run {name}</code> (quick), <code>uapkit run {name} --full --save</code> (full), any parameter with "
+        f"<code>-p {first}=VALUE</code>; <code>uapkit list {name}</code> shows the parameters. The notebook itself: "
+        f"<code>papermill notebooks/{name}.ipynb out.ipynb -p {first} VALUE</code>.</p>"
+    )
