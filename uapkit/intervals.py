@@ -1,0 +1,92 @@
+"""95 % intervals: Wilson for a rate, paired bootstrap for a difference on the same images, Student for seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from uapkit import checks
+from uapkit.seeds import generator
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its 95 % interval, from ``n`` observations."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}] (n = {self.n})"
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Cells of a tidy table: ``name``, low, high, n."""
+        return {name: self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+@dataclass(frozen=True, repr=False)
+class Rate(Interval):
+    """A share in [0, 1]: ``hits`` of ``n`` images, with Wilson's 95 % interval."""
+
+    hits: int
+
+    @classmethod
+    def of(cls, hits: int, n: int) -> Rate:
+        """The rate of ``hits`` among ``n`` >= 1. ValueError unless 0 <= hits <= n."""
+        checks.count(n, "n")
+        if checks.count(hits, "hits", 0) > n:
+            raise ValueError(f"hits must lie in [0, {n}], got {hits}")
+        interval = stats.binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
+        return cls(hits / n, n, float(interval.low), float(interval.high), hits)
+
+    @classmethod
+    def mean(cls, flags: Tensor) -> Rate:
+        """The share of true among ``flags`` (n,), one a image."""
+        return cls.of(int(flags.sum()), flags.numel())
+
+
+def paired_difference(a: Tensor, b: Tensor, *, seed: int = 0, n_boot: int = 2000) -> Interval:
+    """mean(a) - mean(b) where a[i] and b[i] were measured on the same image i; 95 % percentile bootstrap over images.
+
+    a, b: (n,) booleans or numbers, for example two results of :func:`fooled`. n_boot: number of resamples. Where all
+    differences are equal the interval has no width, so small n deserve suspicion.
+    """
+    checks.count(n_boot, "n_boot")
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise ValueError(
+            f"a and b must have one entry for each of the same images, got {tuple(a.shape)}, {tuple(b.shape)}"
+        )
+    d = (a.double() - b.double()).cpu()
+    if not bool(torch.isfinite(d).all()):
+        raise ValueError("a and b must be finite, got NaN or infinity")
+    rng = generator(seed, "paired_difference")
+    chunk = max(1, 2**22 // len(d))
+    counts = [min(chunk, n_boot - done) for done in range(0, n_boot, chunk)]
+    means = torch.cat([d[torch.randint(len(d), (k, len(d)), generator=rng)].mean(1) for k in counts])
+    tail = (1 - CONFIDENCE) / 2
+    low, high = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    return Interval(float(d.mean()), len(d), low, high)
+
+
+def mean_interval(values: Sequence[float] | Tensor) -> Interval:
+    """Mean over independent runs (seeds) with Student's 95 % interval; one value alone has an infinite interval."""
+    x = torch.as_tensor(values, dtype=torch.float64).flatten().cpu()
+    if not len(x) or not bool(torch.isfinite(x).all()):
+        raise ValueError(f"values must be one finite number a run, at least one, got {values!r}")
+    mean = float(x.mean())
+    half = math.inf
+    if len(x) > 1:
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 1) * x.std() / math.sqrt(len(x)))
+    return Interval(mean, len(x), mean - half, mean + half)
