@@ -149,7 +149,9 @@ def fit(
             optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
             rows = _restore(checkpoint, key, net, optimizer) if checkpoint and checkpoint.is_file() else []
             epochs = range(len(rows), recipe.epochs)
-            for epoch in tqdm(epochs, initial=len(rows), total=recipe.epochs, desc=recipe.name, disable=None):
+            for epoch in tqdm(
+                epochs, initial=len(rows), total=recipe.epochs, desc=f"{recipe.net} on {train.name}", disable=None
+            ):
                 clock, cpu = time.perf_counter(), time.process_time()
                 row: dict[str, float] = {"epoch": epoch + 1, **_epoch(recipe, net, optimizer, fitted, epoch)}
                 row["validation_accuracy"] = accuracy(net, validation)
@@ -247,12 +249,16 @@ def train(
 ) -> Trained:
     """Train ``"stdcnn"``, ``"gcnn"`` or ``"roteqnet"`` on the rotated images of a 28 x 28 grey set; see :func:`fit`.
 
+    Sets smaller than MNIST are used whole, a tenth of them for validation.
+
     Source: [equivariant2019], Section 3 and Table 2; the protocol is ours where the paper gives none (:data:`RECIPES`).
     Raises ValueError for an unknown network or a rotation outside [0, 180].
     """
     recipe = replace(RECIPES[checks.one_of(net, RECIPES, "network")], rotation=float(rotation), seed=seed)
+    sets = [load(data, split=split, root=root) for split in ("train", "test")]
+    n = min(recipe.n_images or len(sets[0]), len(sets[0]))
+    recipe = replace(recipe, n_images=n, n_validation=min(recipe.n_validation, max(1, n // 10)))
     recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
-    sets = (load(data, split=split, root=root) for split in ("train", "test"))
     return fit(recipe, *sets, checkpoint=checkpoint, on_epoch=on_epoch)
 
 
@@ -264,17 +270,19 @@ def weights_bytes(net: nn.Module, record: dict[str, Any]) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train one network and store weights, curve (CSV) and provenance (JSON), each written whole."""
-    from uapkit.runner.items import project_root
+    from uapkit.runner.catalogue import project_root
     from uapkit.runner.results import commit, table_bytes, versions
 
+    here = Path(__file__).parent
     parser = argparse.ArgumentParser(prog="python -m uapkit.models.recipes", description=main.__doc__)
     parser.add_argument("net", choices=list(RECIPES))
     parser.add_argument("--rotation", type=float, default=180.0, help="range of the random rotations in degrees")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoints", type=Path, default=Path("build/checkpoints"), help="where a run resumes from")
+    parser.add_argument("--weights", type=Path, default=here / "weights", help="folder of the weights")
+    parser.add_argument("--results", type=Path, default=project_root() / "results" / "equivariant2019" / "training")
     given = parser.parse_args(arguments)
     name = replace(RECIPES[given.net], rotation=given.rotation, seed=given.seed).name
-    here = Path(__file__).parent
     sources = sorted(
         [Path(__file__), here.parent / "seeds.py", here.parent / "data" / "images.py", *here.glob("nets/*.py")]
     )
@@ -302,10 +310,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "curve_sha256": hashlib.sha256(curve).hexdigest(),
     }
-    folder = project_root() / "results" / "equivariant2019" / "training"
-    write_whole(here / "weights" / f"{name}.safetensors", weights)
-    write_whole(folder / f"{name}.csv", curve)
-    write_whole(folder / f"{name}.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    write_whole(given.weights / f"{name}.safetensors", weights)
+    write_whole(given.results / f"{name}.csv", curve)
+    write_whole(given.results / f"{name}.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
     print(name, "test accuracy", done.record["test_accuracy"], flush=True)
 
 
