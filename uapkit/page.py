@@ -29,11 +29,14 @@ def table(frame: pd.DataFrame, caption: str = "") -> HTML:
         rate = next((c for c in frame.columns if c.endswith(("_rate", "accuracy", "_share"))), None)
         if rate:
             frame[rate] = [
-                "–" if v != v else f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in zip(frame[rate], frame["low"], frame["high"], strict=True)
+                "–" if v != v else f"{v:.3f} [{a:.3f}, {b:.3f}]"
+                for v, a, b in zip(frame[rate], frame["low"], frame["high"], strict=True)
             ]
             frame = frame.drop(columns=["low", "high"])
     head = "".join(f'<th scope="col">{html.escape(str(c).replace("_", " "))}</th>' for c in frame.columns)
-    body = "\n".join("<tr>" + "".join(f"<td>{_number(v)}</td>" for v in row) + "</tr>" for row in frame.itertuples(index=False))
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{_number(v)}</td>" for v in row) + "</tr>" for row in frame.itertuples(index=False)
+    )
     label = html.escape(caption or "table")
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     return HTML(
@@ -49,7 +52,9 @@ def published(name: str, *, only_paper: bool = True) -> HTML:
     if rows.empty:
         return HTML("<p>The paper prints no number for this item.</p>")
     places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]])
-    shown = pd.concat([places.fillna(""), rows[["metric", "value", "source", "confidence"]].reset_index(drop=True)], axis=1)
+    shown = pd.concat(
+        [places.fillna(""), rows[["metric", "value", "source", "confidence"]].reset_index(drop=True)], axis=1
+    )
     return table(shown, f"Published: {name}")
 
 
@@ -68,7 +73,7 @@ def setting(frame: pd.DataFrame | None, what: str) -> HTML:
     networks = ", ".join(dict.fromkeys(map(str, run.get("model", pd.Series(dtype=str)))))
     bits = [f"networks {networks}" if networks else "", f"images {params.get('data', '')}"]
     bits += [f"{params['n_fit']} to fit" if params.get("n_fit") else ""]
-    sizes = pd.to_numeric(run["n"], errors="coerce").dropna() if "n" in run else []
+    sizes = list(pd.to_numeric(run["n"], errors="coerce").dropna()) if "n" in run else []
     bits += [f"{int(max(sizes))} to score" if len(sizes) else "", f"{record['seconds']} s on {record['device']}"]
     return HTML(f"<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>")
 
@@ -93,8 +98,9 @@ def not_run(name: str) -> HTML:
     columns = [c for c in ("model", "weights", "data", "layer") if c in rows and rows[c].notna().any()]
     lines = ", ".join(dict.fromkeys(" ".join(str(r[c]) for c in columns) for r in rows.to_dict("records")))
     return HTML(
-        f"<p><strong>Not run here</strong> (their weights or data were not on the machine): {html.escape(lines)}. With them at hand "
-        f"(<code>uapkit models</code> and <code>uapkit data</code> say where to put what) one command fills these rows:</p>{command}"
+        f"<p><strong>Not run here</strong> (their weights or data were not on the machine): {html.escape(lines)}. "
+        "With them at hand (<code>uapkit models</code> and <code>uapkit data</code> say where to put what) one command "
+        f"fills these rows:</p>{command}"
     )
 
 
@@ -105,9 +111,13 @@ def provenance(name: str) -> HTML:
         return HTML("<p>No stored run, so no provenance.</p>")
     record = frame.attrs["provenance"]
     flat = {k: record[k] for k in ("commit", "dirty", "device", "threads", "dtype", "seconds", "rows", "table_sha256")}
-    flat |= {f"input {k}": v[:16] for k, v in record["inputs"].items()} | {f"version of {k}": v for k, v in record["versions"].items()}
+    flat |= {f"input {k}": v[:16] for k, v in record["inputs"].items()} | {
+        f"version of {k}": v for k, v in record["versions"].items()
+    }
     flat |= {f"parameter {k}": str(v) for k, v in record["params"].items()}
-    rows = "".join(f"<tr><td>{html.escape(k)}</td><td><code>{html.escape(str(v))}</code></td></tr>" for k, v in flat.items())
+    rows = "".join(
+        f"<tr><td>{html.escape(k)}</td><td><code>{html.escape(str(v))}</code></td></tr>" for k, v in flat.items()
+    )
     return HTML(
         '<details><summary>Provenance of the stored run</summary><div class="uapkit-scroll" tabindex="0" role="region" '
         f'aria-label="provenance"><table class="uapkit-table">{rows}</table></div></details>'
@@ -118,7 +128,8 @@ def rerun(name: str) -> HTML:
     """The exact commands that run the item again, with other parameters too."""
     first = next(iter(runner.item(name).parameters))
     return HTML(
-        f"<p>Run it again: <code>uapkit run {name}</code> (quick), <code>uapkit run {name} --full --save</code> (full), any parameter with "
-        f"<code>-p {first}=VALUE</code>; <code>uapkit list {name}</code> shows the parameters. The notebook itself: "
+        f"<p>Run it again: <code>uapkit run {name}</code> (quick), <code>uapkit run {name} --full --save</code> (full), "
+        f"any parameter with <code>-p {first}=VALUE</code>; <code>uapkit list {name}</code> shows the parameters. "
+        "The notebook itself: "
         f"<code>papermill notebooks/{name}.ipynb out.ipynb -p {first} VALUE</code>.</p>"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,12 +26,19 @@ STYLE = {
 }
 
 
+def style(*, grid: bool = True) -> AbstractContextManager[None]:
+    """The book's look, for the figures made inside the ``with`` block."""
+    return plt.rc_context({**STYLE, "axes.grid": grid})  # type: ignore[dict-item]
+
+
 def short(spec: str) -> str:
     """A network's name as a label: without the tag "default"."""
     return spec.replace("[default]", "").replace("_", " ")
 
 
-def with_intervals(ax: plt.Axes, x: Sequence, rows: pd.DataFrame, value: str, place: int, label: str, line: bool = True) -> None:
+def with_intervals(
+    ax: plt.Axes, x: Sequence, rows: pd.DataFrame, value: str, place: int, label: str, line: bool = True
+) -> None:
     """Points with their 95 % intervals, the ``place``-th colour and marker."""
     middle = rows[value].to_numpy(float)
     below, above = middle - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - middle
@@ -50,7 +58,7 @@ def layers(table: pd.DataFrame) -> Figure:
     """Fooling rate and singular value of each layer, a panel a network, with the null of random signs as a band."""
     run = table[table["status"] == "run"]
     models = list(dict.fromkeys(run["model"]))
-    with plt.rc_context(STYLE):
+    with style():
         figure, axes = plt.subplots(len(models), 1, figsize=(7, 2.7 * len(models)), squeeze=False, layout="constrained")
         for ax, model in zip(axes[:, 0], models, strict=True):
             rows = run[run["model"] == model]
@@ -64,7 +72,10 @@ def layers(table: pd.DataFrame) -> Figure:
                 at = list(attack["layer"]).index(other["layer"].iloc[0])
                 with_intervals(ax, [at], other, "fooling_rate", 2, "untrained copy", line=False)
             ax.set(title=short(model), ylabel="fooling rate", ylim=(0, 1), xticks=list(place))
-            names = [f"{layer}\nσ = {value:.3g}" for layer, value in zip(attack["layer"], attack["singular_value"], strict=True)]
+            names = [
+                f"{layer}\nσ = {value:.3g}"
+                for layer, value in zip(attack["layer"], attack["singular_value"], strict=True)
+            ]
             ax.set_xticklabels(names, fontsize=8)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
@@ -82,8 +93,10 @@ def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: 
     """Perturbations ``v/<model>/<layer>`` as pictures, in rows of ``columns``."""
     vectors = {k.removeprefix("v/"): v for k, v in arrays.items() if k.startswith("v/")}
     rows = -(-len(vectors) // columns)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axes = plt.subplots(rows, columns, figsize=(2.3 * columns, 2.6 * rows), squeeze=False, layout="constrained")
+    with style(grid=False):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(2.3 * columns, 2.6 * rows), squeeze=False, layout="constrained"
+        )
         for ax in axes.flat:
             ax.axis("off")
         for ax, (name, v) in zip(axes.flat, vectors.items(), strict=False):
@@ -96,12 +109,17 @@ def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: 
 def examples(images: np.ndarray, v: np.ndarray, rows: pd.DataFrame) -> Figure:
     """Pictures (n, c, h, w) before and after ``v``, clipped for display, with predicted labels and confidences."""
     n = len(rows)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
+    with style(grid=False):
         figure, axes = plt.subplots(2, n, figsize=(2.2 * n, 5.2), squeeze=False, layout="constrained")
         for k, row in enumerate(rows.to_dict("records")):
-            for line, shift, name, share in ((0, 0, "label", "confidence"), (1, v, "perturbed_label", "perturbed_confidence")):
+            for line, shift, name, share in (
+                (0, 0, "label", "confidence"),
+                (1, v, "perturbed_label", "perturbed_confidence"),
+            ):
                 shown = (images[k] + shift).clip(0, 1)
-                axes[line, k].imshow(np.repeat(shown, 3 // len(shown), axis=0).transpose(1, 2, 0), interpolation="nearest")
+                axes[line, k].imshow(
+                    np.repeat(shown, 3 // len(shown), axis=0).transpose(1, 2, 0), interpolation="nearest"
+                )
                 axes[line, k].set_title(f"{str(row[name])[:22]}\n{row[share]:.0%}", fontsize=9)
                 axes[line, k].axis("off")
     return figure

@@ -7,7 +7,7 @@ import json
 
 import pandas as pd
 
-from uapkit.runner.items import items, papers
+from uapkit.runner.catalogue import items, papers
 from uapkit.runner.results import stored
 from uapkit.runner.verdicts import compare, item_verdict, reported
 
@@ -20,7 +20,7 @@ def table() -> pd.DataFrame:
         record = ours.attrs["provenance"] if ours is not None else {}
         run = ours[ours["status"] == "run"] if ours is not None and "status" in ours else ours
         claims = compare(about.name) if about.function else pd.DataFrame({"verdict": []})
-        sizes = pd.to_numeric(run["n"], errors="coerce").dropna() if run is not None and "n" in run else []
+        sizes = list(pd.to_numeric(run["n"], errors="coerce").dropna()) if run is not None and "n" in run else []
         rows.append(
             {
                 "paper": papers()[about.paper]["short"],
@@ -30,7 +30,9 @@ def table() -> pd.DataFrame:
                 "published": len(theirs),
                 "claims": len(claims),
                 "verdict": item_verdict(about.name),
-                "networks": ", ".join(dict.fromkeys(map(str, run["model"]))) if run is not None and "model" in run else "",
+                "networks": ", ".join(dict.fromkeys(map(str, run["model"])))
+                if run is not None and "model" in run
+                else "",
                 "n": int(max(sizes)) if len(sizes) else None,
                 "seconds": record.get("seconds"),
                 "commit": str(record.get("commit", ""))[:10],
@@ -56,13 +58,15 @@ def _rows(scores: pd.DataFrame, up: str) -> str:
     for row in scores.to_dict("records"):
         title = _cell(row["title"])
         name = f'<a href="{up}{row["page"]}">{title}</a>' if row["page"] else title
-        cells = (_cell(row["experiments"] or "ours"), f"{name}<br><code>{row['item']}</code>", _cell(row["verdict"]))
-        cells += (_cell(row["networks"]), _cell(row["n"]), _cell(row["seconds"]))
+        plain = [_cell(row[k]) for k in ("verdict", "networks", "n", "seconds")]
+        cells = [_cell(row["experiments"] or "ours"), f"{name}<br><code>{row['item']}</code>", *plain]
         lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
     header = "".join(f'<th scope="col">{h}</th>' for h in head)
     return (
         '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="items">\n'
-        f'<table class="uapkit-table"><thead><tr>{header}</tr></thead>\n<tbody>\n' + "\n".join(lines) + "\n</tbody></table></div>"
+        f'<table class="uapkit-table"><thead><tr>{header}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody></table></div>"
     )
 
 
@@ -75,7 +79,9 @@ def fragments() -> dict[str, str]:
         part = scores[scores["item"].str.startswith(f"{key}/")]
         found[f"items_{key}.md"] = f"```{{raw}} html\n{_rows(part, '../../')}\n```\n"
         whole.append(f"## {about['short']}: {about['paper']}\n\n```{{raw}} html\n{_rows(part, '../')}\n```\n")
-    counts = scores["verdict"].map(lambda v: "planned" if v == "planned" else "not run here" if v == "not run here" else "run")
+    counts = scores["verdict"].map(
+        lambda v: "planned" if v == "planned" else "not run here" if v == "not run here" else "run"
+    )
     done = {word: int((counts == word).sum()) for word in ("run", "not run here", "planned")}
     summary = (
         f"Of {len(scores)} items, {done['run']} have a stored full run, {done['not run here']} have code but no stored run, "

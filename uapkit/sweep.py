@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -48,7 +49,7 @@ class Store:
             with np.load(path, allow_pickle=False) as file:
                 head = json.loads(str(file["head"]))
                 arrays = {k[2:]: file[k] for k in file.files if k.startswith("a/")}
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         for name, sha256 in head["inputs"].items():
             provenance.note_input(name, sha256)
@@ -62,7 +63,7 @@ class Store:
         """Store a finished point."""
         head = json.dumps({"rows": rows, "inputs": inputs, "seconds": seconds}, default=_plain)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, head=np.array(head), **{f"a/{k}": v for k, v in arrays.items()})
+        np.savez_compressed(buffer, head=np.array(head), **{f"a/{k}": v for k, v in arrays.items()})  # type: ignore[arg-type]
         write_whole(path, buffer.getvalue())
         self.seconds += seconds
 

@@ -5,7 +5,9 @@ import subprocess
 
 def commit(app):
     try:
-        done = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=app.srcdir, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "rev-parse", "--short=10", "HEAD"], cwd=app.srcdir, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "an unknown commit"
     return done.stdout.strip()

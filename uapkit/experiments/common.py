@@ -60,7 +60,9 @@ class Bench:
         size = model.input_size[-1] if model.input_size and self.data in SIZED else None
         if size not in self._images:
             total = None if self.n_eval is None else self.n_fit + self.n_select + self.n_eval
-            found = sets.load(self.data, split=self.split, n=total, seed=child_seed(self.seed, "images"), **_sizing(size, self.resize))
+            found = sets.load(
+                self.data, split=self.split, n=total, seed=child_seed(self.seed, "images"), **_sizing(size, self.resize)
+            )
             ends = (self.n_fit, self.n_fit + self.n_select)
             if len(found) <= ends[1]:
                 raise ValueError(
@@ -89,11 +91,13 @@ def _sizing(size: int | None, resize: str) -> dict[str, Any]:
 
 def rate(flags: Tensor) -> dict[str, float]:
     """fooling_rate, low, high (Wilson, 95 %) and n of per-image flags, as columns."""
-    one = evaluate.Rate.of(int(flags.sum()), flags.numel())
+    one = evaluate.Rate.mean(flags)
     return {"fooling_rate": one.value, "low": one.low, "high": one.high, "n": one.n}
 
 
-def layers_of(model: models.Model, wanted: Mapping[str, Sequence[str]] | Sequence[str] | None, spec: str, count: int) -> list[str]:
+def layers_of(
+    model: models.Model, wanted: Mapping[str, Sequence[str]] | Sequence[str] | None, spec: str, count: int
+) -> list[str]:
     """The layers asked for: a list for all networks, a mapping by network, or ``count`` evenly spread outputs."""
     if isinstance(wanted, Mapping):
         wanted = wanted.get(spec) or wanted.get(split_name(spec)[0])

@@ -100,15 +100,25 @@ def tab1_layers(
             evaluate.random_perturbation(shape, eps=eps, norm=p, seed=child_seed(seed, f"random signs {k}")).to(device)
             for k in range(n_random)
         ]
-        return [{"kind": "random signs", "data": data, "draw": k, **rate(bench.fooled(model, v))} for k, v in enumerate(draws)]
+        return [
+            {"kind": "random signs", "data": data, "draw": k, **rate(bench.fooled(model, v))}
+            for k, v in enumerate(draws)
+        ]
 
     def untrained(model: str, layer: str) -> list[dict]:
         trained = bench.model(model)
         name, _ = split_name(model)
         fit = bench.images(trained)[0].x
-        made = attacks.singular_uap(Bench(data, n_fit, device=device).model(f"{name}[random]"), fit, layer=layer, **fixed)
+        made = attacks.singular_uap(
+            Bench(data, n_fit, device=device).model(f"{name}[random]"), fit, layer=layer, **fixed
+        )
         v, held_in = _best_sign(bench, model, made.v)
-        row = {"kind": "untrained network", "singular_value": made.made_by["singular_value"], "data": data, "n_fit": n_fit}
+        row = {
+            "kind": "untrained network",
+            "singular_value": made.made_by["singular_value"],
+            "data": data,
+            "n_fit": n_fit,
+        }
         return [row | {"held_in_rate": held_in, **rate(bench.fooled(model, v))}]
 
     over = ("models", "layers", "n_random")
@@ -119,7 +129,9 @@ def tab1_layers(
         parts.append(sweep(mine, attack, over=over, desc=f"{spec}: layers"))
         if (parts[-1]["status"] == "run").any():
             best = parts[-1].loc[parts[-1]["held_in_rate"].idxmax(), "layer"]
-            parts.append(sweep([{"model": spec}], random_signs, over=("models", "layers"), desc=f"{spec}: random signs"))
+            parts.append(
+                sweep([{"model": spec}], random_signs, over=("models", "layers"), desc=f"{spec}: random signs")
+            )
             parts.append(sweep([{"model": spec, "layer": best}], untrained, over=over, desc=f"{spec}: untrained copy"))
     table = pd.concat(parts, ignore_index=True)
     table.insert(1, "weights", [split_name(m)[1] for m in table["model"]])
@@ -135,22 +147,34 @@ def _tab1_layers_evidence(table: pd.DataFrame) -> pd.DataFrame:
         fooled = {layer: arrays[f"fooled/{model}/{layer}"] for layer in layers["layer"]}
         best = layers.loc[layers["held_in_rate"].idxmax()]
         found.append(
-            {"claim": "64_images_fool_40_percent", "network": model, "estimate": best["fooling_rate"], "low": best["low"]}
+            {
+                "claim": "64_images_fool_40_percent",
+                "network": model,
+                "estimate": best["fooling_rate"],
+                "low": best["low"],
+            }
             | {"high": best["high"], "sense": ">", "bound": 0.40, "null": null["fooling_rate"].mean()}
             | {"null_low": null["low"].min(), "null_high": null["high"].max(), "n": best["n"]}
         )
-        early, late = layers[layers["depth"] <= layers["depth"].median()], layers[layers["depth"] > layers["depth"].median()]
+        early, late = (
+            layers[layers["depth"] <= layers["depth"].median()],
+            layers[layers["depth"] > layers["depth"].median()],
+        )
         if len(early) and len(late):
             pick = [part.loc[part["held_in_rate"].idxmax(), "layer"] for part in (early, late)]
             difference = paired(fooled[pick[0]], fooled[pick[1]])
             found.append({"claim": "early_layers_best", "network": model, **difference, "sense": ">", "bound": 0.0})
         largest = layers.loc[layers["singular_value"].idxmax(), "layer"]
         difference = paired(fooled[best["layer"]], fooled[largest])
-        found.append({"claim": "value_does_not_order_layers", "network": model, **difference, "sense": ">", "bound": 0.0})
+        found.append(
+            {"claim": "value_does_not_order_layers", "network": model, **difference, "sense": ">", "bound": 0.0}
+        )
         summary.append((layers["singular_value"].max(), best["fooling_rate"]))
     if summary:
         rho = rank_correlation(*zip(*summary, strict=True))
-        found.append({"claim": "value_orders_networks", "network": f"{len(summary)} networks", **rho, "sense": ">", "bound": 0.0})
+        found.append(
+            {"claim": "value_orders_networks", "network": f"{len(summary)} networks", **rho, "sense": ">", "bound": 0.0}
+        )
     return pd.DataFrame(found)
 
 
@@ -184,7 +208,9 @@ def fig1_gallery(
         made = attacks.singular_uap(net, fit, layer=layer, p=p, q=q, eps=eps, max_iter=max_iter, seed=seed)
         v, fit_rate = _best_sign(bench, model, made.v)
         row = {"kind": "vector", "data": data, "singular_value": made.made_by["singular_value"], "n_fit": n_fit}
-        return [row | {"wavelength": mean_wavelength(v.cpu()), "rate_on_fit": fit_rate}], {f"v/{model}/{layer}": v.cpu().numpy()}
+        return [row | {"wavelength": mean_wavelength(v.cpu()), "rate_on_fit": fit_rate}], {
+            f"v/{model}/{layer}": v.cpu().numpy()
+        }
 
     def null(model: str) -> list[dict]:
         shape = bench.images(bench.model(model))[0].x.shape[1:]
@@ -194,7 +220,9 @@ def fig1_gallery(
     parts = []
     for spec in models:
         points = _points(bench, [spec], layers, count=4)
-        parts.append(sweep(points, vector, over=("models", "layers", "pictures", "n_pictures"), desc=f"{spec}: vectors"))
+        parts.append(
+            sweep(points, vector, over=("models", "layers", "pictures", "n_pictures"), desc=f"{spec}: vectors")
+        )
         if not (parts[-1]["status"] == "run").any():
             continue
         parts.append(sweep([{"model": spec}], null, over=("models", "layers", "pictures", "n_pictures")))

@@ -5,10 +5,11 @@ Examples
 >>> from uapkit import runner
 >>> runner.item("khrulkov2018/tab1_layers").ids
 ('K4',)
+
 """
 
 from uapkit.runner.execute import check_parameters, full_parameters, notebook_parameters, run
-from uapkit.runner.items import Item, item, items, papers, project_root
+from uapkit.runner.catalogue import Item, item, items, papers, project_root
 from uapkit.runner.locate import where
 from uapkit.runner.results import load, stored, without_paths
 from uapkit.runner.verdicts import compare, evidence, item_verdict, reported, verdict

@@ -11,7 +11,7 @@ import yaml
 
 from uapkit import checks, provenance
 from uapkit.files import cache_folder
-from uapkit.runner.items import Item, item
+from uapkit.runner.catalogue import Item, item
 from uapkit.runner.results import code_hash, commit, store, versions
 from uapkit.sweep import resuming
 
@@ -30,7 +30,9 @@ def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
     """Defaults of the item overlaid with ``given``; ValueError naming the nearest parameters for an unknown one."""
     allowed = about.parameters
     for name in given:
-        checks.one_of(name, [*allowed, *RUN_ONLY], f"parameter of {about.name}", f"`uapkit list {about.name}` shows them")
+        checks.one_of(
+            name, [*allowed, *RUN_ONLY], f"parameter of {about.name}", f"`uapkit list {about.name}` shows them"
+        )
     return allowed | {k: v for k, v in given.items() if k not in RUN_ONLY}
 
 

@@ -6,7 +6,7 @@ import inspect
 
 import pandas as pd
 
-from uapkit.runner.items import Item, item, items, project_root
+from uapkit.runner.catalogue import Item, item, items, project_root
 from uapkit.runner.verdicts import item_verdict, reported
 
 

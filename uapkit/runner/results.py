@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from uapkit.files import write_whole
-from uapkit.runner.items import PACKAGE, Item, item, project_root
+from uapkit.runner.catalogue import PACKAGE, Item, item, project_root
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
 
@@ -26,7 +26,9 @@ def commit() -> tuple[str, bool]:
 
     def git(*args: str) -> str:
         root = project_root()
-        return subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
@@ -73,7 +75,7 @@ def pack(arrays: dict[str, Any]) -> bytes:
             unit = array / scale
             signs = np.rint(unit).astype(np.int8)
             exact = bool((np.abs(unit - signs) < 1e-6).all())
-            packed[f"{name}/scale"] = np.float32(scale)
+            packed[f"{name}/scale"] = np.array(scale, dtype=np.float32)
             array = signs if exact else unit.astype(np.float16)
         packed[name] = array
     buffer = io.BytesIO()

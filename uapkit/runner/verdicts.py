@@ -15,7 +15,7 @@ import math
 
 import pandas as pd
 
-from uapkit.runner.items import Item, item
+from uapkit.runner.catalogue import Item, item
 from uapkit.runner.results import stored
 
 VERDICTS = ("confirmed", "partly", "differs", "undecided", "not above chance", "not judged", "not run here", "planned")
@@ -95,7 +95,9 @@ def _level_rows(rows: pd.DataFrame, table: pd.DataFrame) -> list[dict]:
             continue
         one = ours.iloc[0]
         value, tolerance = float(one[row.metric]), float(row.tolerance or 0)
-        low, high = (float(one["low"]), float(one["high"])) if "low" in ours and row.metric.endswith("rate") else (value,) * 2
+        low, high = (
+            (float(one["low"]), float(one["high"])) if "low" in ours and row.metric.endswith("rate") else (value,) * 2
+        )
         evidence = pd.DataFrame(
             [{"low": low - tolerance, "high": high + tolerance, "sense": "=", "bound": float(row.value)}]
         )
@@ -145,7 +147,8 @@ def compare(name: str) -> pd.DataFrame:
         mine = ours[ours["claim"] == row.metric]
         state = verdict(mine) if len(mine) else "planned" if about.function is None else NO_EVIDENCE[table is not None]
         estimates = "; ".join(
-            f"{r.network}: {r.estimate:.3g} [{r.low:.3g}, {r.high:.3g}] {r.sense} {r.bound:.3g}" for r in mine.itertuples()
+            f"{r.network}: {r.estimate:.3g} [{r.low:.3g}, {r.high:.3g}] {r.sense} {r.bound:.3g}"
+            for r in mine.itertuples()
         )
         found.append(
             {
