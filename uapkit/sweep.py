@@ -31,7 +31,7 @@ _store: ContextVar[Store | None] = ContextVar("uapkit_store", default=None)
 
 
 class Store:
-    """Finished points of one run, a folder with a file a point. ``key`` holds all that the points depend on."""
+    """Finished points of one run, a folder with a file a point. ``key`` holds all that the points depend on, ``params`` among it."""
 
     def __init__(self, folder: Path, key: Mapping[str, Any]):
         self.folder, self.key = Path(folder), dict(key)
@@ -39,8 +39,8 @@ class Store:
 
     def path(self, point: Mapping[str, Any], over: Iterable[str]) -> Path:
         """File of ``point``; parameters named in ``over`` only choose points and do not count."""
-        key = {k: v for k, v in self.key.items() if k not in set(over)}
-        text = json.dumps({"run": key, "point": point}, sort_keys=True, default=str)
+        params = {k: v for k, v in self.key["params"].items() if k not in set(over)}
+        text = json.dumps({**self.key, "params": params, "point": point}, sort_keys=True, default=str)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
     def read(self, path: Path) -> tuple[Rows, dict[str, np.ndarray]] | None:
