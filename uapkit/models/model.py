@@ -19,7 +19,9 @@ LOGITS = "logits"
 
 
 class Model(nn.Module):
-    """A classifier in eval mode: pixels in [0, 1], (n, c, h, w), to logits (n, classes); normalisation happens inside.
+    """A classifier: pixels in [0, 1], (n, c, h, w), to logits (n, classes); normalisation happens inside.
+
+    The network is put in eval mode and frozen (no parameter asks for its gradient; ``requires_grad_(True)`` to train it).
 
     net: the module behind the normalisation. mean, std: one number a channel (or one for all), in units of pixels in
     [0, 1]: ``net`` sees ``(x - mean) / std``. Caffe's ``x * 255 - m`` is mean = m/255, std = 1/255. bounds: smallest
@@ -62,8 +64,8 @@ class Model(nn.Module):
                 f"mean has {mean_.numel()} channels and std {std_.numel()}; give one number a channel in both"
             )
         device = next(net.parameters(), mean_).device
-        self.register_buffer("mean", mean_.to(device), persistent=False)
-        self.register_buffer("std", std_.to(device), persistent=False)
+        self.register_buffer("mean", mean_.to(device, torch.float32), persistent=False)
+        self.register_buffer("std", std_.to(device, torch.float32), persistent=False)
         self.bounds = (low, high)
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.input_size: tuple[int, int, int] | None = _size(input_size)
@@ -76,7 +78,7 @@ class Model(nn.Module):
             std=tuple(std_.flatten().tolist()),
         )
         self._order: list[tuple[str, str]] | None = None
-        self.eval()
+        self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of pixels (n, c, h, w)."""
@@ -212,7 +214,7 @@ class Truncated:
         return f"{self.model.name}.until({self.layer!r})"
 
 
-class _Reached(Exception):  # noqa: N818 - a signal, not an error
+class _Reached(Exception):
     """Carries a layer's output out of the forward pass, so that nothing behind the layer runs."""
 
     def __init__(self, run: object, output: object) -> None:
@@ -232,7 +234,7 @@ def wrap(
     input_size: Sequence[int] | None = None,
     name: str | None = None,
 ) -> Model:
-    """Anyone's module from normalised images to logits as a :class:`Model`; it is put in eval mode, not copied.
+    """Anyone's module from normalised images to logits as a :class:`Model`; not copied, but put in eval mode and frozen.
 
     Arguments and errors are those of :class:`Model`. ``input_size`` makes ``layers()`` list names in execution order.
     """
@@ -248,7 +250,7 @@ def wrap(
 
 
 def _per_channel(value: float | Sequence[float] | Tensor, name: str) -> Tensor:
-    numbers = torch.as_tensor(value, dtype=torch.float32).detach().clone()
+    numbers = torch.as_tensor(value, dtype=torch.float64).detach().cpu().clone()
     if numbers.ndim > 1 and numbers.numel() != max(numbers.shape):
         raise ValueError(f"{name} must be one number or one a channel, got shape {tuple(numbers.shape)}")
     if not bool(torch.isfinite(numbers).all()):
