@@ -11,18 +11,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision.datasets import CIFAR10, CIFAR100
 
 from uapkit.data import source
 
-SETS: dict[str, type[CIFAR10]] = {"cifar10": CIFAR10, "cifar100": CIFAR100}
-FOLDERS = {
-    name: (cls.base_folder, f"{name}/{cls.base_folder}", f"{name.upper()}/{cls.base_folder}", name)
-    for name, cls in SETS.items()
+BASE = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+FOLDERS = {k: (base, f"{k}/{base}", f"{k.upper()}/{base}", k) for k, base in BASE.items()}
+ARCHIVE = {  # address and md5
+    "cifar10": ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+    "cifar100": ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
 }
 LABELS = {"cifar10": "labels", "cifar100": "fine_labels"}
-FILES = {name: {"train": dict(cls.train_list), "test": dict(cls.test_list)} for name, cls in SETS.items()}
-META = {name: (cls.meta["filename"], cls.meta["key"], cls.meta["md5"]) for name, cls in SETS.items()}
+# published md5 of each file (the tables of torchvision, which a test compares)
+FILES = {
+    "cifar10": {
+        "train": {
+            "data_batch_1": "c99cafc152244af753f735de768cd75f",
+            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            "data_batch_4": "634d18415352ddfa80567beed471001a",
+            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        },
+        "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
+    },
+    "cifar100": {
+        "train": {"train": "16019d7e3df5f24257cddd939b257f8d"},
+        "test": {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+    },
+}
+META = {  # file, key of the class names, md5
+    "cifar10": ("batches.meta", "label_names", "5ff9c542aee3614f3951f8cda6e48888"),
+    "cifar100": ("meta", "fine_label_names", "7973b15100ade9c7d40fb424638fde48"),
+}
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -87,17 +106,18 @@ def _read(path: Path, checksum: str, wanted: dict[str, type]) -> dict[str, Any]:
 
 
 def _download(name: str, root: str | os.PathLike[str] | None, fetch_missing: bool) -> Path:
-    cls = SETS[name]
-    advice = f"unpack {cls.filename} from {cls.url}, so that {cls.base_folder} lies below $UAPKIT_DATA"
+    url, checksum = ARCHIVE[name]
+    archive = source.cache_folder("data", url.rpartition("/")[2])
+    advice = f"unpack {archive.name} from {url}, so that {BASE[name]} lies below $UAPKIT_DATA"
     if not fetch_missing:
         raise source.missing(name, FOLDERS[name], root, advice)
-    archive = source.cache_folder("data", cls.filename)
     try:
-        source.download([cls.url], archive, cls.tgz_md5)
+        source.download([url], archive, checksum)
     except ConnectionError as error:
         raise source.missing(name, FOLDERS[name], root, f"{error}, so {advice}") from error
+    folder = archive.parent / BASE[name]
     with tempfile.TemporaryDirectory(dir=archive.parent) as part, tarfile.open(archive) as tar:
         tar.extractall(part, filter="data")
-        (Path(part) / cls.base_folder).replace(archive.parent / cls.base_folder)
+        (Path(part) / BASE[name]).replace(folder)
     archive.unlink()
-    return archive.parent / cls.base_folder
+    return folder

@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import MNIST, FashionMNIST
 
 from uapkit.data import source
 
@@ -17,9 +16,40 @@ FOLDERS = {
     "mnist": ("MNIST/raw", "mnist/raw", "MNIST", "mnist"),
     "fashion-mnist": ("FashionMNIST/raw", "fashion-mnist/raw", "FashionMNIST", "fashion-mnist"),
 }
-CLASSES = {"mnist": tuple("0123456789"), "fashion-mnist": tuple(FashionMNIST.classes)}
-MIRRORS = {"mnist": tuple(MNIST.mirrors), "fashion-mnist": tuple(FashionMNIST.mirrors)}
-GZ_MD5 = {"mnist": dict(MNIST.resources), "fashion-mnist": dict(FashionMNIST.resources)}
+CLASSES = {
+    "mnist": tuple("0123456789"),
+    "fashion-mnist": (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+}
+MIRRORS = {
+    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
+    "fashion-mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+}
+# published md5 of the .gz files (the tables of torchvision, which a test compares)
+GZ_MD5 = {
+    "mnist": {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+}
 # md5 of the unpacked files: a file that someone compressed anew holds the same images
 RAW_MD5 = {
     "mnist": {

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
-from torchvision.models import ResNet18_Weights
 
 from uapkit.data.folder import from_files, open_folder
 from uapkit.data.source import Source, locate, missing
@@ -27,9 +26,16 @@ ADVICE = (
 SUBFOLDERS = {"test": ("val", "ILSVRC2012_img_val"), "train": ("train", "ILSVRC2012_img_train")}
 
 
+def categories() -> tuple[str, ...]:
+    """The 1000 class names in the order of the sorted WordNet ids."""
+    from torchvision.models import ResNet18_Weights  # seconds to import, needed for these sets only
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+
+
 def _with_names(source: Source, folder: Path) -> Source:
     """Class names instead of WordNet ids; ValueError unless all 1000 classes are there."""
-    names = tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    names = categories()
     if len(source.classes) != len(names):
         raise ValueError(
             f"{folder} holds {len(source.classes)} classes; a class index needs all 1000 WordNet ids: "
@@ -64,7 +70,7 @@ def open_imagenet(split: str, root: str | os.PathLike[str] | None, size: int | N
     unknown = [file.name for file in files if file.name not in labels]
     if unknown:
         raise ValueError(f"the ground truth beside {folder} has no label for {unknown[0]} ({len(unknown)} such files)")
-    names = tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    names = categories()
     return from_files(name, files, [labels[file.name] for file in files], names, size, mode)
 
 

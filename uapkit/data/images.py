@@ -11,9 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from uapkit import checks
 from uapkit.seeds import generator
@@ -144,9 +142,9 @@ class Images:
     def resized(self, size: int, mode: str = "squash") -> Images:
         """Square images of ``size`` pixels; the modes are those of :func:`resize_steps`."""
         (width, height), bicubic = resize_steps(self.x.shape[3], self.x.shape[2], size, mode)
-        how = InterpolationMode.BICUBIC if bicubic else InterpolationMode.BILINEAR
-        x = transforms.resize(self.x, [height, width], interpolation=how, antialias=True)
-        return replace(self, x=transforms.center_crop(x, [size, size]).clamp(0, 1))
+        x = interpolate(self.x, (height, width), mode="bicubic" if bicubic else "bilinear", antialias=True)
+        left, top = (width - size) // 2, (height - size) // 2
+        return replace(self, x=x[:, :, top : top + size, left : left + size].clamp(0, 1))
 
 
 def rotation_angles(n: int, degrees: float, seed: int) -> Tensor:
