@@ -74,7 +74,7 @@ class Recipe:
 
 # Table 2 comes without a protocol: 55,000 + 5,000 images as in the paper's appendix. RotEqNet: its authors' 12,000.
 RECIPES = {
-    "stdcnn": Recipe("stdcnn", epochs=15, lr=3e-3, n_images=None, n_validation=5000),
+    "stdcnn": Recipe("stdcnn", epochs=30, lr=3e-3, n_images=None, n_validation=5000),
     "gcnn": Recipe("gcnn", epochs=8, lr=3e-3, n_images=None, n_validation=5000),
     "roteqnet": Recipe("roteqnet", epochs=28, lr=1e-2, n_images=12000, n_validation=1000),
 }
@@ -283,9 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=project_root() / "results" / "equivariant2019" / "training")
     given = parser.parse_args(arguments)
     name = replace(RECIPES[given.net], rotation=given.rotation, seed=given.seed).name
-    sources = sorted(
-        [Path(__file__), here.parent / "seeds.py", here.parent / "data" / "images.py", *here.glob("nets/*.py")]
-    )
+    used = ("models/recipes.py", *(f"models/nets/{net}.py" for net in NETS), "data/images.py", "seeds.py")
+    sources = [here.parent / path for path in used]
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     at, _ = commit()
     status = ["git", "-C", str(here), "status", "--porcelain", "--", *map(str, sources)]
