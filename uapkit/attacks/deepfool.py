@@ -44,6 +44,7 @@ class Settings:
     bounds: tuple[float, float] | None = None
     linearise: Literal["overshot", "plain"] = "overshot"
     extra: float = 0.0
+    refine: int = 0
 
     def __post_init__(self) -> None:
         checks.count(self.num_classes, "num_classes", 2)
@@ -51,6 +52,7 @@ class Settings:
         checks.in_range(self.overshoot, 0, math.inf, "overshoot")
         checks.in_range(self.norm, 1, math.inf, "norm", open_low=True)
         checks.in_range(self.extra, 0, math.inf, "extra")
+        checks.count(self.refine, "refine", 0)
         checks.one_of(self.linearise, ("overshot", "plain"), "linearise")
         if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
             raise ValueError(f"bounds must be (low, high) with low < high, got {self.bounds!r}")
@@ -88,6 +90,7 @@ def deepfool(
     bounds: tuple[float, float] | None = None,
     linearise: Literal["overshot", "plain"] = "overshot",
     extra: float = 0.0,
+    refine: int = 0,
     batch_size: int | None = None,
 ) -> DeepFoolResult:
     """Smallest steps found that change the predicted labels; the true labels never enter.
@@ -98,9 +101,11 @@ def deepfool(
     or after ``max_iter`` steps, or where no candidate has a gradient. norm: in (1, inf], what the steps minimise.
     target: one class or (n,) classes to reach; then each step leads from the best-scoring other class to the target.
     basis: (d, k) with orthonormal columns; r stays in its span (norm 2). bounds: (low, high) keeps x + r in that pixel
-    box by taking the smallest step that the box allows, class by class; None, as in the papers, does not look at it.
+    box: pixels without room are left out of a step, the others close the gap; None, as in the papers, ignores the box.
     linearise: the next linearisation is taken at x + (1 + overshoot) r ("overshot") or at x + r ("plain").
-    extra: added to the length of every step. batch_size: images at once; finished ones leave.
+    extra: added to the length of every step. refine: how often to halve the interval in which the length of r is known
+    to suffice, at one forward pass each; 0 leaves r as DeepFool found it. batch_size: images at once; finished ones
+    leave the batch.
 
     Raises ValueError for settings out of range, or images outside ``bounds``.
 
@@ -108,10 +113,10 @@ def deepfool(
     on. That paper and the MATLAB release linearise at x + r; the Python releases at the overshot point, the default
     here too: x + r may rest on a kink where the plain step is zero for good. The Python DeepFool release has
     ``extra=1e-4``, the copy inside the UAP release none; ``max_iter`` is 100 (MATLAB), 50 (Python), 10 (inside UAP).
-    Released code always minimises the 2-norm. The box is ours.
+    Released code always minimises the 2-norm. The box and ``refine`` are ours.
     """
     x = pixels(x)
-    settings = Settings(num_classes, overshoot, max_iter, norm, basis, bounds, linearise, extra).for_images(x)
+    settings = Settings(num_classes, overshoot, max_iter, norm, basis, bounds, linearise, extra, refine).for_images(x)
     if bounds is not None and not bounds[0] <= float(x.min()) <= float(x.max()) <= bounds[1]:
         raise ValueError(f"x has pixels in [{float(x.min()):g}, {float(x.max()):g}], outside the bounds {bounds!r}")
     goal = None if target is None else class_index(target, len(x), "target").to(x.device)
@@ -162,9 +167,17 @@ def walk(model: Network, x: Tensor, settings: Settings, target: Tensor | None = 
         if not len(alive):
             break
     r = total * reach
-    return DeepFoolResult(
-        r if settings.bounds is None else _inside(x + r, settings) - x, success, n_iter, label, adversarial
-    )
+    if settings.bounds is not None:
+        r = _inside(x + r, settings) - x
+    short, long = torch.zeros_like(success, dtype=x.dtype), torch.ones_like(success, dtype=x.dtype)
+    for _ in range(settings.refine if bool(success.any()) else 0):
+        middle = (short + long)[success] / 2
+        now = model(x[success] + middle[:, None, None, None] * r[success]).argmax(1)
+        crossed = now != label[success] if target is None else now == target[success]
+        long[success], short[success] = middle.where(crossed, long[success]), middle.where(~crossed, short[success])
+        adversarial[success] = now.where(crossed, adversarial[success])
+    r = r * long[:, None, None, None]
+    return DeepFoolResult(r, success, n_iter, label, adversarial)
 
 
 def _inside(point: Tensor, settings: Settings) -> Tensor:
@@ -223,35 +236,16 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
     d = psi(w, dual_exponent(settings.norm))
     slope, size = (w * d).sum(2), torch.linalg.vector_norm(d, settings.norm, 2)
     gap = gap + settings.extra * slope / size
-    if settings.bounds is None:
-        step, length = (gap / slope)[..., None] * d, gap * size / slope
-    else:
+    length, step = gap * size / slope, (gap / slope)[..., None] * d
+    if settings.bounds is not None:
         low, high = (((b - x) / (1 + settings.overshoot) - total).flatten(1) for b in settings.bounds)
-        step, gained = _boxed_step(gap, w, d, low.clamp(max=0), high.clamp(min=0))
-        length = torch.linalg.vector_norm(step, settings.norm, 2) * gap / gained  # full price where the box stops it
+        free = torch.where(d > 0, high > 0, low < 0)  # pixels with room; they alone have to close the gap
+        slope = (w * d * free).sum(2)
+        step = torch.clamp((gap / slope)[..., None] * d, low.clamp(max=0), high.clamp(min=0))
+        # those that hit the wall on the way gain less: priced as if the rest were to be had at the same rate
+        length = torch.linalg.vector_norm(step, settings.norm, 2) * gap / (w * step).sum(2)
     length = length.nan_to_num(math.inf, math.inf)
     price, best = length.min(0)
     moved = price.isfinite()
     chosen = step[best, torch.arange(len(best), device=best.device)]
     return torch.where(moved[:, None], chosen, 0.0).view_as(x), moved
-
-
-def _boxed_step(gap: Tensor, w: Tensor, d: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """The step of least p-norm in low <= r <= high that closes ``gap`` as far as the box lets it, and what it gains.
-
-    The optimum is r = clamp(t d, low, high) for one t >= 0 (its Karush-Kuhn-Tucker conditions). The gain <w, r> is
-    concave and piecewise linear in t, so Newton's method from 0 ends at the exact t from below. gap: (k, n);
-    w, d: (k, n, d); low <= 0 <= high: (n, d).
-    """
-    limit = torch.where(d > 0, high, low) / d  # how far t can go for each pixel
-    limit = torch.where(d == 0, 0.0, limit)
-    rate = w * d
-    t = torch.zeros_like(gap)
-    while True:
-        free = limit > t[..., None]
-        gained = (rate * limit.minimum(t[..., None])).sum(2)
-        slope = (rate * free).sum(2)
-        go = (slope > 0) & (gained < gap * (1 - 1e-5))
-        if not bool(go.any()):
-            return d * limit.minimum(t[..., None]), gained
-        t = torch.where(go, t + (gap - gained) / slope, t)
