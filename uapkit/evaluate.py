@@ -83,7 +83,7 @@ def _batches(x: Pixels, batch_size: int | None) -> Iterator[tuple[int, Tensor]]:
 
 
 def _count(x: Pixels) -> int:
-    return x.n if isinstance(x, Stream) else len(x)
+    return x.n if isinstance(x, Stream) else len(as_tensor(x))
 
 
 def _moved(x: Tensor, v: Any, start: int, clip: bool) -> Tensor:
@@ -138,11 +138,14 @@ def fooled(
 
     clean: (n,) the labels of x itself; computed once by :func:`labels` they serve any number of perturbations.
     """
-    clean = labels(model, x, batch_size=batch_size) if clean is None else clean.cpu()
-    after = labels(model, x, v, batch_size=batch_size, clip=clip)
-    if clean.shape != after.shape:
-        raise ValueError(f"clean must hold one label an image, shape {tuple(after.shape)}, got {tuple(clean.shape)}")
-    return after != clean
+    if clean is not None and clean.shape != (_count(x),):
+        raise ValueError(f"clean must hold one label an image, shape ({_count(x)},), got {tuple(clean.shape)}")
+    changed = []
+    with _inference(model):
+        for start, part in _batches(x, batch_size):
+            before = _predict(model, part) if clean is None else clean[start : start + len(part)].cpu()
+            changed.append(_predict(model, _moved(part, v, start, clip)) != before)
+    return torch.cat(changed)
 
 
 def fooling_rate(

@@ -11,6 +11,7 @@ from scipy.io import savemat
 
 from uapkit import data, provenance
 from uapkit.data import folder, imagenet
+from uapkit.data.sets import open_source
 
 needs = pytest.mark.skipif(not os.environ.get("UAPKIT_DATA"), reason="needs the real data, $UAPKIT_DATA")
 
@@ -323,4 +324,4 @@ def test_real_photographs():
     few, more = data.load("imagenet-sample", n=4), data.load("imagenet-sample", n=6)
     assert torch.equal(few.x, more.x[:4])
     assert few.shape == (3, 224, 224)
-    assert data.load("imagenet-sample", n=1000).y.sort().values.tolist() == list(range(1000))
+    assert open_source("imagenet-sample").labels.tolist() == list(range(1000))
