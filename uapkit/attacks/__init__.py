@@ -3,6 +3,7 @@
 from uapkit.attacks.base import Perturbation, as_tensor
 from uapkit.attacks.deepfool import DeepFoolResult, deepfool
 from uapkit.attacks.gradient import fgsm, loss_gradient, saliency
+from uapkit.attacks.singular_uap import singular_uap
 
 __all__ = [
     "DeepFoolResult",
@@ -12,4 +13,5 @@ __all__ = [
     "fgsm",
     "loss_gradient",
     "saliency",
+    "singular_uap",
 ]

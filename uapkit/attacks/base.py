@@ -38,6 +38,17 @@ def ready(model: Network) -> Network:
     return model
 
 
+def fitted_on(model: Network, x: Any) -> dict[str, Any]:
+    """The model and the images of a perturbation, as far as they have names, for its ``made_by``."""
+    model_name = getattr(model, "name", None)
+    about: dict[str, Any] = {"model": model_name if isinstance(model_name, str) else type(model).__name__}
+    if isinstance(x, Images):
+        about |= {"images": x.name, "images_sha256": x.sha256}
+    if isinstance(x, Images | Tensor):
+        about["n_fit"] = len(x)
+    return about
+
+
 def batch_for(x: Tensor, gradients: int = 1) -> int:
     """Images worked on at once when the caller does not say: about 8 MB of pixels, 64 MB of gradients."""
     d = x[0].numel()
