@@ -1,0 +1,141 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from uapkit import spectra
+from uapkit.spectra import direction_matrix, energy, random_directions, singular_values, top_singular
+from uapkit.subspace import orthonormal, principal_angles
+
+seeds = st.integers(0, 10**6)
+
+
+def gaussian(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def planted(seed: int, n: int, d: int, values: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix with these singular values, and its right singular vectors as rows."""
+    k = len(values)
+    u, v = orthonormal(gaussian(seed, n, k)), orthonormal(gaussian(seed + 1, d, k))
+    return u * torch.tensor(values, dtype=u.dtype) @ v.T, v.T
+
+
+def test_direction_matrix_normalises_and_drops_zero_rows_aloud():
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0], [-2e30, 2e30]])
+    with pytest.warns(UserWarning, match="1 of 4 rows are zero"):
+        a = direction_matrix(rows.view(4, 1, 1, 2))
+    half = math.sqrt(0.5)
+    assert torch.allclose(a, torch.tensor([[0.6, 0.8], [1.0, 0.0], [-half, half]]))
+    assert torch.equal(rows[0], torch.tensor([3.0, 4.0]))
+
+
+@settings(max_examples=20)
+@given(seed=seeds, n=st.integers(1, 20), d=st.integers(1, 20))
+def test_unit_rows_have_squares_that_sum_to_n(seed, n, d):
+    a = direction_matrix(gaussian(seed, n, d))
+    assert torch.allclose(a.norm(dim=1), torch.ones(n, dtype=a.dtype))
+    assert float(singular_values(a).square().sum()) == pytest.approx(n)
+    shares = energy(a)
+    assert len(shares) == min(n, d)
+    assert float(shares[-1]) == pytest.approx(1)
+    assert (shares.diff() >= 0).all()
+    assert (shares.diff().diff() <= 1e-12).all()
+
+
+@pytest.mark.parametrize("method", ["exact", "gram", "randomised", "auto"])
+@pytest.mark.parametrize("shape", [(60, 25), (25, 60)])
+def test_planted_directions_come_out_by_every_method(method, shape):
+    a, v = planted(3, *shape, [9.0, 7.0, 4.0, 2.0, 1.0, 0.5])
+    found = top_singular(a, 4, method)
+    assert found.values.tolist() == pytest.approx([9, 7, 4, 2], rel=1e-6)
+    assert torch.allclose((found.vectors * v[:4]).sum(1).abs(), torch.ones(4, dtype=v.dtype), atol=1e-6)
+    assert (found.vectors.gather(1, found.vectors.abs().argmax(1, keepdim=True)) > 0).all()
+    assert found.method == ("exact" if method == "auto" else method)
+
+
+@settings(max_examples=15)
+@given(seed=seeds, n=st.integers(5, 40), d=st.integers(5, 40))
+def test_exact_and_gram_agree_and_randomised_finds_a_decaying_spectrum(seed, n, d):
+    a = gaussian(seed, n, d) @ torch.diag(0.7 ** torch.arange(d, dtype=torch.float64))
+    exact = top_singular(a, 3, "exact")
+    for method in ("gram", "randomised"):
+        other = top_singular(a, 3, method)
+        assert torch.allclose(other.values, exact.values, rtol=1e-6)
+        assert principal_angles(other.vectors.T, exact.vectors.T).max() < 0.1
+    assert torch.allclose(singular_values(a)[:3], exact.values)
+
+
+def test_blocks_need_not_be_in_memory_together():
+    a, _ = planted(7, 90, 12, [5.0, 3.0, 2.0, 1.0])
+    whole, parts = top_singular(a, 3), top_singular(iter(a.view(90, 3, 2, 2).split(17)), 3)
+    assert parts.method == "gram"
+    assert torch.allclose(parts.values, whole.values)
+    assert torch.allclose(parts.vectors, whole.vectors, atol=1e-7)
+    assert torch.allclose(singular_values(iter(a.split(40))), singular_values(a), atol=1e-6)
+    assert len(singular_values(iter([a[:5]]))) == 5
+    with pytest.raises(ValueError, match="accumulated"):
+        top_singular([a], 2, "exact")
+    with pytest.raises(ValueError, match="used up"):
+        top_singular(iter([]), 2)
+    with pytest.raises(ValueError, match="one length"):
+        top_singular([a, a[:, :3]], 2)
+
+
+def test_auto_takes_the_cheapest_exact_way_that_fits(monkeypatch):
+    a = gaussian(0, 30, 20)
+    monkeypatch.setattr(spectra, "EXACT_ENTRIES", 599)
+    assert top_singular(a, 2).method == "gram"
+    monkeypatch.setattr(spectra, "GRAM_SIDE", 19)
+    assert top_singular(a, 2).method == "randomised"
+
+
+def test_the_randomised_method_is_seeded():
+    a = gaussian(1, 50, 40)
+    first = top_singular(a, 3, "randomised", seed=1).vectors
+    assert torch.equal(first, top_singular(a, 3, "randomised", seed=1).vectors)
+    assert not torch.equal(first, top_singular(a, 3, "randomised", seed=2).vectors)
+
+
+def test_energy_of_known_values():
+    assert energy(torch.tensor([2.0, 1.0, 1.0])).tolist() == pytest.approx([4 / 6, 5 / 6, 1])
+    assert energy(torch.tensor([2.0]), total=8).tolist() == pytest.approx([0.5])
+    with pytest.raises(ValueError, match="total"):
+        energy(torch.tensor([2.0]), total=3)
+    with pytest.raises(ValueError, match="at least 0"):
+        energy(torch.tensor([1.0, -1.0]))
+
+
+def test_the_null_has_the_shares_of_the_reference_sheet():
+    # top-5 share of uniform rows in R^784: 8.6 % for n = 100, 3.1 % for n = 500
+    for n, share in ((100, 0.086), (500, 0.031)):
+        rows = random_directions(n, 784, seed=0)
+        assert torch.allclose(rows.norm(dim=1), torch.ones(n))
+        assert float(energy(rows)[4]) == pytest.approx(share, abs=0.003)
+    home = orthonormal(gaussian(2, 784, 10)).float()
+    confined = random_directions(200, 784, seed=0, inside=home)
+    assert torch.allclose(confined.norm(dim=1), torch.ones(200), atol=1e-5)
+    assert torch.allclose(confined @ home @ home.T, confined, atol=1e-5)
+    assert float(singular_values(confined)[10]) < 1e-4
+    assert not torch.equal(random_directions(5, 9, 0), random_directions(5, 9, 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: direction_matrix(torch.zeros(3, 4)), "all 3 rows are zero"),
+        (lambda: direction_matrix(torch.full((3, 4), math.inf)), "finite"),
+        (lambda: direction_matrix(torch.zeros(4)), r"\(n, d\)"),
+        (lambda: direction_matrix(torch.zeros(0, 4)), r"\(n, d\)"),
+        (lambda: top_singular(torch.rand(3, 4), 4), r"k must lie in \[1, 3\]"),
+        (lambda: top_singular(torch.rand(3, 4), 0), "k must be"),
+        (lambda: top_singular(torch.rand(3, 4), 1, "randomized"), "'randomised'"),
+        (lambda: random_directions(0, 3, 0), "n must be"),
+        (lambda: random_directions(2, 3, 0, inside=torch.eye(4)), "d = 3"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
