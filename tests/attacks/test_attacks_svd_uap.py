@@ -1,0 +1,90 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from uapkit.attacks import deepfool, loss_gradient, svd_uap
+from uapkit.spectra import direction_matrix
+
+inf = math.inf
+
+
+def affine(w: torch.Tensor, b: torch.Tensor) -> nn.Module:
+    layer = nn.Linear(w.shape[1], w.shape[0])
+    with torch.no_grad():
+        layer.weight.copy_(w)
+        layer.bias.copy_(b)
+    return nn.Sequential(nn.Flatten(), layer).eval()
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)).eval()
+
+
+@pytest.fixture(scope="module")
+def x() -> torch.Tensor:
+    return torch.rand(30, 1, 6, 6, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("directions", ["gradient", "fgsm", "deepfool"])
+def test_it_is_the_top_singular_vector_of_the_unit_rows(net, x, directions):
+    rows = {
+        "gradient": lambda: loss_gradient(net, x),
+        "fgsm": lambda: loss_gradient(net, x).sign(),
+        "deepfool": lambda: deepfool(net, x).r[deepfool(net, x).success],
+    }[directions]()
+    unit = direction_matrix(rows)
+    _, s, vh = torch.linalg.svd(unit.double())
+    result = svd_uap(net, x, directions=directions, eps=0.7, sign="+")
+    assert abs(float(result.v.flatten().double() @ vh[0])) == pytest.approx(0.7, rel=1e-4)
+    assert result.size(2) == pytest.approx(0.7)
+    assert result.made_by["singular_value"] == pytest.approx(float(s[0]), rel=1e-5)
+    assert result.made_by["share"] == pytest.approx(float(s[0]) ** 2 / len(unit), rel=1e-4)
+    third = svd_uap(net, x, directions=directions, eps=0.7, sign="+", vector=3)
+    assert abs(float(third.v.flatten().double() @ vh[2])) == pytest.approx(0.7, rel=1e-3)
+
+
+def test_both_signs_are_tried_and_the_better_one_is_kept(x):
+    # class 1 wins only with a brighter picture: one sign fools all, the other none, whichever the vector came with
+    for turn in (1.0, -1.0):
+        model = affine(turn * torch.tensor([[0.0] * 36, [1.0] * 36]), torch.tensor([0.0, -turn * 36 * 0.5 - 9]))
+        label = model(x).argmax(1)
+        assert (label == label[0]).all()
+        result = svd_uap(model, x, eps=6.0)
+        rates = result.made_by["fooling_rate_fit"]
+        assert sorted(rates.values()) == [0.0, 1.0]
+        assert rates[result.made_by["sign"]] == 1.0
+        assert (model(x + result.v).argmax(1) != label).all()
+
+
+def test_norm_sign_and_ready_rows(net, x):
+    plus = svd_uap(net, x, eps=0.1, norm=inf, sign="+")
+    assert float(plus.v.abs().max()) == pytest.approx(0.1)
+    assert torch.equal(svd_uap(net, x, eps=0.1, norm=inf, sign="-").v, -plus.v)
+    rows = loss_gradient(net, x)
+    given = svd_uap(net, x, directions=rows, eps=0.1, norm=inf, sign="+")
+    assert torch.allclose(given.v, plus.v)
+    assert given.made_by["directions"] == "given"
+    y = (net(x).argmax(1) + 1) % 5
+    assert not torch.allclose(svd_uap(net, x, eps=0.1, norm=inf, sign="+", y=y).v, plus.v, atol=1e-3)
+
+
+def test_bad_arguments_are_named(net, x):
+    with pytest.raises(ValueError, match="'gradient'"):
+        svd_uap(net, x, directions="gradients", eps=1)
+    with pytest.raises(ValueError, match="sign"):
+        svd_uap(net, x, eps=1, sign="best")
+    with pytest.raises(ValueError, match="eps"):
+        svd_uap(net, x, eps=-1)
+    with pytest.raises(ValueError, match="image-shaped"):
+        svd_uap(net, x, eps=1, directions=torch.rand(4, 36))
+    with pytest.raises(ValueError, match=r"k must lie in \[1, 30\]"):
+        svd_uap(net, x, eps=1, vector=31)
+    dead = affine(torch.zeros(3, 36), torch.arange(3.0))
+    with pytest.raises(ValueError, match="no perturbation"):
+        svd_uap(dead, x, eps=1, directions="deepfool")
+    with pytest.raises(ValueError, match="rows are zero"):
+        svd_uap(dead, x, eps=1)
