@@ -37,10 +37,10 @@ class Store:
         self.folder, self.key = Path(folder), dict(key)
         self.seconds, self.reused = 0.0, 0
 
-    def path(self, point: Mapping[str, Any], over: Iterable[str]) -> Path:
-        """File of ``point``; parameters named in ``over`` only choose points and do not count."""
+    def path(self, what: str, point: Mapping[str, Any], over: Iterable[str]) -> Path:
+        """File of ``point`` of the computation named ``what``; parameters named in ``over`` only choose points and do not count."""
         params = {k: v for k, v in self.key["params"].items() if k not in set(over)}
-        text = json.dumps({**self.key, "params": params, "point": point}, sort_keys=True, default=str)
+        text = json.dumps({**self.key, "params": params, "what": what, "point": point}, sort_keys=True, default=str)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
     def read(self, path: Path) -> tuple[Rows, dict[str, np.ndarray]] | None:
@@ -102,7 +102,7 @@ def sweep(
     rows: Rows = []
     arrays: dict[str, np.ndarray] = {}
     for point in tqdm(points, desc=desc, disable=None):
-        path = store.path(point, over) if store else None
+        path = store.path(compute.__qualname__, point, over) if store else None
         done = store.read(path) if store and path else None
         if done is None:
             started = time.perf_counter()

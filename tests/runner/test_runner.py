@@ -101,6 +101,18 @@ def test_interrupted_run_resumes(project, counted, monkeypatch):
     assert counted == ["a", "b", "b"], "the finished point is kept, the interrupted one computed again"
 
 
+def test_two_computations_at_the_same_point_are_kept_apart(tmp_path):
+    def attack(model):
+        return [{"kind": "attack"}]
+
+    def null(model):
+        return [{"kind": "null"}]
+
+    with sweep.resuming(tmp_path, {"params": {}}):
+        kinds = [sweep.sweep([{"model": "a"}], f)["kind"].item() for f in (attack, null, attack)]
+    assert kinds == ["attack", "null", "attack"]
+
+
 def test_half_written_point_is_never_read(project, counted):
     runner.run(NAME)
     for path in (project / "cache" / "runs").rglob("*.npz"):

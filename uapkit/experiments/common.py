@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,18 +43,36 @@ class Bench:
     device: str = "cpu"
     resize: str = "squash"
     split: str = "test"
+    _own: dict[str, models.Model] = field(default_factory=dict)
     _models: dict[str, models.Model] = field(default_factory=dict)
     _images: dict[int | None, tuple[Images, Images, Images]] = field(default_factory=dict)
     _clean: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
-    def model(self, spec: str | models.Model) -> models.Model:
-        """The network of ``spec`` (a :class:`~uapkit.models.Model` is taken as it is); NotHere if its weights are missing."""
-        if isinstance(spec, models.Model):
-            return spec
+    def specs(self, wanted: Sequence[str | models.Model]) -> list[str]:
+        """Names of the networks; a :class:`~uapkit.models.Model` of the caller's own goes by its own name."""
+        self._own |= {m.name: m.to(self.device) for m in wanted if isinstance(m, models.Model)}
+        return [m.name if isinstance(m, models.Model) else m for m in wanted]
+
+    def model(self, spec: str) -> models.Model:
+        """The network called ``spec``; NotHere if its weights are missing."""
+        if spec in self._own:
+            return self._own[spec]
         if spec not in self._models:
             name, tag = split_name(spec)
             self._models = {spec: models.load(name, weights=tag, device=self.device)}  # one at a time bounds memory
         return self._models[spec]
+
+    def untrained(self, spec: str) -> models.Model:
+        """A null: the same architecture with fresh weights."""
+        if spec not in self._own:
+            return models.load(split_name(spec)[0], weights="random", device=self.device)
+        fresh = copy.deepcopy(self._own[spec])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(child_seed(self.seed, "untrained"))
+            for module in fresh.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+        return fresh
 
     def images(self, model: models.Model) -> tuple[Images, Images, Images]:
         """(fit, held-in, scored) images for ``model``."""

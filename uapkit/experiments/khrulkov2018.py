@@ -31,17 +31,14 @@ PAPER_LAYERS = {  # the layers of Tables 1 to 3
 }
 
 
-def _points(bench: Bench, specs: Sequence[str], layers: Mapping | Sequence | None, count: int) -> list[dict[str, Any]]:
+def _points(bench: Bench, spec: str, layers: Mapping | Sequence | None, count: int) -> list[dict[str, Any]]:
     """(model, layer) pairs; a network that is not here keeps its layers if they are known, else one nameless row."""
-    points = []
-    for spec in specs:
-        wanted = layers if layers else {k: v for k, v in PAPER_LAYERS.items() if k == split_name(spec)[0]}
-        try:
-            names = layers_of(bench.model(spec), wanted or None, spec, count)
-        except NotHere:
-            names = list((wanted.get(spec) or [""]) if isinstance(wanted, Mapping) else wanted)
-        points += [{"model": spec, "layer": layer} for layer in names]
-    return points
+    wanted = layers if layers else {k: v for k, v in PAPER_LAYERS.items() if k == split_name(spec)[0]}
+    try:
+        names = layers_of(bench.model(spec), wanted or None, spec, count)
+    except NotHere:
+        names = list((wanted.get(spec) or [""]) if isinstance(wanted, Mapping) else wanted)
+    return [{"model": spec, "layer": layer} for layer in names]
 
 
 def _depth(model: Any, layer: str) -> float:
@@ -59,7 +56,7 @@ def _best_sign(bench: Bench, spec: str, v: torch.Tensor) -> tuple[torch.Tensor, 
 
 def tab1_layers(
     *,
-    models: Sequence[str] = ("vgg_digits", "lenet_digits"),
+    models: Sequence[Any] = ("vgg_digits", "lenet_digits"),
     layers: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
     data: str = "digits",
     n_fit: int = 16,
@@ -122,11 +119,9 @@ def tab1_layers(
         return [row | {"held_in_rate": held_in, **rate(bench.fooled(model, v))}]
 
     over = ("models", "layers", "n_random")
-    points = _points(bench, models, layers, count=5)
     parts = []
-    for spec in models:
-        mine = [point for point in points if point["model"] == spec]
-        parts.append(sweep(mine, attack, over=over, desc=f"{spec}: layers"))
+    for spec in bench.specs(models):
+        parts.append(sweep(_points(bench, spec, layers, count=5), attack, over=over, desc=f"{spec}: layers"))
         if (parts[-1]["status"] == "run").any():
             best = parts[-1].loc[parts[-1]["held_in_rate"].idxmax(), "layer"]
             parts.append(
@@ -180,7 +175,7 @@ def _tab1_layers_evidence(table: pd.DataFrame) -> pd.DataFrame:
 
 def fig1_gallery(
     *,
-    models: Sequence[str] = ("vgg_digits", "lenet_digits"),
+    models: Sequence[Any] = ("vgg_digits", "lenet_digits"),
     layers: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
     data: str = "digits",
     pictures: str = "digits",
@@ -218,8 +213,8 @@ def fig1_gallery(
         return [{"kind": "random signs", "wavelength": mean_wavelength(v)}]
 
     parts = []
-    for spec in models:
-        points = _points(bench, [spec], layers, count=4)
+    for spec in bench.specs(models):
+        points = _points(bench, spec, layers, count=4)
         parts.append(
             sweep(points, vector, over=("models", "layers", "pictures", "n_pictures"), desc=f"{spec}: vectors")
         )

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from uapkit.checks import NotHere
 from uapkit.files import cache_folder, sha256
 from uapkit.models.catalogue import Entry
 

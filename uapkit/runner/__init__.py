@@ -8,8 +8,8 @@ Examples
 
 """
 
-from uapkit.runner.execute import check_parameters, full_parameters, notebook_parameters, run
 from uapkit.runner.catalogue import Item, item, items, papers, project_root
+from uapkit.runner.execute import check_parameters, full_parameters, notebook_parameters, run
 from uapkit.runner.locate import where
 from uapkit.runner.results import load, stored, without_paths
 from uapkit.runner.verdicts import compare, evidence, item_verdict, reported, verdict

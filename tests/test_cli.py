@@ -1,0 +1,104 @@
+"""The command line: what it prints, and exit status 0 only where everything asked for was done."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from uapkit import cli, runner
+from uapkit.runner import catalogue, execute
+
+
+@pytest.fixture
+def item(monkeypatch, tmp_path):
+    monkeypatch.setenv("UAPKIT_CACHE", str(tmp_path))
+    seen = {}
+
+    def experiment(*, q=10.0, models=("a",), p=float("inf"), seed=0):
+        seen.update(q=q, models=models, p=p)
+        return pd.DataFrame({"model": list(models), "status": "run", "fooling_rate": 0.5, "n": 3})
+
+    monkeypatch.setattr(catalogue.Item, "function", property(lambda self: experiment))
+    return seen
+
+
+def test_where_prints_all_partners(capsys):
+    assert cli.main(["where", "tab1_layers"]) == 0
+    text = capsys.readouterr().out
+    for partner in (
+        "notebooks/khrulkov2018/tab1_layers.ipynb",
+        "uapkit/experiments/khrulkov2018.py:",
+        "published rows",
+    ):
+        assert partner in text
+    assert "tests/experiments/test_khrulkov2018.py:" in text
+
+
+def test_where_takes_an_experiment_id(capsys):
+    assert cli.main(["where", "K4"]) == 0
+    assert "khrulkov2018/tab1_layers" in capsys.readouterr().out
+
+
+def test_where_unknown_suggests(capsys):
+    assert cli.main(["where", "khrulkov2018/tab1_layer_"]) == 2
+    assert "nearest names" in capsys.readouterr().err
+
+
+def test_list_names_every_item(capsys):
+    assert cli.main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in runner.items())
+
+
+def test_run_reads_values_as_yaml(item, capsys):
+    assert cli.main(["run", "khrulkov2018/tab1_layers", "-p", "q=5", "-p", "models=[b, c]", "-p", "p=1e1"]) == 0
+    assert item == {"q": 5, "models": ["b", "c"], "p": 10.0}
+    assert "2 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "khrulkov2018/tab1_layers", "-p", "qq=5"], "unknown parameter of khrulkov2018/tab1_layers 'qq'"),
+        (["run", "khrulkov2018/tab1_layers", "-p", "q"], "name=value"),
+        (["run", "nothing/at_all"], "unknown item"),
+        (["bench", "jacobean"], "unknown benchmark"),
+    ],
+)
+def test_refusals_are_one_sentence(item, capsys, arguments, words):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_interrupt_says_how_to_resume(item, capsys, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uapkit.runner.run", stop)
+    assert cli.main(["run", "khrulkov2018/tab1_layers"]) == 130
+    assert "resumes" in capsys.readouterr().err
+
+
+def test_full_run_uses_the_stored_parameters(item, monkeypatch, capsys):
+    monkeypatch.setattr(execute, "full_parameters", lambda about: {"q": 3.0})
+    monkeypatch.setattr("uapkit.runner.full_parameters", lambda about: {"q": 3.0})
+    assert cli.main(["run", "khrulkov2018/tab1_layers", "--full", "-p", "models=[z]"]) == 0
+    assert item["q"] == 3.0
+    assert item["models"] == ["z"]
+
+
+def test_scoreboard_is_machine_readable(capsys):
+    assert cli.main(["scoreboard", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [r["item"] for r in rows] == list(runner.items())
+    assert all(r["verdict"] for r in rows)
+
+
+@pytest.mark.parametrize("command", ["where", "list", "run", "book", "scoreboard", "data", "models", "bench"])
+def test_help_on_each(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: uapkit" in capsys.readouterr().out
