@@ -188,7 +188,7 @@ def test_read_only_place_is_one_sentence(tmp_path):
 
 def test_notebook_refuses_a_parameter_it_does_not_have(counted):
     namespace = {"models": ["a"], "q": 1.0, "modls": ["b"], "In": [], "_private": 1}
-    with pytest.raises(ValueError, match="unknown parameter .*'modls'"):
+    with pytest.raises(ValueError, match=r"unknown parameter .*'modls'"):
         runner.notebook_parameters(NAME, namespace)
     del namespace["modls"]
     assert runner.notebook_parameters(NAME, namespace) == {"models": ["a"], "q": 1.0}

@@ -25,7 +25,7 @@ TIMEOUT = 20  # seconds without an answer after which a download is given up
 RELEASE = "UAPKIT_RELEASE_URL"
 
 
-class WeightsMissing(FileNotFoundError):
+class WeightsMissing(NotHere):
     """Weights that are neither here nor could be fetched; the message says which file to put where."""
 
 
