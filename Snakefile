@@ -1,6 +1,9 @@
 # The graph of reruns: data and weights -> item runs -> pages. Run by `uapkit book`; local cores by default, a cluster by
 # Snakemake's own executors (`uapkit book --executor slurm`). An item that fails still makes a page, with a failure box.
+import sys
 from pathlib import Path
+
+UAPKIT = f"{sys.executable} -m uapkit"
 
 ITEMS = sorted(str(p.relative_to("notebooks").with_suffix("")) for p in Path("notebooks").glob("*/*.ipynb"))
 # drawing, command line and book may change a page, so they count too; other papers' experiments do not
@@ -30,7 +33,7 @@ rule weights:
     output:
         WEIGHTS,
     shell:
-        "uapkit models --train-digits > {output}"
+        "{UAPKIT} models --train-digits > {output}"
 
 
 rule item:
@@ -47,7 +50,7 @@ rule item:
     wildcard_constraints:
         item="[a-z0-9]+/[a-z0-9_]+",
     shell:
-        "uapkit stage {wildcards.item}"
+        "{UAPKIT} stage {wildcards.item}"
 
 
 rule html:
@@ -61,4 +64,4 @@ rule html:
     log:
         "build/logs/book.log",
     shell:
-        "uapkit html > {log} 2>&1 || (tail -n 40 {log} >&2; exit 1)"
+        "{UAPKIT} html > {log} 2>&1 || (tail -n 40 {log} >&2; exit 1)"

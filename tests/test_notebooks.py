@@ -53,7 +53,10 @@ def test_parameters_cell_is_the_signature(name):
 def test_page_shows_theirs_then_ours_then_the_quick_run(name):
     text = "\n".join(source(c) for c in cells(name))
     assert f'ID = "{name}"' in text
-    places = [text.find(mark) for mark in ("full is not None", "page.verdicts(ID)", "page.setting(quick", "page.provenance(ID)")]
+    places = [
+        text.find(mark)
+        for mark in ("full is not None", "page.verdicts(ID)", "page.setting(quick", "page.provenance(ID)")
+    ]
     assert all(place > 0 for place in places), places
     assert places == sorted(places)
     assert "page.not_run(ID)" in text

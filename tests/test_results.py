@@ -36,7 +36,9 @@ def test_stored_parameters_are_those_of_the_full_run(name):
 
 @pytest.mark.parametrize("name", STORED)
 def test_commit_of_a_stored_run_is_in_the_history(name):
-    shallow = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], cwd=ROOT, capture_output=True, text=True, check=False)
+    shallow = subprocess.run(
+        ["git", "rev-parse", "--is-shallow-repository"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if shallow.returncode or shallow.stdout.strip() == "true":
         pytest.skip("needs the whole git history")
     commit = runner.load(name).attrs["provenance"]["commit"]

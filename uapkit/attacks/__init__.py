@@ -5,6 +5,7 @@ from uapkit.attacks.deepfool import DeepFoolResult, deepfool
 from uapkit.attacks.gradient import fgsm, loss_gradient, saliency
 from uapkit.attacks.singular_uap import singular_uap
 from uapkit.attacks.svd_uap import svd_uap
+from uapkit.attacks.uap import uap
 
 __all__ = [
     "DeepFoolResult",
@@ -16,4 +17,5 @@ __all__ = [
     "saliency",
     "singular_uap",
     "svd_uap",
+    "uap",
 ]

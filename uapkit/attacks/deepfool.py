@@ -131,8 +131,13 @@ def deepfool(
 
 
 @torch.no_grad()
-def walk(model: Network, x: Tensor, settings: Settings, target: Tensor | None = None) -> DeepFoolResult:
-    """:func:`deepfool` on one batch with checked settings; the images may lie outside [0, 1]."""
+def walk(
+    model: Network, x: Tensor, settings: Settings, target: Tensor | None = None, away: Tensor | None = None
+) -> DeepFoolResult:
+    """:func:`deepfool` on one batch with checked settings; the images may lie outside [0, 1].
+
+    away: (n,) labels to get away from, if not those of x: where x has another one already, nothing is done.
+    """
     ready(model)
     reach = 1 + settings.overshoot
     total = torch.zeros_like(x)  # without the overshoot
@@ -145,7 +150,7 @@ def walk(model: Network, x: Tensor, settings: Settings, target: Tensor | None = 
         point, logits = _forward(model, _inside(x[alive] + total[alive] * reach, settings), not (last or plain))
         now = logits.argmax(1)
         if step == 0:
-            label, adversarial = now, now.clone()
+            label, adversarial = now if away is None else away, now.clone()
             candidates = _candidates(logits, settings.num_classes, target)
         adversarial[alive] = now
         crossed = (now != label[alive] if target is None else now == target[alive]) & ~logits.isnan().any(1)

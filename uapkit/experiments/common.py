@@ -16,7 +16,7 @@ from torch import Tensor
 from uapkit import data as sets
 from uapkit import evaluate, models
 from uapkit.data.images import Images
-from uapkit.seeds import child_seed
+from uapkit.seeds import child_seed, generator
 
 SIZED = ("imagenet-sample", "imagenet", "pictures")  # sets of photographs that are resized to the network's input
 
@@ -44,6 +44,7 @@ class Bench:
     resize: str = "squash"
     split: str = "test"
     _own: dict[str, models.Model] = field(default_factory=dict)
+    _tags: dict[str, str] = field(default_factory=dict)
     _models: dict[str, models.Model] = field(default_factory=dict)
     _images: dict[int | None, tuple[Images, Images, Images]] = field(default_factory=dict)
     _clean: dict[tuple[str, str], Tensor] = field(default_factory=dict)
@@ -60,7 +61,12 @@ class Bench:
         if spec not in self._models:
             name, tag = split_name(spec)
             self._models = {spec: models.load(name, weights=tag, device=self.device)}  # one at a time bounds memory
+            self._tags[spec] = self._models[spec].card.weights
         return self._models[spec]
+
+    def weights(self, spec: str) -> str:
+        """The tag of the weights that ``spec`` stands for."""
+        return self._tags.get(spec, split_name(spec)[1])
 
     def untrained(self, spec: str) -> models.Model:
         """A null: the same architecture with fresh weights."""
@@ -79,9 +85,9 @@ class Bench:
         size = model.input_size[-1] if model.input_size and self.data in SIZED else None
         if size not in self._images:
             total = None if self.n_eval is None else self.n_fit + self.n_select + self.n_eval
-            found = sets.load(
-                self.data, split=self.split, n=total, seed=child_seed(self.seed, "images"), **_sizing(size, self.resize)
-            )
+            found = sets.load(self.data, split=self.split, n=total, seed=self.seed, **_sizing(size, self.resize))
+            if total is None:  # the whole set comes in its own order, which is by class for photographs
+                found = found[torch.randperm(len(found), generator=generator(self.seed, "order of images"))]
             ends = (self.n_fit, self.n_fit + self.n_select)
             if len(found) <= ends[1]:
                 raise ValueError(

@@ -103,12 +103,8 @@ def tab1_layers(
         ]
 
     def untrained(model: str, layer: str) -> list[dict]:
-        trained = bench.model(model)
-        name, _ = split_name(model)
-        fit = bench.images(trained)[0].x
-        made = attacks.singular_uap(
-            Bench(data, n_fit, device=device).model(f"{name}[random]"), fit, layer=layer, **fixed
-        )
+        fit = bench.images(bench.model(model))[0].x
+        made = attacks.singular_uap(bench.untrained(model), fit, layer=layer, **fixed)
         v, held_in = _best_sign(bench, model, made.v)
         row = {
             "kind": "untrained network",
@@ -129,7 +125,7 @@ def tab1_layers(
             )
             parts.append(sweep([{"model": spec, "layer": best}], untrained, over=over, desc=f"{spec}: untrained copy"))
     table = pd.concat(parts, ignore_index=True)
-    table.insert(1, "weights", [split_name(m)[1] for m in table["model"]])
+    table.insert(1, "weights", [bench.weights(m) for m in table["model"]])
     table.attrs["arrays"] = {k: v for part in parts for k, v in part.attrs["arrays"].items()}
     return table
 
@@ -225,7 +221,7 @@ def fig1_gallery(
         v = torch.from_numpy(parts[-2].attrs["arrays"][f"v/{spec}/{best}"]).to(device)
         parts.append(_picture_rows(bench.model(spec), spec, best, v, pictures, n_pictures, seed, device))
     table = pd.concat(parts, ignore_index=True)
-    table.insert(1, "weights", [split_name(m)[1] for m in table["model"]])
+    table.insert(1, "weights", [bench.weights(m) for m in table["model"]])
     table.attrs["arrays"] = {k: v for part in parts for k, v in part.attrs.get("arrays", {}).items()}
     return table
 

@@ -3,39 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from uapkit import checks
 from uapkit.operators.base import Operator, batch_of, default_chunk
-from uapkit.operators.retained import RetainedGraph
+from uapkit.operators.general import General
+from uapkit.operators.replay import Replay
+
+Layer = Callable[[Tensor], Tensor]
 
 
 class JacobianOperator(Operator):
-    """Jacobians of ``layer_fn`` at n images, stacked: shape (n*m, c*h*w), never formed.
+    """Jacobians of ``layer_fn`` at n images, stacked: shape (n*m, c*h*w); rows by image, then by output. Never formed.
 
     ``layer_fn`` maps images (n, c, h, w) to (n, ...), each output depending on its own image only (a network in eval
-    mode). Source: [khrulkov2018], Algorithms 2 and 3.
-    Raises ValueError for images that are not a finite, non-empty (n, c, h, w).
+    mode), e.g. ``model.until("block2_pool")``; products compute nothing behind it. Images and parameters must not
+    change while the operator lives: what depends on them is recorded here, once, and replayed. ``way`` says how:
+
+    - ``"replay"``: the layer is traced to elementary operations and their derivatives are kept (one byte for a ReLU's
+      entry, eight for a max-pool's output, the slope of a smooth activation). Before the first operation that looks at
+      the image, the direction is the same for all images and is computed once. Verified on the first chunk against
+      automatic differentiation; layers that cannot be traced, or fail this, go
+    - ``"general"``: autograd's own graph, retained.
+
+    At most ``chunk`` images are worked on at once (default: few enough to stay in the cache of a CPU, more on a GPU), and
+    at most ``record_bytes`` are kept in all; chunks beyond run the layer anew for every product.
+
+    Source: [khrulkov2018], Algorithms 2 and 3; recording and replay are ours, the products are the same.
+    Raises ValueError for images that are not a finite, non-empty (n, c, h, w) or an output that is not (n, ...),
+    TypeError for an output that is no floating-point tensor.
     """
 
-    def __init__(self, layer_fn: Callable[[Tensor], Tensor], images: Tensor, *, chunk: int | None = None) -> None:
+    record_bytes: ClassVar[int] = 4 * 2**30
+
+    def __init__(self, layer_fn: Layer, images: Tensor, *, chunk: int | None = None) -> None:
         images = batch_of(images)
-        self.chunk = default_chunk(images) if chunk is None else checks.count(chunk, "chunk")
-        self._parts = [RetainedGraph(layer_fn, part) for part in images.split(self.chunk)]
-        rows = sum(part.rows for part in self._parts)
-        self._image_shape = images.shape[1:]
-        super().__init__((rows, images[0].numel()), images.dtype, images.device)
+        most = default_chunk(images) if chunk is None else checks.count(chunk, "chunk")
+        parts = -(-len(images) // most)
+        chunks = images.split(-(-len(images) // parts))
+        self.chunk, self._image_shape = len(chunks[0]), images.shape[1:]
+        self._products = _replay(layer_fn, chunks, self.record_bytes) or General(layer_fn, chunks, self.record_bytes)
+        self.way = "replay" if isinstance(self._products, Replay) else "general"
+        self._rows = [shape.numel() for shape in self._products.out_shapes]
+        super().__init__((sum(self._rows), images[0].numel()), images.dtype, images.device)
 
     def _matvec(self, v: Tensor) -> Tensor:
-        v = v.view(self._image_shape)
-        return torch.cat([part.forward(v).reshape(-1) for part in self._parts])
+        return torch.cat([z.reshape(-1) for z in self._products.push(v.view(1, *self._image_shape))])
 
     def _rmatvec(self, w: Tensor) -> Tensor:
-        pieces = w.split([part.rows for part in self._parts])
-        return (
-            torch.stack([part.backward(piece) for part, piece in zip(self._parts, pieces, strict=True)])
-            .sum(0)
-            .flatten()
-        )
+        pieces = zip(w.split(self._rows), self._products.out_shapes, strict=True)
+        return self._products.pull([piece.view(shape) for piece, shape in pieces]).reshape(-1)
+
+
+def _replay(layer_fn: Layer, chunks: tuple[Tensor, ...], record_bytes: int) -> Replay | None:
+    """The replayed products, or None where the layer cannot be traced or its replay is not its derivative."""
+    try:
+        replay = Replay(layer_fn, chunks, record_bytes)
+        return replay if replay.agrees() else None
+    except Exception:  # whatever tracing stumbles over, and the layer's own errors, which come again from General
+        return None

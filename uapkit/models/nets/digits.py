@@ -60,13 +60,13 @@ class SmallVGG(nn.Sequential):
     def __init__(self, classes: int = 10) -> None:
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         channels = 1
-        for block, out in enumerate((16, 32, 64), 1):
+        for block, out in enumerate((8, 16, 32), 1):
             for k in (1, 2):
                 conv = OrderedDict(conv=nn.Conv2d(channels, out, 3, padding=1), relu=nn.ReLU())
                 parts[f"block{block}_conv{k}"] = nn.Sequential(conv)
                 channels = out
             parts[f"block{block}_pool"] = nn.MaxPool2d(2)
         parts["flatten"] = nn.Flatten()
-        parts["fc1"] = nn.Sequential(OrderedDict(linear=nn.Linear(64 * 3 * 3, 64), relu=nn.ReLU()))
+        parts["fc1"] = nn.Sequential(OrderedDict(linear=nn.Linear(32 * 3 * 3, 64), relu=nn.ReLU()))
         parts["fc2"] = nn.Linear(64, classes)
         super().__init__(parts)
