@@ -7,6 +7,7 @@ import http.client
 import os
 import pickle  # noqa: TID251 - only to name the error that refuses a pickle
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +99,8 @@ def _download(url: str, target: Path, expected: str) -> None:
     try:
         answer = urllib.request.urlopen(url, timeout=TIMEOUT)
     except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError(str(getattr(error, "reason", None) or error)) from error
+        said = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
+        raise ConnectionError(str(said)) from error
     with answer:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "save the state dict alone with safetensors.torch.save_file"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} is truncated or no file of weights ({str(error).splitlines()[0]})") from error
+        reason = (str(error) or "it ends too early").splitlines()[0]
+        raise ValueError(f"{path.name} is truncated or no file of weights ({reason})") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
