@@ -144,9 +144,7 @@ def build_html() -> int:
     install_assets()
     shutil.rmtree(staging / "_build", ignore_errors=True)
     command = [
-        sys.executable,
-        "-m",
-        "jupyter_book",
+        str(Path(sys.executable).parent / "jupyter-book"),
         "build",
         str(staging),
         "-W",
