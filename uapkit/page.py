@@ -24,7 +24,8 @@ def _number(value: Any) -> str:
 
 def table(frame: pd.DataFrame, caption: str = "") -> HTML:
     """A readable table that scrolls sideways inside its own box. A rate and its ``low`` and ``high`` become one cell."""
-    frame = frame.copy()
+    frame, same = _without_constants(frame, keep=("low", "high"))
+    caption = f"{caption} ({same})" if same and caption else caption
     if {"low", "high"} <= set(frame.columns):
         rate = next((c for c in frame.columns if c.endswith(("_rate", "accuracy", "_share"))), None)
         if rate:
@@ -45,17 +46,27 @@ def table(frame: pd.DataFrame, caption: str = "") -> HTML:
     )
 
 
+def _without_constants(frame: pd.DataFrame, keep: tuple[str, ...] = ()) -> tuple[pd.DataFrame, str]:
+    """The columns that tell rows apart, and in words what is the same in all of them."""
+    same = [c for c in frame.columns if c not in keep and len(frame) > 1 and frame[c].nunique(dropna=False) == 1]
+    words = ", ".join(f"{c.replace('_', ' ')} {_number(frame[c].iloc[0])}" for c in same if str(frame[c].iloc[0]))
+    return frame.drop(columns=same), words
+
+
 def published(name: str, *, only_paper: bool = True) -> HTML:
     """What the paper prints for the item, with source and confidence; third parties' numbers with ``only_paper=False``."""
     rows = runner.reported(runner.item(name))
     rows = rows[rows["kind"] == "level"] if only_paper else rows[rows["kind"] != "order"]
     if rows.empty:
         return HTML("<p>The paper prints no number for this item.</p>")
-    places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]])
-    shown = pd.concat(
-        [places.fillna(""), rows[["metric", "value", "source", "confidence"]].reset_index(drop=True)], axis=1
-    )
-    return table(shown, f"Published: {name}")
+    places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]]).fillna("")
+    about = rows[["source", "confidence"]].reset_index(drop=True)
+    shown, words = _without_constants(pd.concat([places, about], axis=1))
+    marks = list(shown.columns)
+    long = shown.assign(metric=rows["metric"].to_numpy(), value=rows["value"].to_numpy())
+    if marks and not long.duplicated([*marks, "metric"]).any():  # one column a quantity
+        long = long.set_index([*marks, "metric"])["value"].unstack("metric", sort=False).reset_index().fillna("–")
+    return table(long, f"Published ({words})" if words else "Published")
 
 
 def stored(name: str) -> pd.DataFrame | None:
