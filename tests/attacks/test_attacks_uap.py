@@ -1,0 +1,224 @@
+import copy
+import math
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from uapkit.attacks import deepfool, uap
+from uapkit.attacks.deepfool import Settings, walk
+from uapkit.data import Images
+from uapkit.evaluate import fooling_rate
+from uapkit.seeds import generator
+
+inf = math.inf
+module = sys.modules[uap.__module__]  # the name uapkit.attacks.uap is the function
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)]
+    return nn.Sequential(*layers).double().eval()
+
+
+@pytest.fixture(scope="module")
+def x() -> torch.Tensor:
+    return torch.rand(24, 1, 8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+
+def by_the_book(model, x, *, norm, eps, passes, seed, block=1):
+    """Algorithm 1, one image after the other, nothing clever; with the sum of ``block`` steps as the variant."""
+    clean, v, settings = model(x).argmax(1), torch.zeros_like(x[0]), Settings(max_iter=10)
+    for k in range(1, passes + 1):
+        order = torch.randperm(len(x), generator=generator(seed, f"uap/pass{k}/batch0")).tolist()
+        while order:
+            steps = []
+            while order and len(steps) < block:
+                i = order.pop(0)
+                if model(x[i : i + 1] + v).argmax(1) == clean[i]:
+                    result = walk(model, x[i : i + 1] + v, settings)
+                    steps.append(result.r[0] * result.success)
+            if steps:
+                v = v + torch.stack(steps).sum(0)
+                v = v.clamp(-eps, eps) if norm == inf else v * min(1.0, eps / float(v.norm()))
+    return v
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(inf, 0.08), (2, 0.5)])
+@pytest.mark.parametrize("block", [1, 3, 50])
+def test_it_is_algorithm_1(net, x, norm, eps, block):
+    result = uap(net, x, norm=norm, eps=eps, target_rate=1, max_passes=3, seed=7, block=block)
+    assert torch.allclose(result.v, by_the_book(net, x, norm=norm, eps=eps, passes=3, seed=7, block=block), atol=1e-9)
+    assert result.size() <= eps * (1 + 1e-9)
+    assert result.made_by["n_passes"] == len(result.history) == 3
+    assert result.history[-1] == float(fooling_rate(net, x, result))
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_looking_ahead_changes_nothing(net, x, block, monkeypatch):
+    ahead = uap(net, x, eps=0.08, target_rate=1, max_passes=3, block=block)
+    monkeypatch.setattr(module, "batch_for", lambda x: 1)
+    one_by_one = uap(net, x, eps=0.08, target_rate=1, max_passes=3, block=block)
+    assert torch.allclose(ahead.v, one_by_one.v, atol=1e-9)
+    assert ahead.made_by == one_by_one.made_by
+
+
+def test_the_seed_decides(net, x):
+    first = uap(net, x, eps=0.08, target_rate=1, max_passes=2, seed=0)
+    assert torch.equal(first.v, uap(net, x, eps=0.08, target_rate=1, max_passes=2, seed=0).v)
+    assert not torch.allclose(first.v, uap(net, x, eps=0.08, target_rate=1, max_passes=2, seed=1).v, atol=1e-3)
+
+
+def test_the_end_states(net, x):
+    reached = uap(net, x, eps=0.5, target_rate=0.3)
+    assert reached.made_by["end"] == "reached"
+    assert reached.history[-1] >= 0.3 > max((0.0, *reached.history[:-1]))
+    limit = uap(net, x, eps=0.01, target_rate=1, max_passes=2)
+    assert (limit.made_by["end"], limit.made_by["n_passes"]) == ("pass limit", 2)
+    nothing = uap(net, x, eps=0, max_passes=5)
+    assert (nothing.made_by["end"], nothing.made_by["n_passes"]) == ("stalled", 1)
+    assert nothing.history == (0.0,)
+
+
+class Half(nn.Module):
+    """Images with a dark first pixel are class 0 whatever is done; the others become class 1 when they get brighter."""
+
+    def forward(self, x):
+        s = x.flatten(1)[:, 1:].sum(1)
+        dark = x[:, 0, 0, 0] < 0.5
+        return torch.stack([torch.where(dark, s * 0 + 9, s * 0), torch.where(dark, s * 0, s - 2)], 1)
+
+
+def test_images_that_deepfool_cannot_move_are_passed_over():
+    x = torch.full((6, 1, 2, 2), 0.1)
+    x[::2, 0, 0, 0] = 1.0
+    result = uap(Half().eval(), x, norm=2, eps=5, target_rate=0.9, max_passes=4)
+    assert result.made_by["end"] == "stalled"
+    assert result.history == (0.5, 0.5)
+    assert result.made_by["failures"] == 6  # three in each pass
+    assert result.made_by["steps"] == 1
+    assert torch.isfinite(result.v).all()
+
+
+def test_true_labels_never_enter_and_one_image_is_enough(net, x):
+    wrong = (net(x).argmax(1) + 1) % 5
+    model = copy.deepcopy(net).float()
+    images = Images(x.float(), wrong, tuple("abcde"), "test")
+    with_labels = uap(model, images, eps=0.08, max_passes=1)
+    assert torch.equal(with_labels.v, uap(model, images.x, eps=0.08, max_passes=1).v)
+    assert with_labels.made_by["images_sha256"] == images.sha256
+    one = uap(net, x[:1], norm=2, eps=100)
+    assert one.made_by["end"] == "reached"
+    assert torch.allclose(one.v, deepfool(net, x[:1]).r[0])
+
+
+def test_inputs_may_stream(net, x):
+    parts = list(x.split(9))
+    streamed = uap(net, parts, eps=0.08, target_rate=1, max_passes=2, seed=3)
+    assert torch.equal(streamed.v, uap(net, lambda: iter(parts), eps=0.08, target_rate=1, max_passes=2, seed=3).v)
+    assert streamed.made_by["n_fit"] == 24
+    assert streamed.history[-1] == float(fooling_rate(net, x, streamed))
+    whole = uap(net, [x], eps=0.08, target_rate=1, max_passes=2, seed=3)
+    assert torch.equal(whole.v, uap(net, x, eps=0.08, target_rate=1, max_passes=2, seed=3).v)
+    with pytest.raises(TypeError, match="only once"):
+        uap(net, iter(parts))
+    with pytest.raises(ValueError, match="no images"):
+        uap(net, [])
+
+
+def test_slow_deepfools_can_be_discarded_as_the_released_code_does(net, x):
+    needed = walk(net, x, Settings(max_iter=10)).n_iter
+    assert needed.max() > 1
+    everything = uap(net, x, eps=0.08, target_rate=1, max_passes=1)
+    assert torch.equal(uap(net, x, eps=0.08, target_rate=1, max_passes=1, discard_from=9).v, everything.v)
+    nothing = uap(net, x, eps=0.08, target_rate=1, discard_from=1)
+    assert not nothing.v.any()
+    assert nothing.made_by["end"] == "stalled"
+    assert nothing.made_by["failures"] == 24
+
+
+def test_callback_and_held_out_curve(net, x):
+    passes = []
+    result = uap(net, x[:16], eps=0.08, target_rate=1, max_passes=3, held_out=x[16:], callback=passes.append)
+    assert [p.number for p in passes] == [1, 2, 3]
+    assert tuple(p.fooling_rate for p in passes) == result.history
+    assert [p.held_out_rate for p in passes] == result.made_by["held_out_rates"]
+    assert passes[-1].held_out_rate == float(fooling_rate(net, x[16:], result))
+    assert torch.equal(passes[-1].v, result.v)
+    assert passes[-1].steps == result.made_by["steps"] > 0
+
+
+class Interrupted(nn.Module):
+    def __init__(self, net, calls):
+        super().__init__()
+        self.net, self.left = net, calls
+
+    def forward(self, x):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.net(x)
+
+
+@pytest.mark.parametrize("calls", [12, 30, 55])
+@pytest.mark.parametrize("block", [1, 3])
+def test_an_interrupted_run_goes_on_where_it_was(net, x, calls, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", -1.0)
+    settings = {"eps": 0.08, "target_rate": 1, "max_passes": 2, "block": block, "held_out": x[:5]}
+    path, parts = tmp_path / "run.safetensors", [x[:10], x[10:]]
+    whole = uap(Interrupted(net, 0).eval(), parts, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        uap(Interrupted(net, calls).eval(), parts, checkpoint=path, **settings)
+    assert path.exists()
+    counting = Interrupted(net, 0).eval()
+    resumed = uap(counting, parts, checkpoint=path, **settings)
+    assert torch.equal(resumed.v, whole.v)
+    assert resumed.history == whole.history
+    assert resumed.made_by == whole.made_by
+    before = counting.left
+    again = uap(counting, parts, checkpoint=path, **settings)  # finished: nothing is left to do but the clean labels
+    assert torch.equal(again.v, whole.v)
+    assert before - counting.left <= 4
+
+
+def test_a_finished_run_can_be_given_more_passes(net, x, tmp_path):
+    path = tmp_path / "run.safetensors"
+    uap(net, x, eps=0.08, target_rate=1, max_passes=1, checkpoint=path)
+    longer = uap(net, x, eps=0.08, target_rate=1, max_passes=3, checkpoint=path)
+    assert torch.equal(longer.v, uap(net, x, eps=0.08, target_rate=1, max_passes=3).v)
+
+
+def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(net, x, tmp_path):
+    path = tmp_path / "run.safetensors"
+    uap(net, x, eps=0.08, max_passes=1, checkpoint=path)
+    for other in ({"seed": 1}, {"eps": 0.1}, {"block": 2}, {"norm": 2}):
+        with pytest.raises(ValueError, match=f"of another run: {next(iter(other))} was"):
+            uap(net, x, **{"eps": 0.08, "max_passes": 1, **other}, checkpoint=path)
+    with pytest.raises(ValueError, match="clean labels"):
+        uap(net, 1 - x, eps=0.08, max_passes=1, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match="no checkpoint of uap"):
+        uap(net, x, eps=0.08, max_passes=1, checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ({"eps": -0.1}, "eps"),
+        ({"norm": 1}, "norm must be 2 or inf"),
+        ({"target_rate": 0}, "target_rate"),
+        ({"target_rate": 1.1}, "target_rate"),
+        ({"max_passes": 0}, "max_passes"),
+        ({"block": 0}, "block"),
+        ({"num_classes": 1}, "num_classes"),
+        ({"discard_from": 0}, "discard_from"),
+        ({"linearise": "none"}, "linearise"),
+    ],
+)
+def test_bad_arguments_are_named(net, x, kind, message):
+    with pytest.raises(ValueError, match=message):
+        uap(net, x, **kind)
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        uap(net, x * 255)

@@ -1,0 +1,288 @@
+"""Universal perturbations by going from image to image and adding what each still needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from uapkit import checks
+from uapkit.attacks.base import Network, Perturbation, batch_for, fitted_on, plain
+from uapkit.attacks.deepfool import Settings, walk
+from uapkit.data.images import Images
+from uapkit.data.images import as_tensor as pixels
+from uapkit.files import write_whole
+from uapkit.norms import project
+from uapkit.seeds import generator
+
+Pictures = Tensor | Images | Iterable[Tensor | Images] | Callable[[], Iterable[Tensor | Images]]
+SAVE_EVERY = 60.0  # seconds between checkpoints within a pass
+
+
+class Pass(NamedTuple):
+    """What ``callback`` sees after a pass: its number from 1, the rates in [0, 1], steps taken in all, v (c, h, w)."""
+
+    number: int
+    fooling_rate: float
+    held_out_rate: float | None
+    steps: int
+    v: Tensor
+
+
+@dataclass
+class _State:
+    """Where a run stands: all that a checkpoint has to hold."""
+
+    v: Tensor
+    batch: int = 0  # of the pass under way: its batch, and the place in the order of that batch
+    place: int = 0
+    moved: bool = False  # has anything changed v in this pass
+    stalled: bool = False  # did the last pass change nothing
+    steps: int = 0
+    failures: int = 0
+    unfooled: float = 1.0  # running share, among the images looked at, of those not fooled yet
+    rates: list[float] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
+
+
+def uap(
+    model: Network,
+    x: Pictures,
+    *,
+    norm: float = math.inf,
+    eps: float = 10 / 255,
+    target_rate: float = 0.8,
+    max_passes: int = 10,
+    seed: int = 0,
+    callback: Callable[[Pass], object] | None = None,
+    block: int = 1,
+    num_classes: int = 10,
+    overshoot: float = 0.02,
+    max_iter: int = 10,
+    discard_from: int | None = None,
+    linearise: Literal["overshot", "plain"] = "overshot",
+    held_out: Tensor | Images | None = None,
+    checkpoint: str | Path | None = None,
+) -> Perturbation:
+    """Algorithm 1 of [moosavi2017]: for each image not yet fooled by v, v <- P(v + DeepFool at x + v), pass after pass.
+
+    x: (n, c, h, w) in [0, 1], or batches of such images that can be gone through again and again (a
+    :func:`uapkit.data.stream`, a list, or a function that returns an iterator). The order of the images is drawn anew
+    for each pass from ``seed``; batches keep their place and are shuffled within. norm, eps: P projects on the ball of
+    this norm, 2 or inf, in the unit of the pixels. Nothing is clipped to [0, 1]. Only predicted labels count.
+
+    The run ends with the pass after which at least ``target_rate`` of the images are fooled ("reached"), that changed
+    nothing ("stalled": no later pass could), or with pass ``max_passes`` ("pass limit"); made_by["end"] says which.
+    history holds the fooling rate on x after each pass, made_by["held_out_rates"] that on ``held_out``.
+
+    num_classes, overshoot, max_iter, linearise: of DeepFool, which minimises the 2-norm whatever ``norm`` is. A DeepFool
+    that does not reach another label changes nothing. discard_from: also those that needed this many steps or more
+    (the released code has 9; the paper says nothing, so None). block: how many images not yet fooled are gathered at
+    the same v; their steps are found together and added up before the projection. 1 is the paper's algorithm.
+
+    callback: called with a :class:`Pass` after each pass. checkpoint: a file that the state is kept in, after each pass
+    and once a minute; a run with the same settings goes on from there, with a larger ``max_passes`` too.
+
+    Raises ValueError for settings out of range, or a checkpoint of another run; TypeError for batches that can be gone
+    through once only. Source: [moosavi2017], Algorithm 1; 10 steps of DeepFool and the target of 0.8 are those of its
+    code, which has no pass limit in Python. Departure: ``block`` > 1 is ours.
+    """
+    settings = Settings(num_classes, overshoot, max_iter, linearise=linearise)
+    eps = checks.in_range(eps, 0, 1e30, "eps")
+    if norm not in (2, math.inf):
+        raise ValueError(f"norm must be 2 or inf to project onto its ball, got {norm!r}")
+    target_rate = checks.in_range(target_rate, 0, 1, "target_rate", open_low=True)
+    checks.count(max_passes, "max_passes")
+    made_by = {
+        "method": "uap",
+        **fitted_on(model, x),
+        "seed": int(seed),
+        "block": checks.count(block, "block"),
+        "discard_from": None if discard_from is None else checks.count(discard_from, "discard_from"),
+        **{name: getattr(settings, name) for name in ("num_classes", "overshoot", "max_iter", "linearise")},
+    }
+    fit, held = _Scored(model, x), None if held_out is None else _Scored(model, held_out)
+    made_by["n_fit"] = fit.n
+    sweep = _Sweep(model, fit, settings, float(norm), eps, made_by, None if checkpoint is None else Path(checkpoint))
+    state = sweep.start()
+    while not (end := _end(state, target_rate, max_passes)):
+        sweep(state)
+        state.rates.append(fit.rate(state.v))
+        if held is not None:
+            state.held_out.append(held.rate(state.v))
+        state.stalled, state.moved, state.batch, state.place = not state.moved, False, 0, 0
+        sweep.save(state)
+        if callback is not None:
+            held_out_rate = state.held_out[-1] if held is not None else None
+            callback(Pass(len(state.rates), state.rates[-1], held_out_rate, state.steps, state.v))
+    made_by |= {
+        "target_rate": target_rate,
+        "end": end,
+        "n_passes": len(state.rates),
+        "steps": state.steps,
+        "failures": state.failures,
+        "fooling_rate_fit": state.rates[-1],
+    }
+    if held is not None:
+        made_by["held_out_rates"] = state.held_out
+    return Perturbation(state.v, eps, norm, made_by, tuple(state.rates))
+
+
+def _end(state: _State, target_rate: float, max_passes: int) -> str:
+    """How the run has ended, "" if it has not; only between passes, where the last rate is that of v."""
+    if not state.rates or state.batch or state.place:
+        return ""
+    if state.rates[-1] >= target_rate:
+        return "reached"
+    return "stalled" if state.stalled else "pass limit" if len(state.rates) >= max_passes else ""
+
+
+class _Scored:
+    """Images by batches on the model's device, with their clean labels."""
+
+    def __init__(self, model: Network, x: Pictures) -> None:
+        self.model, self.x = model, x
+        if not isinstance(x, Tensor | Images) and not callable(x) and iter(x) is x:
+            raise TypeError(
+                "the batches can be gone through only once, but every pass needs them again; "
+                "give data.stream(...), a list, or a function that returns a new iterator"
+            )
+        first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+        self.device = None if first is None else first.device
+        self.clean = [self._labels(batch) for batch in self]
+        self.n = sum(map(len, self.clean))
+        if not self.n:
+            raise ValueError("x holds no images; at least one is needed")
+
+    def __iter__(self) -> Iterator[Tensor]:
+        x = self.x() if callable(self.x) and not isinstance(self.x, Tensor) else self.x
+        batches = [x] if isinstance(x, Tensor | Images) else x
+        return (pixels(batch).to(self.device) for batch in batches)
+
+    @torch.no_grad()
+    def _labels(self, batch: Tensor, v: Tensor | float = 0.0) -> Tensor:
+        return torch.cat([self.model(part + v).argmax(1) for part in batch.split(batch_for(batch))])
+
+    def rate(self, v: Tensor) -> float:
+        """Share of the images whose label under v is not the clean one."""
+        pairs = zip(self, self.clean, strict=True)
+        return sum(int((self._labels(batch, v) != clean).sum()) for batch, clean in pairs) / self.n
+
+
+@dataclass
+class _Sweep:
+    """One pass through the images, from wherever the state stands."""
+
+    model: Network
+    fit: _Scored
+    settings: Settings
+    norm: float
+    eps: float
+    made_by: dict[str, Any]
+    path: Path | None
+    saved: float = field(default_factory=time.monotonic)
+
+    def __call__(self, state: _State) -> None:
+        number = len(state.rates) + 1
+        with tqdm(total=self.fit.n, desc=f"uap, pass {number}", unit="image", disable=None, leave=False) as bar:
+            for i, (batch, clean) in enumerate(zip(self.fit, self.fit.clean, strict=True)):
+                if i >= state.batch:
+                    draw = generator(self.made_by["seed"], f"uap/pass{number}/batch{i}")
+                    order = torch.randperm(len(batch), generator=draw).to(batch.device)
+                    self._through(state, batch, clean, order, bar)
+                    state.batch, state.place = i + 1, 0
+                bar.n = sum(map(len, self.fit.clean[: i + 1]))
+
+    def _through(self, state: _State, x: Tensor, clean: Tensor, order: Tensor, bar: tqdm) -> None:
+        start = state.place
+        while state.place < len(order):
+            found = self._not_fooled(state, x, clean, order)
+            if len(found):
+                self._step(state, x[found], clean[found])
+            bar.update(state.place - start)
+            start = state.place
+            if time.monotonic() - self.saved > SAVE_EVERY:
+                self.save(state)
+
+    @torch.no_grad()
+    def _not_fooled(self, state: _State, x: Tensor, clean: Tensor, order: Tensor) -> Tensor:
+        """The next ``block`` images, in their order, that v does not fool, fewer at the end; moves the place behind them.
+
+        v stays the same until the next of them, so the images up to there may be looked at together: as many as should
+        hold those that are missing. What lies behind them is looked at again, under the v of then.
+        """
+        block, found = self.made_by["block"], order[:0]
+        while len(found) < block and state.place < len(order):
+            missing = block - len(found)
+            look = min(math.ceil(missing / max(state.unfooled, 1e-3)), batch_for(x))
+            window = order[state.place : state.place + look]
+            if len(window) == block == 1:
+                state.place += 1
+                return window  # DeepFool itself sees whether it is fooled
+            places = (self.model(x[window] + state.v).argmax(1) == clean[window]).nonzero()[:missing, 0]
+            seen = int(places[-1]) + 1 if len(places) == missing else len(window)
+            found, state.place = torch.cat([found, window[places]]), state.place + seen
+            self._count(state, len(places), seen)
+        return found
+
+    @staticmethod
+    def _count(state: _State, unfooled: int, seen: int) -> None:
+        weight = 0.9**seen
+        state.unfooled = weight * state.unfooled + (1 - weight) * unfooled / seen
+
+    def _step(self, state: _State, x: Tensor, clean: Tensor) -> None:
+        result = walk(self.model, x + state.v, self.settings, away=clean)
+        if self.made_by["block"] == 1:
+            self._count(state, int(result.n_iter.any() or not result.success.any()), 1)
+        used = result.success & (result.n_iter < (self.made_by["discard_from"] or math.inf))
+        state.failures += int((~used).sum())
+        used &= result.n_iter > 0
+        if bool(used.any()):
+            v = project(state.v + result.r[used].sum(0), self.norm, self.eps)
+            state.moved |= not torch.equal(v, state.v)
+            state.v, state.steps = v, state.steps + int(used.sum())
+
+    def _identity(self) -> dict[str, Any]:
+        """What two runs must share to be one: the settings, the images and what the model makes of them."""
+        labels = torch.cat(self.fit.clean).cpu().numpy().tobytes()
+        about = {**self.made_by, "norm": plain(self.norm), "eps": self.eps}
+        return {**about, "clean labels": hashlib.sha256(labels).hexdigest()}
+
+    def start(self) -> _State:
+        """A new state, or the one that the checkpoint holds."""
+        first = next(iter(self.fit))
+        if self.path is None or not self.path.exists():
+            return _State(torch.zeros_like(first[0]))
+        try:
+            with safe_open(self.path, "pt") as file:
+                about, v = json.loads((file.metadata() or {})["uapkit.uap"]), file.get_tensor("v")
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(
+                f"{self.path.name} is no checkpoint of uap, or is damaged ({error}); delete it or name another file"
+            ) from None
+        for name, here in self._identity().items():
+            if about["run"].get(name) != here:
+                raise ValueError(
+                    f"checkpoint {self.path.name} is of another run: {name} was {about['run'].get(name)!r} there and "
+                    f"is {here!r} here; delete it or name another file"
+                )
+        return _State(v.to(first), **about["state"])
+
+    def save(self, state: _State) -> None:
+        """Keep the state, whole or not at all."""
+        self.saved = time.monotonic()
+        if self.path is not None:
+            rest = {name: value for name, value in vars(state).items() if name != "v"}
+            about = json.dumps({"run": self._identity(), "state": rest})
+            write_whole(self.path, save({"v": state.v.cpu()}, {"uapkit.uap": about}))
