@@ -163,6 +163,7 @@ def test_keras_names_of_resnet50():
     assert [model.aliases[a] for a in activations] == model.layers(kind="activation")
     convs = [model.aliases[a] for a in model.layers() if a in model.aliases and a.startswith("res")]
     assert sorted(["conv1", *convs]) == sorted(model.layers(kind="conv"))
+    assert names("resnext50_32x4d").aliases == {}
     assert model.until("activation_8")(torch.zeros(2, 3, 64, 64, device="meta")).shape == (2, 64, 16, 16)
 
 

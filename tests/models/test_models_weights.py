@@ -172,6 +172,21 @@ def test_root_comes_before_the_users_data(published, monkeypatch):
     assert models.load("cifar10_resnet20").card.sha256 == entry.sha256
 
 
+def test_weights_that_come_with_the_package(published, monkeypatch):
+    monkeypatch.setattr(store, "PACKAGED", published)
+    model = models.load("cifar10_resnet20")
+    assert model.card.sha256 == sha256(published / "cifar10_resnet20.safetensors")
+    row = models.status().set_index("name").loc["cifar10_resnet20"]
+    assert (row.state, row["where"], row.what_to_do) == ("here", "the package", "")
+
+
+def test_packaged_files_are_those_of_their_cards():
+    for entry in catalogue.own_entries():
+        if entry.file and (store.PACKAGED / entry.file).is_file():
+            assert sha256(store.PACKAGED / entry.file) == entry.sha256, f"{entry}: the card is of another file"
+            assert models.load(entry.name, weights=entry.weights).card.accuracy == entry.accuracy
+
+
 def test_a_file_that_carries_code_is_refused_unopened(tmp_path):
     state = models.load("linear_digits", weights="random").net.state_dict()
     torch.save({"state_dict": state, "trap": Trap()}, tmp_path / "trap.pth")

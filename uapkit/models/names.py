@@ -46,7 +46,8 @@ def aliases_of(net: nn.Module) -> dict[str, str]:
     """
     if isinstance(net, VGG):
         return _keras_vgg(net)
-    if isinstance(net, ResNet) and isinstance(net.layer1[0], Bottleneck):
+    # ResNeXt and the wide networks are of the same class, but no paper names their layers
+    if isinstance(net, ResNet) and isinstance(net.layer1[0], Bottleneck) and (net.groups, net.base_width) == (1, 64):
         return _keras_resnet(net)
     rule = getattr(net, "aliases", None)
     return dict(rule()) if callable(rule) else {}

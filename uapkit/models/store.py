@@ -24,6 +24,7 @@ from uapkit.models.catalogue import Entry
 
 TIMEOUT = 20  # seconds without an answer after which a download is given up
 RELEASE = "UAPKIT_RELEASE_URL"
+PACKAGED = Path(__file__).parent / "weights"  # small files that come with uapkit
 
 
 class WeightsMissing(NotHere):
@@ -39,7 +40,7 @@ def places(entry: Entry, root: str | os.PathLike[str] | None = None) -> dict[str
             if not folder.is_dir():
                 raise ValueError(f"{what} must be an existing folder, got {str(value)!r}")
             found[f"{what}/weights"] = folder / "weights"
-    found["the package"] = Path(__file__).parent / "weights"
+    found["the package"] = PACKAGED
     if entry.url:
         found["torch's hub cache"] = Path(torch.hub.get_dir()) / "checkpoints"
     else:
