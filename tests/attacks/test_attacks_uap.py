@@ -150,6 +150,19 @@ def test_callback_and_held_out_curve(net, x):
     assert passes[-1].steps == result.made_by["steps"] > 0
 
 
+def test_the_best_pass_can_be_kept(net, x, tmp_path):
+    passes, settings = [], {"eps": 0.08, "target_rate": 1, "max_passes": 4, "seed": 2}
+    last = uap(net, x, callback=passes.append, **settings)
+    best = uap(net, x, keep="best", checkpoint=tmp_path / "run.safetensors", **settings)
+    rates = [p.fooling_rate for p in passes]
+    assert rates[-1] < max(rates)  # or this seed would show nothing
+    assert torch.equal(last.v, passes[-1].v)
+    assert torch.equal(best.v, passes[rates.index(max(rates))].v)
+    assert float(fooling_rate(net, x, best)) == best.made_by["fooling_rate_fit"] == max(rates)
+    assert best.made_by["kept_pass"] == rates.index(max(rates)) + 1
+    assert torch.equal(uap(net, x, keep="best", checkpoint=tmp_path / "run.safetensors", **settings).v, best.v)
+
+
 class Interrupted(nn.Module):
     def __init__(self, net, calls):
         super().__init__()
@@ -215,6 +228,7 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(net, x, tmp_path
         ({"num_classes": 1}, "num_classes"),
         ({"discard_from": 0}, "discard_from"),
         ({"linearise": "none"}, "linearise"),
+        ({"keep": "first"}, "keep"),
     ],
 )
 def test_bad_arguments_are_named(net, x, kind, message):

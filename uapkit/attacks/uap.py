@@ -45,6 +45,7 @@ class _State:
     """Where a run stands: all that a checkpoint has to hold."""
 
     v: Tensor
+    best: Tensor  # the v of the best pass so far, the earliest of equals
     batch: int = 0  # of the pass under way: its batch, and the place in the order of that batch
     place: int = 0
     moved: bool = False  # has anything changed v in this pass
@@ -72,6 +73,7 @@ def uap(
     max_iter: int = 10,
     discard_from: int | None = None,
     linearise: Literal["overshot", "plain"] = "overshot",
+    keep: Literal["last", "best"] = "last",
     held_out: Tensor | Images | None = None,
     checkpoint: str | Path | None = None,
 ) -> Perturbation:
@@ -84,6 +86,8 @@ def uap(
 
     The run ends with the pass after which at least ``target_rate`` of the images are fooled ("reached"), that changed
     nothing ("stalled": no later pass could), or with pass ``max_passes`` ("pass limit"); made_by["end"] says which.
+    keep: return the v of the last pass, as the released code does, or of the pass with the best rate on x; on small
+    networks the rate goes up and down from pass to pass. made_by["kept_pass"] says which pass it was, from 1.
     history holds the fooling rate on x after each pass, made_by["held_out_rates"] that on ``held_out``.
 
     num_classes, overshoot, max_iter, linearise: of DeepFool, which minimises the 2-norm whatever ``norm`` is. A DeepFool
@@ -104,6 +108,7 @@ def uap(
         raise ValueError(f"norm must be 2 or inf to project onto its ball, got {norm!r}")
     target_rate = checks.in_range(target_rate, 0, 1, "target_rate", open_low=True)
     checks.count(max_passes, "max_passes")
+    checks.one_of(keep, ("last", "best"), "choice of keep")
     made_by = {
         "method": "uap",
         **fitted_on(model, x),
@@ -121,22 +126,26 @@ def uap(
         state.rates.append(fit.rate(state.v))
         if held is not None:
             state.held_out.append(held.rate(state.v))
+        if state.rates[-1] > max(state.rates[:-1], default=-1.0):
+            state.best = state.v
         state.stalled, state.moved, state.batch, state.place = not state.moved, False, 0, 0
         sweep.save(state)
         if callback is not None:
             held_out_rate = state.held_out[-1] if held is not None else None
             callback(Pass(len(state.rates), state.rates[-1], held_out_rate, state.steps, state.v))
+    kept = state.rates.index(max(state.rates)) if keep == "best" else len(state.rates) - 1
     made_by |= {
+        "kept_pass": kept + 1,
         "target_rate": target_rate,
         "end": end,
         "n_passes": len(state.rates),
         "steps": state.steps,
         "failures": state.failures,
-        "fooling_rate_fit": state.rates[-1],
+        "fooling_rate_fit": state.rates[kept],
     }
     if held is not None:
         made_by["held_out_rates"] = state.held_out
-    return Perturbation(state.v, eps, norm, made_by, tuple(state.rates))
+    return Perturbation(state.best if keep == "best" else state.v, eps, norm, made_by, tuple(state.rates))
 
 
 def _end(state: _State, target_rate: float, max_passes: int) -> str:
@@ -263,10 +272,11 @@ class _Sweep:
         """A new state, or the one that the checkpoint holds."""
         first = next(iter(self.fit))
         if self.path is None or not self.path.exists():
-            return _State(torch.zeros_like(first[0]))
+            return _State(torch.zeros_like(first[0]), torch.zeros_like(first[0]))
         try:
             with safe_open(self.path, "pt") as file:
-                about, v = json.loads((file.metadata() or {})["uapkit.uap"]), file.get_tensor("v")
+                about, v = json.loads((file.metadata() or {})["uapkit.uap"]), file.get_tensor("v").to(first)
+                best = file.get_tensor("best").to(first)
         except (SafetensorError, KeyError) as error:
             raise ValueError(
                 f"{self.path.name} is no checkpoint of uap, or is damaged ({error}); delete it or name another file"
@@ -277,12 +287,12 @@ class _Sweep:
                     f"checkpoint {self.path.name} is of another run: {name} was {about['run'].get(name)!r} there and "
                     f"is {here!r} here; delete it or name another file"
                 )
-        return _State(v.to(first), **about["state"])
+        return _State(v, best, **about["state"])
 
     def save(self, state: _State) -> None:
         """Keep the state, whole or not at all."""
         self.saved = time.monotonic()
         if self.path is not None:
-            rest = {name: value for name, value in vars(state).items() if name != "v"}
+            rest = {name: value for name, value in vars(state).items() if name not in ("v", "best")}
             about = json.dumps({"run": self._identity(), "state": rest})
-            write_whole(self.path, save({"v": state.v.cpu()}, {"uapkit.uap": about}))
+            write_whole(self.path, save({"v": state.v.cpu(), "best": state.best.cpu().clone()}, {"uapkit.uap": about}))
