@@ -19,7 +19,7 @@ class HessianOperator(Operator):
     linear. With ``step`` h > 0, in pixel units, H v is the central difference of gradients
     |v|_2 * (G(x + h u) - G(x - h u)) / (2 h), u = v / |v|_2: homogeneous in v, but linear and symmetric only as far as
     the score is quadratic at the scale h. ``rmatvec`` is ``matvec``. Images may lie outside [0, 1], where the difference
-    looks anyway. At most ``chunk`` images (default: about four million pixel values) go through the network at once.
+    looks anyway. At most ``chunk`` images (default: see :func:`default_chunk`) go through the network at once.
 
     Source: [jetley2018], Algorithm 1 and its released code (finite step).
     Raises ValueError for images that are not a finite, non-empty (n, c, h, w), a step that is not positive and finite,
@@ -34,7 +34,8 @@ class HessianOperator(Operator):
         step: float | None = None,
         chunk: int | None = None,
     ) -> None:
-        self.images = batch_of(images)
+        with torch.inference_mode(False):
+            self.images = batch_of(images)
         self.step = None if step is None else checks.in_range(step, 0.0, 1e30, "step", open_low=True)
         self.chunk = default_chunk(self.images) if chunk is None else checks.count(chunk, "chunk")
         self._score_fn = score_fn

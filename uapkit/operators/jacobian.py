@@ -40,7 +40,10 @@ class JacobianOperator(Operator):
     record_bytes: ClassVar[int] = 4 * 2**30
 
     def __init__(self, layer_fn: Layer, images: Tensor, *, chunk: int | None = None) -> None:
-        images = batch_of(images)
+        with torch.inference_mode(False):
+            self._record(layer_fn, batch_of(images), chunk)
+
+    def _record(self, layer_fn: Layer, images: Tensor, chunk: int | None) -> None:
         most = default_chunk(images) if chunk is None else checks.count(chunk, "chunk")
         parts = -(-len(images) // most)
         chunks = images.split(-(-len(images) // parts))

@@ -64,6 +64,8 @@ class Call:
         self.node, self.name = node, name(node)
         self.op, self.which = cast(tuple[Any, Any], node.args if node.target is operator.getitem else (node, None))
         self.flat, self.spec = tree_flatten((self.op.args, self.op.kwargs))
+        if self.name == "copy":
+            self.flat[0] = None  # only says which shape is written over
         self.places = [i for i, a in enumerate(self.flat) if isinstance(a, fx.Node) and a in active]
         self.parents: list[fx.Node] = [self.flat[i] for i in self.places]
         others = [a for i, a in enumerate(self.flat) if isinstance(a, fx.Node) and i not in self.places]
@@ -105,6 +107,8 @@ class Call:
         target: Any = self.op.target
         if self.name in ("view", "_unsafe_view"):
             target = aten.reshape  # tangents may lie in memory in another order than the values did
+        if self.name == "copy":
+            target = lambda _, source, *rest: source.expand(self.shape)  # noqa: E731
         if homogeneous and self.name in ALL:
             flat = [torch.zeros_like(a) if isinstance(a, Tensor) and a.is_floating_point() else a for a in flat]
         if homogeneous and self.name == "constant_pad_nd":
