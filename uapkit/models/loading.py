@@ -69,6 +69,7 @@ def load(
         name=name,
         card=card,
     )
+    model.channels_last = True  # none of the known architectures minds the layout; a user's `view` might
     return model if device is None else model.to(device)
 
 

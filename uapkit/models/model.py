@@ -71,6 +71,7 @@ class Model(nn.Module):
         self.input_size: tuple[int, int, int] | None = _size(input_size)
         self.name = name or type(net).__name__
         self.aliases = aliases_of(net)
+        self.channels_last = False  # whether labels may be computed in this layout; see evaluate
         self.card = replace(
             card or Card(name=self.name, architecture=type(net).__name__),
             input_size=self.input_size,
