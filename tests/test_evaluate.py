@@ -91,7 +91,7 @@ def test_memory_is_bounded_by_the_batch():
 
     evaluate.labels(model, X, batch_size=2)
     assert seen == [2, 2, 1]
-    assert evaluate.default_batch(224, 224) == 41
+    assert evaluate.default_batch(224, 224) == 10
     assert evaluate.default_batch(5000, 5000) == 1
 
 
