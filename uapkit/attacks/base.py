@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +18,8 @@ from uapkit import checks
 from uapkit.attacks.foreign import read_array, to_chw
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
+from uapkit.evaluate import Network
 from uapkit.files import write_whole
-
-Network = Callable[[Tensor], Tensor]  # pixels (n, c, h, w) -> logits (n, classes): a uapkit Model or any callable
 
 
 def plain(number: float) -> float | str:
@@ -53,12 +51,6 @@ def batch_for(x: Tensor, gradients: int = 1) -> int:
     """Images worked on at once when the caller does not say: about 8 MB of pixels, 64 MB of gradients."""
     d = x[0].numel()
     return max(1, min(2**21 // d, 2**24 // (d * gradients)))
-
-
-@torch.no_grad()
-def labels(model: Network, x: Tensor, v: Tensor | None = None) -> Tensor:
-    """(n,) predicted classes of x (+ v), a batch at a time. x: (n, c, h, w), v: (c, h, w)."""
-    return torch.cat([model(part if v is None else part + v).argmax(1) for part in x.split(batch_for(x))])
 
 
 @dataclass(frozen=True, eq=False)

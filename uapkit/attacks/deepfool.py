@@ -8,12 +8,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import Network, batch_for, ready
+from uapkit.attacks.base import batch_for, ready
 from uapkit.attacks.gradient import class_index, in_classes
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
+from uapkit.evaluate import Network
 from uapkit.norms import dual_exponent, psi
 
 
@@ -123,7 +125,7 @@ def deepfool(
     size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
     parts = [
         walk(model, x[i : i + size], settings, goal if goal is None else goal[i : i + size])
-        for i in range(0, len(x), size)
+        for i in tqdm(range(0, len(x), size), desc="DeepFool", unit="batch", disable=None, leave=False)
     ]
     return DeepFoolResult(
         *(torch.cat([getattr(part, name) for part in parts]) for name in DeepFoolResult.__annotations__)

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import Network, batch_for, ready
+from uapkit.attacks.base import batch_for, ready
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
+from uapkit.evaluate import Network
 
 
 def _pull(model: Network, x: Tensor, size: int | None, weights: Callable[[Tensor, slice], Tensor]) -> Tensor:
@@ -19,7 +21,7 @@ def _pull(model: Network, x: Tensor, size: int | None, weights: Callable[[Tensor
     ready(model)
     size = batch_for(x) if size is None else checks.count(size, "batch_size")
     out = torch.empty_like(x)
-    for i in range(0, len(x), size):
+    for i in tqdm(range(0, len(x), size), desc="gradients", unit="batch", disable=None, leave=False):
         part = x[i : i + size].detach().requires_grad_()
         with torch.enable_grad():
             logits = model(part)

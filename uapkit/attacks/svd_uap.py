@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from uapkit import checks
-from uapkit.attacks.base import Network, Perturbation, fitted_on
+from uapkit.attacks.base import Perturbation, fitted_on
 from uapkit.attacks.deepfool import deepfool
 from uapkit.attacks.gradient import fgsm, loss_gradient
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
-from uapkit.evaluate import fooling_rate, labels
+from uapkit.evaluate import Network, fooling_rate, labels
 from uapkit.spectra import direction_matrix, top_singular
 
 DIRECTIONS: dict[str, Callable[[Network, Tensor, Tensor | None], Tensor]] = {

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import Network, Perturbation, batch_for, fitted_on, plain
+from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain
 from uapkit.attacks.deepfool import Settings, walk
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
+from uapkit.evaluate import Network
 from uapkit.files import write_whole
 from uapkit.norms import project
 from uapkit.seeds import generator

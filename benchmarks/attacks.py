@@ -1,0 +1,241 @@
+"""DeepFool and UAP beside foolbox, ART and torchattacks: the same network and images, in one run, on one thread.
+
+Times are CPU seconds of this process (torchattacks: of its own), so that other programs on the machine do not decide.
+A peer that is not installed is left out. torchattacks pins old packages: give it an environment of its own and that
+environment's interpreter in $UAPKIT_TORCHATTACKS (or ``run(torchattacks=...)``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from uapkit import data, models
+from uapkit.attacks import deepfool, uap
+from uapkit.attacks.deepfool import Settings, walk
+from uapkit.evaluate import fooling_rate, labels
+from uapkit.seeds import generator
+
+TORCHATTACKS = """
+import json, sys, time, torch, torchattacks
+torch.set_num_threads(1)
+model, x, y = torch.jit.load(sys.argv[1]), *torch.load(sys.argv[2], weights_only=True)
+attack = torchattacks.DeepFool(model, steps=50, overshoot=0.02)
+attack(x[:1], y[:1])
+start = time.process_time()
+adversarial = attack(x, y)
+torch.save(adversarial, sys.argv[3])
+print(json.dumps(time.process_time() - start))
+"""
+Attack = Callable[[Tensor], Tensor]  # images -> adversarial images
+
+
+def run(
+    *,
+    n_deepfool: int = 64,
+    n_uap: int = 200,
+    n_held_out: int = 300,
+    eps: float = 0.3,
+    max_passes: int = 10,
+    repeats: int = 3,
+    torchattacks: str | None = None,
+) -> pd.DataFrame:
+    """One row a measurement: benchmark, method, cpu_seconds, what came of it, ratio, target, verdict (ok or MISS)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        digits = data.load("digits")
+        small = models.load("stdcnn_digits")
+        peers = {**_foolbox(small), **_art(small), **_torchattacks(small, torchattacks)}
+        x = digits.x[:n_deepfool]
+        rows = _steps(small, x, repeats)
+        rows += _deepfool("DeepFool, small network", small, x, peers, 4.0, repeats)
+        # heavier: 32 x 32 colour, twenty layers; random weights serve for speed
+        large = models.load("cifar10_resnet20", weights="random")
+        noise = torch.rand(16, 3, 32, 32, generator=generator(0, "benchmark_images"))
+        peers = {**_foolbox(large), **_art(large), **_torchattacks(large, torchattacks)}
+        rows += _deepfool("DeepFool, gradients are the cost", large, noise, peers, 1.0, repeats)
+        rows += _uap(small, digits.x[:n_uap], digits.x[n_uap : n_uap + n_held_out], eps, max_passes)
+    finally:
+        torch.set_num_threads(threads)
+    return pd.DataFrame(rows)
+
+
+def _seconds(work: Callable[[], object], repeats: int = 1) -> float:
+    """CPU seconds, the least of ``repeats``."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        best = min(best, time.process_time() - start)
+    return best
+
+
+def _verdict(good: bool) -> str:
+    return "ok" if good else "MISS"
+
+
+def _steps(model: nn.Module, x: Tensor, repeats: int) -> list[dict[str, Any]]:
+    """What DeepFool takes over one forward pass and nine backward passes a step of the images still running."""
+    settings = Settings()
+    n_iter = walk(model, x, settings).n_iter
+
+    def bare(n: int) -> None:
+        point = x[:n].clone().requires_grad_()
+        gap = model(point)
+        for k in range(1, settings.num_classes):
+            unit = torch.zeros_like(gap)
+            unit[:, k], unit[:, 0] = 1.0, -1.0
+            torch.autograd.grad(gap, point, unit, retain_graph=True)
+
+    bare(len(x))
+    running = [int((n_iter > t).sum()) for t in range(int(n_iter.max()))]
+    floor = sum(_seconds(lambda n=n: bare(n), repeats) for n in running)  # type: ignore[misc]
+    took = _seconds(lambda: walk(model, x, settings), repeats)
+    row: dict[str, Any] = {"benchmark": "DeepFool, cost of its steps", "method": "uapkit", "cpu_seconds": took}
+    return [row | {"n": len(x), "ratio": took / floor, "target": "<= 1.1", "verdict": _verdict(took <= 1.1 * floor)}]
+
+
+def _deepfool(
+    name: str, model: nn.Module, x: Tensor, peers: dict[str, Attack], target: float, repeats: int
+) -> list[dict[str, Any]]:
+    """Ours beside the peers; ratio: how many times longer the fastest peer takes; no longer norm, no fewer successes."""
+    clean = labels(model, x)
+    ours: dict[str, Attack] = {
+        "uapkit": lambda z: z + deepfool(model, z, bounds=(0, 1)).r,
+        "uapkit, refine=6": lambda z: z + deepfool(model, z, bounds=(0, 1), refine=6).r,
+    }
+    rows: list[dict[str, Any]] = []
+    for method, attack in {**ours, **peers}.items():
+        adversarial = attack(x)
+        took = _seconds(lambda a=attack: a(x), 1 if method == "ART" else repeats)  # type: ignore[misc]
+        took = getattr(attack, "seconds", took)
+        fooled = labels(model, adversarial) != clean
+        norm = (adversarial - x).flatten(1).norm(dim=1)[fooled].mean()
+        row = {"benchmark": name, "method": method, "cpu_seconds": took, "n": len(x)}
+        rows.append(row | {"mean_norm": float(norm), "success": float(fooled.float().mean())})
+    rivals = rows[len(ours) :]
+    if rivals:
+        fastest = min(rivals, key=lambda row: row["cpu_seconds"])
+        for row in rows[: len(ours)]:
+            ratio = fastest["cpu_seconds"] / row["cpu_seconds"]
+            row |= {"ratio": ratio, "target": f">= {target:g} with norm and success no worse"}
+            no_worse = row["mean_norm"] <= fastest["mean_norm"] and row["success"] >= fastest["success"]
+            row["verdict"] = _verdict(ratio >= target and no_worse)
+    return rows
+
+
+def _uap(model: nn.Module, x: Tensor, held_out: Tensor, eps: float, max_passes: int) -> list[dict[str, Any]]:
+    """Ours, one image a step and blocked, beside ART: over all passes, and until a pass is as good as ART's result.
+
+    Rates go up and down from pass to pass on small networks, hence the second row of each.
+    """
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for method, block in (("uapkit, sequential", 1), ("uapkit, block=50", 50)):
+        curve = curves[method] = []
+        start = time.process_time()
+        uap(
+            model,
+            x,
+            eps=eps,
+            max_passes=max_passes,
+            block=block,
+            held_out=held_out,
+            callback=lambda done, c=curve, s=start: c.append((time.process_time() - s, done.held_out_rate)),  # type: ignore[misc]
+        )
+    art = _art_uap(model, x, held_out, eps, max_passes)
+    rows: list[dict[str, Any]] = []
+    for method, curve in curves.items():
+        target = 4 if "sequential" in method else 15
+        as_good = next((i for i, (_, rate) in enumerate(curve) if art and rate >= art[1]), len(curve) - 1)
+        for name, i in ((f"{len(curve)} passes", len(curve) - 1), ("until ART's rate", as_good)):
+            took, rate = curve[i]
+            row = {"benchmark": f"UAP, {name}", "method": method, "cpu_seconds": took, "n": len(x), "passes": i + 1}
+            row |= {"fooling_rate": rate}
+            if art:
+                row |= {"ratio": art[0] / took, "target": f">= {target} at ART's held-out rate or more"}
+                row["verdict"] = _verdict(art[0] >= target * took and rate >= art[1])
+            rows.append(row)
+    if art:
+        passes = {"n": len(x), "passes": max_passes}
+        rows.append({"benchmark": "UAP", "method": "ART", "cpu_seconds": art[0], "fooling_rate": art[1], **passes})
+    return rows
+
+
+def _art_uap(model: nn.Module, x: Tensor, held_out: Tensor, eps: float, max_passes: int) -> tuple[float, float] | None:
+    """CPU seconds and held-out fooling rate of ART's universal perturbation; None if ART is not installed."""
+    try:
+        from art.attacks.evasion import UniversalPerturbation
+    except ImportError:
+        return None
+    inner = {"max_iter": 10, "epsilon": 0.02, "nb_grads": 10, "verbose": False}
+    settings = {"delta": 0.2, "max_iter": max_passes, "eps": eps, "norm": np.inf, "verbose": False}
+    attack = UniversalPerturbation(_classifier(model, x), "deepfool", inner, **settings)
+    took = _seconds(lambda: attack.generate(x.numpy()))
+    model.eval()
+    return took, float(fooling_rate(model, held_out, torch.as_tensor(attack.noise).reshape(x.shape[1:])))
+
+
+def _foolbox(model: nn.Module) -> dict[str, Attack]:
+    try:
+        import foolbox
+    except ImportError:
+        return {}
+    peer = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02)
+    return {"foolbox": lambda x: attack(peer, x, labels(model, x), epsilons=None)[0]}
+
+
+def _classifier(model: nn.Module, x: Tensor) -> Any:
+    from art.estimators.classification import PyTorchClassifier
+
+    return PyTorchClassifier(model, nn.CrossEntropyLoss(), x.shape[1:], 10, clip_values=(0, 1), device_type="cpu")
+
+
+def _art(model: nn.Module) -> dict[str, Attack]:
+    try:
+        from art.attacks.evasion import DeepFool
+    except ImportError:
+        return {}
+
+    def attack(x: Tensor) -> Tensor:
+        peer = _classifier(model, x)
+        made = DeepFool(peer, max_iter=50, epsilon=0.02, nb_grads=10, batch_size=1, verbose=False).generate(x.numpy())
+        model.eval()
+        return torch.from_numpy(made)
+
+    return {"ART": attack}
+
+
+def _torchattacks(model: nn.Module, python: str | None) -> dict[str, Attack]:
+    python = python or os.environ.get("UAPKIT_TORCHATTACKS")
+    if not python:
+        return {}
+
+    def attack(x: Tensor) -> Tensor:
+        with tempfile.TemporaryDirectory() as folder:
+            net, images, out = (str(Path(folder) / name) for name in ("net.pt", "images.pt", "out.pt"))
+            torch.jit.trace(model, x[:1]).save(net)
+            torch.save((x, labels(model, x)), images)
+            done = subprocess.run([python, "-c", TORCHATTACKS, net, images, out], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"torchattacks failed: {done.stderr.strip().splitlines()[-1]}")
+            attack.seconds = json.loads(done.stdout.splitlines()[-1])  # type: ignore[attr-defined]
+            return torch.load(out, weights_only=True)
+
+    return {"torchattacks": attack}
+
+
+if __name__ == "__main__":
+    print(run().to_string(index=False))
