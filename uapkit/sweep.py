@@ -124,3 +124,24 @@ def sweep(
     table = pd.DataFrame(rows)
     table.attrs["arrays"] = arrays
     return table
+
+
+def kept(what: str, point: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays that several items of a paper need: computed once while a store is active, and anew without one.
+
+    point: all that the arrays depend on besides the code, checksums of weights and images among it. The seconds that
+    kept arrays once took count for every run that uses them.
+    """
+    outer = _store.get()
+    if outer is None:
+        return compute()
+    store = Store(outer.folder.parent / "shared", {k: outer.key.get(k) for k in ("code", "torch")} | {"params": {}})
+    path = store.path(what, point, ())
+    done = store.read(path)
+    if done is not None:
+        outer.seconds += store.seconds
+        return done[1]
+    started = time.perf_counter()
+    arrays = compute()
+    store.write(path, [], arrays, {}, time.perf_counter() - started)
+    return arrays
