@@ -237,11 +237,11 @@ def test_a_network_without_gradient_fails_and_says_so():
 
 def test_nan_logits_are_no_success():
     class Broken(nn.Module):
-        def forward(self, x):
+        def forward(self, x):  # class 0 up to a sum of 3, where class 1 takes over; NaN from 2 on
             s = x.flatten(1).sum(1)
-            return torch.stack([s, s * math.nan], 1)
+            return torch.stack([s * 0 + 1, s - 2, torch.where(s > 2, s * math.nan, s * 0 - 9)], 1)
 
-    result = deepfool(Broken().eval(), torch.rand(2, 1, 2, 2))
+    result = deepfool(Broken().eval(), torch.full((2, 1, 2, 2), 0.25))
     assert not result.success.any()
     assert torch.isfinite(result.r).all()
 

@@ -222,7 +222,7 @@ def _linearise(logits: Tensor, point: Tensor, classes: Tensor, rows: Tensor) -> 
             gap = scores.gather(1, classes[:, 1:]) - scores.gather(1, classes[:, :1])
     k = gap.shape[1]
     units = torch.eye(k).to(gap)[:, None, :].expand(k, *gap.shape)
-    if k > 1 and len(point) <= 4:  # few images: one backward pass with k right-hand sides takes less time than k passes
+    if k > 1 and point.numel() <= 2**12:  # little to compute: one pass with k right-hand sides beats k passes
         w = torch.autograd.grad(gap, point, units, is_grads_batched=True)[0]
     else:
         w = torch.stack([torch.autograd.grad(gap, point, units[j], retain_graph=j < k - 1)[0] for j in range(k)])
