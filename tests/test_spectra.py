@@ -53,6 +53,7 @@ def test_planted_directions_come_out_by_every_method(method, shape):
     assert found.values.tolist() == pytest.approx([9, 7, 4, 2], rel=1e-6)
     assert torch.allclose((found.vectors * v[:4]).sum(1).abs(), torch.ones(4, dtype=v.dtype), atol=1e-6)
     assert (found.vectors.gather(1, found.vectors.abs().argmax(1, keepdim=True)) > 0).all()
+    assert top_singular(a.float(), 4, method).vectors.dtype == torch.float32
     assert found.method == ("exact" if method == "auto" else method)
 
 

@@ -63,9 +63,10 @@ def top_singular(rows: Rows, k: int, method: str = "auto", *, seed: int = 0) -> 
     rows: a tensor, or an iterable of blocks of rows for sets too large for memory. method: "exact" (SVD of the rows),
     "gram" (eigenvectors of the smaller Gram matrix in float64; blocks are accumulated into the d x d one and need not
     stay in memory; singular values below 1e-8 of the largest are lost), "randomised" (four rounds of subspace
-    iteration from a random start of k + 10 vectors, drawn with ``seed``), or "auto": exact up to 16 million entries,
+    iteration from a random start of k + 10 vectors, drawn with ``seed``; a few per cent low on spectra that hardly
+    decay), or "auto": exact up to 16 million entries,
     else gram up to a side of 8192, else randomised; gram for blocks. Signs are free: each vector is turned so that its
-    entry of largest modulus is positive. Raises ValueError for k > min(n, d), or blocks with another method than gram.
+    entry of largest modulus is positive. The dtype is that of the rows, float64 for blocks. Raises ValueError for k > min(n, d), or blocks with another method than gram.
     """
     checks.one_of(method, METHODS, "method")
     checks.count(k, "k")
@@ -73,7 +74,7 @@ def top_singular(rows: Rows, k: int, method: str = "auto", *, seed: int = 0) -> 
         if method not in ("auto", "gram"):
             raise ValueError(f'blocks of rows can only be accumulated, method="gram", got method={method!r}')
         n, moment = _moment(rows)
-        return _finish(*_from_gram(moment, _at_most(k, n, len(moment))), "gram")
+        return _finish(*_from_gram(moment, _at_most(k, n, len(moment))), "gram", torch.float64)
     a = _flat(rows).detach()
     n, d = a.shape
     _at_most(k, n, d)
@@ -81,14 +82,14 @@ def top_singular(rows: Rows, k: int, method: str = "auto", *, seed: int = 0) -> 
         small = n * d <= EXACT_ENTRIES
         method = "exact" if small else "gram" if min(n, d) <= GRAM_SIDE else "randomised"
     if method == "randomised":
-        return _finish(*_randomised(a, k, seed), method)
+        return _finish(*_randomised(a, k, seed), method, rows.dtype)
     if method == "exact":
         _, values, vectors = torch.linalg.svd(a, full_matrices=False)
-        return _finish(values[:k], vectors[:k], method)
+        return _finish(values[:k], vectors[:k], method, rows.dtype)
     if d <= n:
-        return _finish(*_from_gram(_moment(a.split(1024))[1], k), method)
+        return _finish(*_from_gram(_moment(a.split(1024))[1], k), method, rows.dtype)
     values, left = _from_gram(a.double() @ a.double().T, k)
-    return _finish(values, (left @ a.double()) / values[:, None], method)
+    return _finish(values, (left @ a.double()) / values[:, None], method, rows.dtype)
 
 
 def singular_values(rows: Rows) -> Tensor:
@@ -171,6 +172,7 @@ def _randomised(a: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor]:
     return values[:k], vectors[:k]
 
 
-def _finish(values: Tensor, vectors: Tensor, method: str) -> Singular:
+def _finish(values: Tensor, vectors: Tensor, method: str, dtype: torch.dtype) -> Singular:
+    values, vectors = values.to(dtype), vectors.to(dtype)
     peak = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return Singular(values, vectors * torch.where(peak < 0, -1.0, 1.0).to(vectors), method)
