@@ -64,9 +64,9 @@ def top_singular(rows: Rows, k: int, method: str = "auto", *, seed: int = 0) -> 
     "gram" (eigenvectors of the smaller Gram matrix in float64; blocks are accumulated into the d x d one and need not
     stay in memory; singular values below 1e-8 of the largest are lost), "randomised" (four rounds of subspace
     iteration from a random start of k + 10 vectors, drawn with ``seed``; a few per cent low on spectra that hardly
-    decay), or "auto": exact up to 16 million entries,
-    else gram up to a side of 8192, else randomised; gram for blocks. Signs are free: each vector is turned so that its
-    entry of largest modulus is positive. The dtype is that of the rows, float64 for blocks. Raises ValueError for k > min(n, d), or blocks with another method than gram.
+    decay), or "auto": exact up to 16 million entries, else gram up to a side of 8192, else randomised; gram for blocks.
+    Signs are free: each vector is turned so that its entry of largest modulus is positive. The dtype is that of the
+    rows, float64 for blocks. Raises ValueError for k > min(n, d), or blocks with another method than gram.
     """
     checks.one_of(method, METHODS, "method")
     checks.count(k, "k")
