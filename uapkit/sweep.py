@@ -8,6 +8,7 @@ with the same code and parameters.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
 import time
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -126,16 +128,19 @@ def sweep(
     return table
 
 
-def kept(what: str, point: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def kept(
+    what: str, point: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]], sources: Iterable[ModuleType]
+) -> dict[str, np.ndarray]:
     """Arrays that several items of a paper need: computed once while a store is active, and anew without one.
 
-    point: all that the arrays depend on besides the code, checksums of weights and images among it. The seconds that
-    kept arrays once took count for every run that uses them.
+    point: all that the arrays depend on besides the code, checksums of weights and images among it. sources: the modules
+    whose code they depend on. The seconds that kept arrays once took count for every run that uses them.
     """
     outer = _store.get()
     if outer is None:
         return compute()
-    store = Store(outer.folder.parent / "shared", {k: outer.key.get(k) for k in ("code", "torch")} | {"params": {}})
+    code = hashlib.sha256("".join(inspect.getsource(module) for module in sources).encode()).hexdigest()
+    store = Store(outer.folder.parent / "shared", {"code": code, "torch": outer.key.get("torch"), "params": {}})
     path = store.path(what, point, ())
     done = store.read(path)
     if done is not None:

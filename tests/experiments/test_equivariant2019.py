@@ -10,6 +10,7 @@ from uapkit import attacks, data, evaluate, models
 from uapkit.experiments import directions as d
 from uapkit.experiments import equivariant2019 as paper
 from uapkit.experiments.directions import Turned
+from uapkit.experiments.per_image import unit
 from uapkit.experiments.universal import Course
 from uapkit.spectra import random_directions
 from uapkit.sweep import resuming
@@ -58,9 +59,9 @@ def test_deepfool_rows_change_the_label():
 
 def test_zero_rows_stay_zero_and_tiny_rows_keep_their_direction():
     rows = torch.tensor([[0.0, 0.0], [3e-38, 4e-38], [3.0, 4.0]])
-    unit = d._unit(rows)
-    assert unit[0].tolist() == [0, 0]
-    assert torch.allclose(unit[1:], torch.tensor([[0.6, 0.8], [0.6, 0.8]]), atol=1e-5)
+    found = unit(rows)
+    assert found[0].tolist() == [0, 0]
+    assert torch.allclose(found[1:], torch.tensor([[0.6, 0.8], [0.6, 0.8]]), atol=1e-5)
 
 
 def test_kept_directions_are_computed_once_and_follow_the_weights(tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,13 +15,26 @@ from scipy.special import stdtrit
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from uapkit import attacks, checks, models, spectra, subspace
+from uapkit import checks, models, spectra, subspace
 from uapkit import data as sets
 from uapkit.data.images import Images, rotation_angles
+from uapkit.experiments import per_image
 from uapkit.experiments.common import Bench, split_name
 from uapkit.models.card import state_sha256
 from uapkit.seeds import child_seed, generator
 from uapkit.sweep import kept
+
+SOURCES = [
+    importlib.import_module(f"uapkit.{m}")
+    for m in (
+        "experiments.per_image",
+        "attacks.base",
+        "attacks.deepfool",
+        "attacks.gradient",
+        "data.images",
+        "models.model",
+    )
+]
 
 ATTACKS = ("gradient", "fgsm", "deepfool")
 NULLS = ("random", "random in the data's subspace", "shuffled pixels", "untrained network")
@@ -77,7 +92,7 @@ class Turned(Bench):
         """
         checks.one_of(attack, ATTACKS, "attack")
         if attack == "fgsm":
-            return _unit(self.directions(spec, "gradient", n, untrained=untrained).sign())
+            return per_image.unit(self.directions(spec, "gradient", n, untrained=untrained).sign())
         total = max(n, self.most) if untrained is None else n
         key = (spec, attack, total, untrained)
         if key not in self._rows:
@@ -91,21 +106,20 @@ class Turned(Bench):
         point = {
             "weights": state_sha256(model.net.state_dict()),
             "images": images.sha256,
+            "normalisation": [model.mean.flatten().tolist(), model.std.flatten().tolist()],
+            "device": self.device,
             "attack": attack,
             "labels": self.labels if attack == "gradient" else "",
         }
-        return torch.from_numpy(kept("directions", point, lambda: {"rows": self._found(model, images, attack)})["rows"])
-
-    def _found(self, model: models.Model, images: Images, attack: str) -> np.ndarray:
-        parts = []
-        for part in images.batches(250):
-            if attack == "gradient":
-                rows = attacks.loss_gradient(model, part.x, part.y if self.labels == "true" else None)
-            else:
-                result = attacks.deepfool(model, part.x)
-                rows = result.r * result.success[:, None, None, None]
-            parts.append(_unit(rows.flatten(1)).cpu())
-        return torch.cat(parts).numpy()
+        net = sys.modules[type(model.net).__module__]
+        sources = [*SOURCES, *([net] if hasattr(net, "__file__") else [])]
+        found = kept(
+            "directions",
+            point,
+            lambda: {"rows": per_image.unit_directions(model, images, attack, self.labels)},
+            sources,
+        )
+        return torch.from_numpy(found["rows"])
 
     def fresh(self, spec: str, seed: int) -> models.Model:
         """An untrained copy; the seed draws its weights."""
@@ -115,12 +129,12 @@ class Turned(Bench):
 
     def invariant(self, n: int, step: float) -> Tensor:
         """(n, d) unit differences between an image turned by ``step`` degrees more and the image."""
-        return _unit((self.turned(n, step).x - self.turned(n).x).flatten(1)).cpu()
+        return per_image.unit((self.turned(n, step).x - self.turned(n).x).flatten(1)).cpu()
 
     def own_subspace(self, n: int) -> Tensor:
         """(d, m) orthonormal basis of the turned images' principal subspace, holding 99 % of their energy."""
         if n not in self._basis:
-            values, vectors = top(moments(_unit(self.turned(n).x.flatten(1).cpu()), 1).sum(0))
+            values, vectors = top(moments(per_image.unit(self.turned(n).x.flatten(1).cpu()), 1).sum(0))
             m = int((np.cumsum(values) < DATA_ENERGY).sum()) + 1
             self._basis[n] = torch.from_numpy(np.ascontiguousarray(vectors[:, :m]))
         return self._basis[n]
@@ -139,14 +153,6 @@ class Turned(Bench):
             places = torch.rand(found.shape, generator=generator(self.seed, "shuffled pixels")).argsort(1)
             found = found.gather(1, places)
         return found
-
-
-def _unit(rows: Tensor) -> Tensor:
-    """Rows of unit length; zero rows stay zero. Divided by the largest entry first, so that tiny rows keep a direction."""
-    rows = rows / rows.abs().amax(1, keepdim=True).where(rows.any(1, keepdim=True), torch.ones(()).to(rows))
-    return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).where(
-        rows.any(1, keepdim=True), torch.ones(()).to(rows)
-    )
 
 
 def moments(rows: Tensor, groups: int = GROUPS) -> Tensor:
