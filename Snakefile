@@ -42,7 +42,7 @@ rule item:
         SHARED,
         stored,
         notebook="notebooks/{item}.ipynb",
-        experiments=lambda w: f"uapkit/experiments/{w.item.split('/')[0]}.py",
+        experiments=lambda w: sorted(map(str, Path("uapkit/experiments").glob(f"{w.item.split('/')[0]}*.py"))),
         reported=lambda w: f"reported/{w.item.split('/')[0]}.csv",
     output:
         "build/staging/notebooks/{item}.ipynb",

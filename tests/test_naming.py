@@ -44,8 +44,8 @@ def test_item_has_all_its_partners(name):
     about = runner.item(name)
     assert about.path("notebook").is_file(), "no notebook"
     assert f"notebooks/{name}" in pages(), "its page is absent from _toc.yml"
-    tests = about.path("test").read_text(encoding="utf-8") if about.path("test").is_file() else ""
-    assert f"def test_{about.slug}" in tests, f"no test_{about.slug} in tests/experiments/test_{about.paper}.py"
+    tests = "".join(path.read_text(encoding="utf-8") for path in about.tests)
+    assert f"def test_{about.slug}" in tests, f"no test_{about.slug} in tests/experiments/test_{about.paper}*.py"
     assert about.path("full").is_file(), "no parameters of a full run"
     assert set(runner.full_parameters(about)) <= set(about.parameters), "the full run has parameters the item lacks"
 

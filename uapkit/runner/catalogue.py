@@ -66,6 +66,11 @@ class Item:
             raise ValueError(f"{self.name} is planned: it has no code yet")
         return {k: p.default for k, p in inspect.signature(self.function).parameters.items()}
 
+    @property
+    def tests(self) -> list[Path]:
+        """The files that hold the tests of the paper's items: ``test_<paper>.py`` and ``test_<paper>_<topic>.py``."""
+        return sorted((project_root() / "tests" / "experiments").glob(f"test_{self.paper}*.py"))
+
     def path(self, kind: str) -> Path:
         """Where a partner of the item lies: notebook, full, csv, json, npz, reported, module or test."""
         root = project_root()

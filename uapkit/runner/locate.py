@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pandas as pd
 
@@ -10,10 +11,9 @@ from uapkit.runner.catalogue import Item, item, items, project_root
 from uapkit.runner.verdicts import item_verdict, reported
 
 
-def _line(path_kind: str, about: Item, function: str) -> str:
-    """``file:line`` of the definition of ``function`` in the item's module or test file."""
-    path = about.path(path_kind)
-    if path.is_file():
+def _test_line(about: Item, function: str) -> str:
+    """``file:line`` of the definition of ``function`` in the test files of the item's paper."""
+    for path in about.tests:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if line.startswith(f"def {function}("):
                 return f"{path.relative_to(project_root())}:{number}"
@@ -31,14 +31,15 @@ def places(about: Item) -> dict[str, str]:
     rows = reported(about)
     code = "planned"
     if about.function is not None:
-        code = f"uapkit/experiments/{about.paper}.py:{inspect.getsourcelines(about.function)[1]}"
+        file = Path(inspect.getsourcefile(about.function) or about.path("module"))
+        code = f"uapkit/experiments/{file.name}:{inspect.getsourcelines(about.function)[1]}"
     return {
         "item": about.name,
         "title": about.title,
         "experiments": ", ".join(about.ids) or "an extension of ours",
         "notebook": there("notebook"),
         "function": code,
-        "test": _line("test", about, f"test_{about.slug}"),
+        "test": _test_line(about, f"test_{about.slug}"),
         "published rows": f"reported/{about.paper}.csv: {len(rows)} rows",
         "full run": there("full"),
         "results": f"{there('csv')}, {there('json')}",

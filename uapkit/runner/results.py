@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from uapkit.files import write_whole
-from uapkit.runner.catalogue import PACKAGE, Item, item, project_root
+from uapkit.runner.catalogue import PACKAGE, Item, item, papers, project_root
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
 
@@ -49,12 +49,15 @@ def versions() -> dict[str, str]:
 
 def code_hash(paper: str) -> str:
     """sha256 over the sources that an item of ``paper`` may use; drawing, command line and runner do not count."""
-    skip = {"cli.py", "plots.py", "page.py", "book.py"}
+    skip = {"cli.py", "page.py", "book.py"}
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
-        other_paper = relative.parts[0] == "experiments" and relative.stem not in ("__init__", paper)
-        if relative.parts[0] == "runner" or relative.name in skip or other_paper:
+        family = relative.stem.partition("_")[
+            0
+        ]  # khrulkov2018_sweeps.py belongs to khrulkov2018, plots_curves.py to plots
+        other_paper = relative.parts[0] == "experiments" and family in papers() and family != paper
+        if relative.parts[0] == "runner" or relative.name in skip or other_paper or family == "plots":
             continue
         digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
