@@ -27,7 +27,8 @@ def table(frame: pd.DataFrame, caption: str = "") -> HTML:
     frame, same = _without_constants(frame, keep=("low", "high"))
     caption = f"{caption} ({same})" if same and caption else caption
     if {"low", "high"} <= set(frame.columns):
-        rate = next((c for c in frame.columns if c.endswith(("_rate", "accuracy", "_share"))), None)
+        before = list(frame.columns)[: list(frame.columns).index("low")]
+        rate = next((c for c in reversed(before) if c.endswith(("_rate", "accuracy", "_share"))), None)
         if rate:
             frame[rate] = [
                 "–" if v != v else f"{v:.3f} [{a:.3f}, {b:.3f}]"
