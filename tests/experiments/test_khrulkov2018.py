@@ -9,6 +9,13 @@ import torch
 from uapkit import evaluate, models
 from uapkit.experiments import khrulkov2018 as paper
 from uapkit.experiments.common import Bench, layers_of, rank_correlation
+from uapkit.experiments.khrulkov2018_gallery import (
+    activation_picture,
+    example_pictures,
+    neighbours,
+    spectral_correlation,
+)
+from uapkit.experiments.khrulkov2018_shared import KERAS_VGG
 
 SMALL = {"models": ("lenet_digits",), "n_fit": 8, "max_iter": 8, "seed": 3}
 
@@ -73,7 +80,7 @@ def test_missing_weights_keep_the_papers_rows(monkeypatch):
     monkeypatch.setattr(models, "load", lambda name, **kw: (_ for _ in ()).throw(models.WeightsMissing("not here")))
     table = paper.tab1_layers(models=("vgg19", "my_net"), data="digits")
     assert table["status"].unique().tolist() == ["not run here"]
-    assert table.loc[table["model"] == "vgg19", "layer"].tolist() == list(paper.KERAS_VGG)
+    assert table.loc[table["model"] == "vgg19", "layer"].tolist() == list(KERAS_VGG)
     assert (table["model"] == "my_net").sum() == 1
 
 
@@ -97,12 +104,19 @@ def test_fig1_gallery():
     assert len(vectors) == 2
     for layer in vectors["layer"]:
         assert table.attrs["arrays"][f"v/lenet_digits/{layer}"].shape == (1, 28, 28)
+    assert set(table["kind"]) == {"vector", "untrained network", "random signs", "activation maximum", "picture"}
+    frequency, power = table.attrs["arrays"]["spectrum/lenet_digits/pool1"]
+    assert (len(frequency), frequency[-1]) == (14, 0.5)
+    assert power.mean() == pytest.approx(1)
+    evidence = paper.EVIDENCE["fig1_gallery"](table)
+    likeness = vectors["spectral_correlation"].dropna()
+    assert evidence["estimate"].item() == pytest.approx(likeness.mean())
     pictures = table[table["kind"] == "picture"]
     best = vectors.loc[vectors["rate_on_fit"].idxmax(), "layer"]
     assert pictures["layer"].unique().tolist() == [best]
     assert len(pictures) == 3
     model = models.load("lenet_digits")
-    shown = paper.example_pictures("digits", 3, 3, None)
+    shown = example_pictures("digits", 3, 3, None)
     v = torch.from_numpy(table.attrs["arrays"][f"v/lenet_digits/{best}"])
     expected = [model.classes[k] for k in evaluate.labels(model, shown, v).tolist()]
     assert pictures["perturbed_label"].tolist() == expected
@@ -125,3 +139,46 @@ def test_rank_correlation_knows_its_sign():
     x = np.arange(12.0)
     assert rank_correlation(x, x**3)["estimate"] == pytest.approx(1)
     assert rank_correlation(x, -x)["high"] < 0
+
+
+def test_activation_picture_is_what_the_channel_answers_to():
+    """One convolution whose channel 0 has stripes as its kernel: the picture excites it more than noise, and is stripes."""
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, (1, 4), bias=False, padding="same", padding_mode="circular"), torch.nn.ReLU()
+    )
+    net[0].weight.data[0] = torch.tensor([1.0, 1.0, -1.0, -1.0]).view(1, 1, 4)
+    model = models.wrap(net, input_size=(1, 16, 16))
+    made = activation_picture(model, "1", 0, (1, 16, 16), n_steps=60, seed=0)
+    noise = activation_picture(model, "1", 0, (1, 16, 16), n_steps=0, seed=0)
+    answer = [float(model.until("1")(x[None])[0, 0].mean()) for x in (made, noise)]
+    assert answer[0] > 5 * answer[1]
+    rows = made[0].var(0).mean(), made[0].var(1).mean()
+    assert rows[1] > rows[0], "it varies along the kernel, not across it"
+    assert 0 <= float(made.min()) <= float(made.max()) <= 1
+
+
+def test_spectral_correlation_tells_patterns_from_noise():
+    draws = torch.Generator().manual_seed(0)
+    noise = [torch.randn(1, 64, 64, generator=draws) for _ in range(3)]
+    smooth = [torch.nn.functional.avg_pool2d(x[None], 7, 1, 3)[0] for x in noise]
+    assert spectral_correlation(smooth[0], smooth[1]) > 0.9
+    assert abs(spectral_correlation(smooth[0], noise[2])) < 0.6
+    assert math.isnan(spectral_correlation(noise[0], torch.zeros(1, 64, 64)))
+
+
+def test_fig_q_gallery():
+    table = paper.fig_q_gallery(**SMALL, layer="relu", qs=(1.0, 4.0, 8.0, math.inf), n_select=16)
+    own = table[table["kind"] == "vector"].set_index("q")
+    assert own["singular_value"].is_monotonic_decreasing
+    for q in own.index:
+        v = torch.from_numpy(table.attrs["arrays"][f"v/lenet_digits/q = {q:g}"])
+        assert torch.equal(v.abs().unique(), torch.tensor([0.2]))
+        assert neighbours(v) == pytest.approx(own.loc[q, "neighbours"])
+    noise = table.loc[table["kind"] == "random signs", "neighbours"].item()
+    assert abs(noise) < 0.1 < own["neighbours"].min()
+    evidence = paper.EVIDENCE["fig_q_gallery"](table).iloc[0]
+    assert evidence["estimate"] == pytest.approx(rank_correlation(-1 / own.index, own["neighbours"])["estimate"])
+    fresh = table[table["kind"] == "untrained network"]
+    assert evidence["null"] == pytest.approx(rank_correlation(-1 / fresh["q"], fresh["neighbours"])["estimate"])
+    stripes = torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(8, 2)[None]
+    assert neighbours(stripes) == pytest.approx((1 + 1 / 7) / 2), "the same downwards, 4 of 7 pairs equal across"

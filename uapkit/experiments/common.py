@@ -71,13 +71,13 @@ class Bench:
     def untrained(self, spec: str) -> models.Model:
         """A null: the same architecture with fresh weights."""
         if spec not in self._own:
-            return models.load(split_name(spec)[0], weights="random", device=self.device)
+            return models.load(split_name(spec)[0], weights="random", device=self.device, seed=self.seed)
         fresh = copy.deepcopy(self._own[spec])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(child_seed(self.seed, "untrained"))
             for module in fresh.modules():
-                if hasattr(module, "reset_parameters"):
-                    module.reset_parameters()
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
         return fresh
 
     def images(self, model: models.Model) -> tuple[Images, Images, Images]:
