@@ -206,7 +206,7 @@ def vectors(arrays: Mapping[str, np.ndarray], prefix: str, columns: int = 5) -> 
             ax.imshow(as_picture(v, stretch=True), interpolation="nearest")
             ax.axis("off")
             parts = name.split("/")[1:]
-            ax.set_title("\n".join([short(parts[0]), *parts[1:-1], f"vector {parts[-1]}"]), fontsize=7)
+            ax.set_title("\n".join([*map(short, parts[:-1]), f"vector {parts[-1]}"]), fontsize=7)
     return figure
 
 
