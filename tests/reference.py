@@ -41,15 +41,15 @@ def best_sign_value(a: Tensor, q: float) -> float:
 
 
 def jacobian(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Jacobians of ``fn`` at every image of ``x``, one image and one output at a time, stacked: (n * m, c * h * w)."""
+    """Jacobians of ``fn`` at every image of ``x``, one image and all its outputs at a time: (n * m, c * h * w)."""
     rows = []
     for image in x:
         leaf = image[None].clone().requires_grad_(True)
         out = fn(leaf).reshape(-1)
-        for i in range(out.numel()):
-            (g,) = torch.autograd.grad(out[i], leaf, retain_graph=True, allow_unused=True)
-            rows.append(torch.zeros(image.numel(), dtype=x.dtype) if g is None else g.reshape(-1))
-    return torch.stack(rows)
+        every = torch.eye(out.numel(), dtype=out.dtype)
+        (g,) = torch.autograd.grad(out, leaf, every, is_grads_batched=True)
+        rows.append(g.reshape(out.numel(), -1))
+    return torch.cat(rows)
 
 
 def by_columns(product: Callable[[Tensor], Tensor], columns: int, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -162,6 +162,9 @@ NETS = {
     "pre-activation": lambda: nn.Sequential(
         nn.BatchNorm2d(3), relu(), conv(3, 4), nn.BatchNorm2d(4), nn.ELU(), nn.AdaptiveAvgPool2d(2)
     ),
+    "scaled and not": lambda: nn.Sequential(
+        conv(3, 4), nn.BatchNorm2d(4), Function(lambda y: torch.cat([(3 * y).relu(), (-y).relu(), y / 2 - 1], 1))
+    ),
     "affine": lambda: nn.Sequential(conv(3, 4), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(64, 5)),
     "in-place writes": lambda: Function(writes_in_place, conv(3, 4)),
     "branches": lambda: Function(branches, conv(3, 4), conv(3, 4)),
@@ -225,6 +228,19 @@ def test_chunks_beyond_the_record_run_anew(name, record_bytes, monkeypatch):
         v, w = vector(k, op.shape[1]), vector(k, op.shape[0])
         assert error(op.matvec(v), full.matvec(v)) < 1e-12
         assert error(op.rmatvec(w), full.rmatvec(w)) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["leaky", "squeezenet", "pool before relu"])
+def test_other_order_in_memory_gives_the_same(name, monkeypatch):
+    """Graphics processors keep channels outermost; the entries' order is ours to get right, so it is tested here."""
+    fn, x = network(name), pixels(0, 3, 3, 8)
+    ours = JacobianOperator(fn, x, chunk=2)
+    monkeypatch.setattr("uapkit.operators.links.channels_inside", lambda t: False)
+    other = JacobianOperator(fn, x, chunk=2)
+    assert other.way == "replay"
+    v, w = vector(0, ours.shape[1]), vector(1, ours.shape[0])
+    assert error(other.matvec(v), ours.matvec(v)) < 1e-12
+    assert error(other.rmatvec(w), ours.rmatvec(w)) < 1e-12
 
 
 class Convolutions(TorchDispatchMode):

@@ -70,6 +70,7 @@ def test_p_q_2_is_the_svd(rows, columns, seed):
         assert pair.converged
         assert pair.value == pytest.approx(float(s[0]), rel=1e-10)
         assert abs(float(pair.v @ vh[0])) == pytest.approx(1, abs=tol)
+    assert pq_singular(DenseOperator(a), p=2, q=2, max_iter=1).value == pytest.approx(float(s[0]), rel=1e-12)
 
 
 @pytest.mark.parametrize(("p", "q"), [(1.5, 1), (2, 1.5), (2, 2), (3, 2), (3, 3), (10, 3)])

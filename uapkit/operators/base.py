@@ -36,9 +36,7 @@ class Operator(ABC):
         """A V for a block of vectors: (columns, k) to (rows, k)."""
         if V.ndim != 2 or V.shape[0] != self.shape[1]:
             raise ValueError(f"a block of vectors must have the shape ({self.shape[1]}, k), got {tuple(V.shape)}")
-        if isinstance(V, np.ndarray):
-            return self._matmat(torch.from_numpy(V).to(self.device, self.torch_dtype)).cpu().numpy()
-        return self._matmat(V.to(self.device, self.torch_dtype))
+        return self._applied(self._matmat, V)
 
     def _product(self, product, v, length):  # type: ignore[no-untyped-def]
         if not isinstance(v, Tensor | np.ndarray):
@@ -48,10 +46,13 @@ class Operator(ABC):
             raise ValueError(
                 f"the vector must have {length} entries for an operator of shape {self.shape}, got {tuple(v.shape)}"
             )
+        return self._applied(product, flat)
+
+    def _applied(self, product, v):  # type: ignore[no-untyped-def]
         with torch.inference_mode(False), torch.no_grad():
             if isinstance(v, Tensor):
-                return product(own(flat).to(self.device, self.torch_dtype))
-            return product(torch.as_tensor(flat.copy()).to(self.device, self.torch_dtype)).cpu().numpy()
+                return product(own(v).to(self.device, self.torch_dtype))
+            return product(torch.tensor(v).to(self.device, self.torch_dtype)).cpu().numpy()
 
     def _matmat(self, V: Tensor) -> Tensor:
         return torch.stack([self.matvec(V[:, i]) for i in range(V.shape[1])], 1)

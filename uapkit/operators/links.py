@@ -18,9 +18,14 @@ aten = torch.ops.aten
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
+def channels_inside(t: Tensor) -> bool:
+    """Whether channels lie innermost in memory: on a CPU, where convolutions and pools run faster that way."""
+    return t.device.type == "cpu"
+
+
 def channels_last(t: Tensor) -> Tensor:
-    """Four-dimensional tensors with channels innermost on a CPU, where convolutions and pools run faster that way."""
-    if t.ndim == 4 and t.device.type == "cpu":
+    """``t`` in the order that :func:`channels_inside` says, if it is four-dimensional."""
+    if t.ndim == 4 and channels_inside(t):
         return t.contiguous(memory_format=torch.channels_last)
     return t.contiguous()
 
@@ -145,7 +150,7 @@ class Gather(Link):
     def __init__(self, places: Tensor, size: torch.Size, shared: bool, after: Link | None) -> None:
         height, width = size[2:]
         self.size, self.shared, self.after = size, shared, after
-        self.last = places.device.type == "cpu"  # the order of entries that channels_last gives
+        self.last = channels_inside(places)
         channel = torch.arange(size[1], device=places.device).view(1, -1, 1, 1)
         self.index = self._flat(places * size[1] + channel if self.last else places + channel * (height * width))
         self.out_shape = places.shape

@@ -136,9 +136,9 @@ class Plan:
     def _fold_scales(self) -> None:
         """A scale of channels behind a convolution that nobody else reads goes into its kernel (batch norm)."""
         steps = {s.node: s for s in self.steps}
-        readers = [s for step in self.steps for s in step.sources] + [self.alias.get(self.output)]
         for step in list(self.steps):
             before = steps.get(step.sources[0])
+            readers = [s for other in self.steps for s in other.sources] + [self.alias.get(self.output)]
             if before is None or readers.count(before.node) > 1 or len(step.sources) > 1:
                 continue
             convolution, scale = before.link, step.link
