@@ -236,3 +236,5 @@ def test_bad_arguments_are_named(net, x, kind, message):
         uap(net, x, **kind)
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         uap(net, x * 255)
+    with pytest.raises(ValueError, match="training mode"):
+        uap(copy.deepcopy(net).train(), x)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain
+from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, ready
 from uapkit.attacks.deepfool import Settings, walk
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
@@ -162,7 +162,7 @@ class _Scored:
     """Images by batches on the model's device, with their clean labels."""
 
     def __init__(self, model: Network, x: Pictures) -> None:
-        self.model, self.x = model, x
+        self.model, self.x = ready(model), x
         if not isinstance(x, Tensor | Images) and not callable(x) and iter(x) is x:
             raise TypeError(
                 "the batches can be gone through only once, but every pass needs them again; "
@@ -237,24 +237,15 @@ class _Sweep:
             missing = block - len(found)
             look = min(math.ceil(missing / max(state.unfooled, 1e-3)), batch_for(x))
             window = order[state.place : state.place + look]
-            if len(window) == block == 1:
-                state.place += 1
-                return window  # DeepFool itself sees whether it is fooled
             places = (self.model(x[window] + state.v).argmax(1) == clean[window]).nonzero()[:missing, 0]
             seen = int(places[-1]) + 1 if len(places) == missing else len(window)
             found, state.place = torch.cat([found, window[places]]), state.place + seen
-            self._count(state, len(places), seen)
+            weight = 0.9**seen
+            state.unfooled = weight * state.unfooled + (1 - weight) * len(places) / seen
         return found
-
-    @staticmethod
-    def _count(state: _State, unfooled: int, seen: int) -> None:
-        weight = 0.9**seen
-        state.unfooled = weight * state.unfooled + (1 - weight) * unfooled / seen
 
     def _step(self, state: _State, x: Tensor, clean: Tensor) -> None:
         result = walk(self.model, x + state.v, self.settings, away=clean)
-        if self.made_by["block"] == 1:
-            self._count(state, int(result.n_iter.any() or not result.success.any()), 1)
         used = result.success & (result.n_iter < (self.made_by["discard_from"] or math.inf))
         state.failures += int((~used).sum())
         used &= result.n_iter > 0
