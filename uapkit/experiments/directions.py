@@ -65,6 +65,13 @@ class Turned(Bench):
     def __post_init__(self) -> None:
         checks.one_of(self.labels, ("true", "predicted"), "kind of labels")
 
+    def model(self, spec: str) -> models.Model:
+        """The network; NotHere also for one of the recipes' networks that nobody has trained yet."""
+        name = split_name(spec)[0]
+        if spec not in self._own and name not in models.list() and re.match(r"(stdcnn|gcnn|roteqnet)_mnist_rot", name):
+            raise checks.NotHere(f"{name} has not been trained yet; `python -m uapkit.models.recipes --help` says how")
+        return super().model(spec)
+
     def _all(self) -> tuple[Images, Tensor]:
         if self._upright is None:
             found = sets.load(self.data, split=self.split, rotation=0)

@@ -7,8 +7,9 @@ gradient is taken with true labels unless ``labels`` says otherwise; DeepFool's 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -51,11 +52,15 @@ QUICK = ("stdcnn_digits", "gcnn_digits")
 CHOOSE = ("models", "attacks", "samples")  # parameters that only choose points
 
 
-def _points(bench: Turned, models: Sequence[Any], **lists: Sequence[Any]) -> list[dict[str, Any]]:
-    """All combinations of networks and the given lists, networks outermost (one is in memory at a time)."""
+def _points(bench: Turned, models: Sequence[Any], **lists: Any) -> list[dict[str, Any]]:
+    """All combinations of networks and the given lists, networks outermost (one is in memory at a time).
+
+    A mapping gives each network its own list, "other" those that it does not name.
+    """
     points: list[dict[str, Any]] = [{"model": spec} for spec in bench.specs(models)]
     for name, values in lists.items():
-        points = [p | {name: value} for p in points for value in values]
+        own = values if isinstance(values, Mapping) else {"other": values}
+        points = [p | {name: value} for p in points for value in own.get(p["model"], own.get("other", ()))]
     return points
 
 
@@ -74,7 +79,7 @@ def _table(
 def fig1_energy(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ("gradient",),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient",),
     data: str = "digits",
     rotation: float = 30.0,
     n_fit: int | None = 300,
@@ -118,7 +123,7 @@ def _statistics(moment: torch.Tensor) -> np.ndarray:
 def fig2_spectra(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ("gradient", "fgsm"),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient", "fgsm"),
     data: str = "digits",
     rotation: float = 30.0,
     samples: Sequence[int] = (50, 150),
@@ -168,7 +173,7 @@ def fig2_spectra(
 def fig2_dot_products(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ("gradient", "fgsm"),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient", "fgsm"),
     data: str = "digits",
     rotation: float = 30.0,
     step: float = 2.0,
@@ -234,7 +239,7 @@ def _central(name: str, draws: Sequence[float]) -> dict[str, float]:
 def tab1_angles(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ("gradient",),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient",),
     data: str = "digits",
     rotation: float = 30.0,
     step: float = 2.0,
@@ -282,7 +287,7 @@ def tab1_angles(
 def _fooling(
     bench: Turned,
     models: Sequence[Any],
-    attacks: Sequence[str],
+    attacks: Sequence[str] | Mapping[str, Sequence[str]],
     samples: Sequence[int],
     n_eval: int | None,
     norms: Sequence[float],
@@ -310,7 +315,12 @@ def _fooling(
             found += rows
         for sample in samples:
             if sample < max(samples):
-                row = {"kind": "difference", "n_fit": sample, "relative_norm": small, "fit": f"against {max(samples)}"}
+                row = {
+                    "kind": "difference",
+                    "n_fit": sample,
+                    "relative_norm": small,
+                    "fit": "against the largest sample",
+                }
                 found.append(row | difference(wrong[sample], wrong[max(samples)]))
         return found
 
@@ -332,7 +342,7 @@ def _fooling(
 def fig5_fooling(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ("gradient", "fgsm"),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient", "fgsm"),
     data: str = "digits",
     rotation: float = 30.0,
     samples: Sequence[int] = (20, 60, 200),
@@ -361,7 +371,7 @@ def fig5_fooling(
 def ext_roteqnet_fooling(
     *,
     models: Sequence[Any] = ("roteqnet_digits",),
-    attacks: Sequence[str] = ("gradient", "fgsm"),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient", "fgsm"),
     data: str = "digits",
     rotation: float = 30.0,
     samples: Sequence[int] = (40, 100),
@@ -382,7 +392,7 @@ def ext_roteqnet_fooling(
 def ext_lower_vectors(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ("gradient", "fgsm"),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient", "fgsm"),
     data: str = "digits",
     rotation: float = 30.0,
     n_fit: int = 200,
@@ -472,7 +482,7 @@ def fig7_invariant_vectors(
 def fig8_attack_vectors(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ATTACKS,
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ATTACKS,
     data: str = "digits",
     rotation: float = 30.0,
     n_fit: int | None = 200,
@@ -501,7 +511,7 @@ def fig8_attack_vectors(
 def thm1_alignment(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ATTACKS,
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ATTACKS,
     data: str = "digits",
     rotation: float = 30.0,
     n_fit: int | None = 200,
@@ -559,7 +569,7 @@ def thm1_alignment(
 def thm2_sampling(
     *,
     models: Sequence[Any] = QUICK,
-    attacks: Sequence[str] = ("gradient", "fgsm"),
+    attacks: Sequence[str] | Mapping[str, Sequence[str]] = ("gradient", "fgsm"),
     data: str = "digits",
     rotation: float = 30.0,
     n_fit: int | None = 300,
@@ -580,27 +590,30 @@ def thm2_sampling(
     bench = Turned(data, 0, seed=seed, device=device, rotation=rotation, labels=labels)
     n = bench.count(n_fit)
 
-    def draws(model: str, attack: str) -> list[dict]:
-        found = []
-        for kind in ("trained", "random"):
-            rows = bench.rows(model, attack, n, kind)
-            rows = rows[rows.any(1)].double()
-            whole = rows.T @ rows / len(rows)
-            values, vectors = d.top(whole, 2)
-            size, gap = len(whole), float(values[0] - values[1])
-            for m in samples:
-                for j in range(n_draws):
-                    pick = torch.randint(len(rows), (m,), generator=generator(seed, f"theorem 2/{attack}/{m}/{j}"))
-                    sample = rows[pick].T @ rows[pick] / m
-                    error = float(np.abs(np.linalg.eigvalsh((whole - sample).numpy())).max())
-                    cosine = min(1.0, abs(float(d.top(sample, 1)[1][:, 0] @ vectors[:, 0])))
-                    row = {"kind": kind, "m": m, "draw": j, "n_rows": len(rows), "lambda1": values[0], "gap": gap}
-                    row |= {"error": error, "distance": math.sqrt(2 - 2 * cosine), "sine": math.sqrt(1 - cosine**2)}
-                    row |= {"bound": error / (gap - error) if error < gap else math.nan, "davis_kahan": 2 * error / gap}
-                    row["m_stated"] = size * math.log(size) / error**2
-                    row["m_bernstein"] = 2 * (values[0] + error / 3) * math.log(2 * size) / error**2
-                    found.append(row)
+    def measured(rows: torch.Tensor, kind: str) -> list[dict]:
+        rows = rows[rows.any(1)].double()
+        whole = rows.T @ rows / len(rows)
+        values, vectors = d.top(whole, 2)
+        size, gap, found = len(whole), float(values[0] - values[1]), []
+        for m, j in itertools.product(samples, range(n_draws)):
+            pick = torch.randint(len(rows), (m,), generator=generator(seed, f"theorem 2/{m}/{j}"))
+            sample = rows[pick].T @ rows[pick] / m
+            error = float(np.abs(np.linalg.eigvalsh((whole - sample).numpy())).max())
+            cosine = min(1.0, abs(float(d.top(sample, 1)[1][:, 0] @ vectors[:, 0])))
+            row = {"kind": kind, "m": m, "draw": j, "n_rows": len(rows), "lambda1": values[0], "gap": gap}
+            row |= {"error": error, "distance": math.sqrt(2 - 2 * cosine), "sine": math.sqrt(1 - cosine**2)}
+            row |= {"bound": error / (gap - error) if error < gap else math.nan, "davis_kahan": 2 * error / gap}
+            row["m_stated"] = size * math.log(size) / error**2
+            row["m_bernstein"] = 2 * (values[0] + error / 3) * math.log(2 * size) / error**2
+            found.append(row)
         return found
+
+    @cache
+    def random() -> list[dict]:
+        return measured(bench.rows("", "", n, "random"), "random")
+
+    def draws(model: str, attack: str) -> list[dict]:
+        return measured(bench.rows(model, attack, n), "trained") + random()
 
     return _table(bench, _points(bench, models, attack=attacks), draws, ("models", "attacks"), "sampling")
 
