@@ -34,6 +34,12 @@ def test_curves_give_infinity_a_place_and_draw_both_nulls():
     assert {"singular vector", "random signs", "untrained copy"} <= labels
 
 
+def test_curves_draw_kinds_without_an_x_as_lines():
+    table = rates(kind=["ascent", "ascent", "power method"], step=[0.1, 1.0, np.nan], fooling_rate=[0.1, 0.2, 0.7])
+    lines = {line.get_label(): list(line.get_ydata()) for line in plots_curves.curves(table, "step").axes[0].lines}
+    assert lines["power method"] == [0.7, 0.7]
+
+
 def test_curves_draw_the_mean_of_several_draws():
     table = rates(kind=["fixed batch"] * 4, b=[2, 2, 4, 4], fooling_rate=[0.1, 0.3, 0.5, 0.7])
     lines = {line.get_label(): line.get_ydata() for line in plots_curves.curves(table, "b").axes[0].lines}

@@ -70,8 +70,8 @@ def curves(
 ) -> Figure:
     """``value`` against ``x``, a panel a network, a line for each ``by``; several draws are thin points and their mean.
 
-    Values of x stand at equal distances in their order (so that infinity has a place). Random signs: a band over all
-    their intervals; the untrained copy: a dashed line.
+    Values of x stand at equal distances in their order (so that infinity has a place). Kinds without an x: a dotted
+    line. Random signs: a band over all their intervals; the untrained copy: a dashed line.
     """
     with style():
         figure, axes = _panels(_models(run))
@@ -79,17 +79,18 @@ def curves(
             rows = run[run["model"] == model]
             attack = rows[~rows["kind"].isin(NULLS) & rows[x].notna() & rows[value].notna()]
             ticks = sorted(set(attack[x]))
-            for place, (name, part) in enumerate(attack.groupby(by, sort=False)):
+            for place, (group, part) in enumerate(attack.groupby(by, sort=False)):
+                name = group if isinstance(group, str) else f"{by.replace('_', ' ')} {group:g}"
                 middle = part.groupby(x)[value].mean()
                 if part[x].duplicated().any() or "low" not in part or part["low"].isna().all():
                     colour = COLOURS[place % len(COLOURS)]
                     ax.plot(_places(part[x], ticks), part[value], ".", color=colour, alpha=0.5)
-                    ax.plot(
-                        _places(middle.index, ticks), middle, "-", color=colour, marker=MARKERS[place], label=str(name)
-                    )
+                    ax.plot(_places(middle.index, ticks), middle, "-", color=colour, marker=MARKERS[place], label=name)
                 else:
                     part = part.sort_values(x)
-                    with_intervals(ax, _places(part[x], ticks), part, value, place, str(name))
+                    with_intervals(ax, _places(part[x], ticks), part, value, place, name)
+            for kind, part in rows[~rows["kind"].isin(NULLS) & rows[x].isna()].groupby("kind", sort=False):
+                ax.axhline(part[value].mean(), color="#000000", linestyle=":", label=str(kind))
             _nulls(ax, rows, value)
             ax.set(title=short(model), xlabel=x.replace("_", " "), ylabel=label or value.replace("_", " "))
             ax.set_xticks(range(len(ticks)), [f"{t:g}" for t in ticks], rotation=0 if len(ticks) < 9 else 60)
@@ -204,7 +205,7 @@ def beside(arrays: Mapping[str, np.ndarray]) -> Figure:
 @of_what_was_run
 def matrix(run: pd.DataFrame, *, value: str = "fooling_rate") -> Figure:
     """Networks attacked (rows) by the vectors built on others (columns), and by the nulls, with the numbers."""
-    columns = sorted(set(run["built_on"]), key=lambda s: (s.startswith("untrained "), s == "random signs"))
+    columns = sorted(dict.fromkeys(run["built_on"]), key=lambda s: (s.startswith("untrained "), s == "random signs"))
     rows = _models(run)
     grid = run.groupby(["model", "built_on"])[value].mean().unstack().reindex(index=rows, columns=columns)
     with style(grid=False):

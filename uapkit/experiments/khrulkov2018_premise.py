@@ -70,10 +70,13 @@ def ext_linearity(
             for scale in scales:
                 numbers = torch.cat([_compared(a, b, q) for a, b in _changes(respond, x, v * scale, linear * scale)])
                 numbers = numbers[torch.isfinite(numbers).all(1)]
-                mean = evaluate.mean_interval(numbers[:, 1])
                 row = {"direction": direction, "scale": scale, "eps": scale * eps, "n": len(numbers)}
-                row |= {"depth": depth(net, layer), "ratio": float(numbers[:, 0].mean()), "error": mean.value}
-                rows.append(row | {"low": mean.low, "high": mean.high, "cosine": float(numbers[:, 2].mean())})
+                row |= {"depth": depth(net, layer)}
+                if len(numbers):
+                    mean = evaluate.mean_interval(numbers[:, 1])
+                    row |= {"ratio": float(numbers[:, 0].mean()), "error": mean.value, "low": mean.low}
+                    row |= {"high": mean.high, "cosine": float(numbers[:, 2].mean())}
+                rows.append(row)
         return rows
 
     parts = []
@@ -101,10 +104,10 @@ def _compared(true: Tensor, linear: Tensor, q: float) -> Tensor:
 @evidence
 def ext_linearity_evidence(table: pd.DataFrame) -> list[dict]:
     """At eps: the part of the change that the Jacobian misses is below half of what it predicts; one row a layer."""
-    rows = table[(table["status"] == "run") & (table["scale"] == 1) & (table["direction"] == "singular vector")]
     return [
-        claim("jacobian_predicts_change", f"{r['model']} {r['layer']}", {"estimate": r["error"], **r}, "<", 0.5)
-        for r in rows.to_dict("records")
+        claim("jacobian_predicts_change", f"{model} {r['layer']}", {"estimate": r["error"], **r}, "<", 0.5)
+        for model, rows in by_network(table)
+        for r in rows[(rows["scale"] == 1) & (rows["direction"] == "singular vector")].to_dict("records")
     ]
 
 
