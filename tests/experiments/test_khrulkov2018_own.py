@@ -1,12 +1,15 @@
 """Every item of paper K takes a network of the reader's own, and keeps a row for one whose weights are missing."""
 
 import inspect
+import io
 
+import pandas as pd
 import pytest
 import torch
 
 from uapkit import models
 from uapkit.experiments import khrulkov2018 as paper
+from uapkit.runner import results
 
 TINY = {
     "n_fit": 8,
@@ -52,6 +55,13 @@ def mine():
     return models.wrap(net, mean=0.3, std=0.3, input_size=(1, 28, 28), name="mine")
 
 
+def stored(table):
+    """The table and its arrays as they come back from the results folder."""
+    again = results.read_table(results.table_bytes(table))
+    again.attrs["arrays"] = results.unpack(io.BytesIO(results.pack(table.attrs["arrays"])))
+    return again
+
+
 @pytest.mark.parametrize("item", paper.__all__)
 def test_a_users_own_module_goes_through_every_item(item, mine):
     before = {k: v.clone() for k, v in mine.state_dict().items()}
@@ -59,6 +69,7 @@ def test_a_users_own_module_goes_through_every_item(item, mine):
     assert set(table["model"]) == {"mine"}
     assert set(table["status"]) == {"run"}
     evidence = paper.EVIDENCE[item](table)
+    pd.testing.assert_frame_equal(evidence, paper.EVIDENCE[item](stored(table)), rtol=1e-3, check_dtype=False)
     assert evidence.empty or (evidence["low"] <= evidence["high"]).all() or evidence["low"].isna().any()
     assert all(torch.equal(before[k], v) for k, v in mine.state_dict().items()), "the user's weights are left alone"
 

@@ -68,6 +68,11 @@ def table_bytes(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
 
 
+def read_table(data: bytes) -> pd.DataFrame:
+    """The table of :func:`table_bytes`. A layer's name is text, also where it looks like a number (``"1"``)."""
+    return pd.read_csv(io.BytesIO(data), dtype={"layer": str})
+
+
 def pack(arrays: dict[str, Any]) -> bytes:
     """Arrays as compressed npz: two-valued and 8-bit ones as int8 with a scale, other floats as float16 with a scale."""
     packed: dict[str, np.ndarray] = {}
@@ -126,7 +131,7 @@ def load(name: str) -> pd.DataFrame:
             f"results/{name}.csv has sha256 {found[:12]}, its provenance names {record['table_sha256'][:12]}; "
             "restore both from git or run the item again"
         )
-    table = pd.read_csv(io.BytesIO(data))
+    table = read_table(data)
     table.attrs["provenance"] = record
     table.attrs["arrays"] = unpack(about.path("npz")) if about.path("npz").is_file() else {}
     return table
