@@ -20,7 +20,7 @@ from uapkit.runner.results import stored
 
 VERDICTS = ("confirmed", "partly", "differs", "undecided", "not above chance", "not judged", "not run here", "planned")
 NO_EVIDENCE = {False: "not run here", True: "not judged"}  # by whether a full run is stored
-DECIDING = ("verified", "verified-code")
+DECIDING = ("verified", "verified-code", "ours")
 EVIDENCE_COLUMNS = ("claim", "network", "estimate", "low", "high", "sense", "bound")
 
 
