@@ -33,7 +33,9 @@ def test_lock_satisfies_pyproject(requirement):
 
 def test_lock_names_no_package_nobody_asked_for():
     tops = {canonicalize_name(r.name) for r in declared()}
-    via = dict(re.findall(r"^([a-z0-9._-]+)==(?:.*\\\n)(?:.*--hash.*\n)+((?:    # via.*\n(?:    #   .*\n)*)?)", LOCK, re.M))
+    via = dict(
+        re.findall(r"^([a-z0-9._-]+)==(?:.*\\\n)(?:.*--hash.*\n)+((?:    # via.*\n(?:    #   .*\n)*)?)", LOCK, re.M)
+    )
     direct = {canonicalize_name(n) for n, text in via.items() if re.search(r"uapkit \(pyproject", text)}
     assert direct == tops, f"pyproject and lock differ in {sorted(direct ^ tops)}; run `make lock`"
 

@@ -33,7 +33,7 @@ _store: ContextVar[Store | None] = ContextVar("uapkit_store", default=None)
 
 
 class Store:
-    """Finished points of one run, a folder with a file a point. ``key`` holds all that the points depend on, ``params`` among it."""
+    """Finished points of one run, a file each. ``key`` holds all that they depend on, ``params`` among it."""
 
     def __init__(self, folder: Path, key: Mapping[str, Any]):
         self.folder, self.key = Path(folder), dict(key)

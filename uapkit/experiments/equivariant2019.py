@@ -59,8 +59,8 @@ def _points(bench: Turned, models: Sequence[Any], **lists: Any) -> list[dict[str
     """
     points: list[dict[str, Any]] = [{"model": spec} for spec in bench.specs(models)]
     for name, values in lists.items():
-        own = values if isinstance(values, Mapping) else {"other": values}
-        points = [p | {name: value} for p in points for value in own.get(p["model"], own.get("other", ()))]
+        own: dict[str, Any] = dict(values) if isinstance(values, Mapping) else {"other": values}
+        points = [p | {name: value} for p in points for value in own.get(p["model"]) or own.get("other", ())]
     return points
 
 
