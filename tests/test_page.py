@@ -123,3 +123,18 @@ def test_scoreboard_counts_are_computed():
     text = scoreboard.fragments()["scoreboard.md"]
     assert f"Of {len(table)} items" in text
     assert f"{(table['verdict'] == 'planned').sum()} are planned" in text
+
+
+def test_figures_leave_pyplots_list():
+    """A figure that stays open is shown a second time at the end of a notebook's cell."""
+    import matplotlib.pyplot as plt
+
+    open_before = plt.get_fignums()
+    table = ROWS.iloc[:2].assign(kind="singular vector", singular_value=[1.0, 2.0])
+    assert plots.layers(table).axes
+    assert plt.get_fignums() == open_before
+
+
+def test_long_layer_names_break():
+    assert plots.broken("features.4.expand3x3_activation") == "features.4.\nexpand3x3_activation"
+    assert plots.broken("block2_pool") == "block2_pool"

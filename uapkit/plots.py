@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,14 +26,28 @@ STYLE = {
 }
 
 
-def style(*, grid: bool = True) -> AbstractContextManager[None]:
-    """The book's look, for the figures made inside the ``with`` block."""
-    return plt.rc_context({**STYLE, "axes.grid": grid})  # type: ignore[dict-item]
+@contextmanager
+def style(*, grid: bool = True) -> Iterator[None]:
+    """The book's look, for the figures made inside the ``with`` block.
+
+    They leave pyplot's list of open figures at its end, or a notebook would show each of them twice.
+    """
+    before = set(plt.get_fignums())
+    with plt.rc_context({**STYLE, "axes.grid": grid}):  # type: ignore[dict-item]
+        yield
+    for number in set(plt.get_fignums()) - before:
+        plt.close(number)
 
 
 def short(spec: str) -> str:
     """A network's name as a label: without the tag "default"."""
     return spec.replace("[default]", "").replace("_", " ")
+
+
+def broken(layer: str) -> str:
+    """A layer's name on two lines where it is long, so that neighbouring labels do not overlap."""
+    head, dot, tail = layer.rpartition(".")
+    return f"{head}{dot}\n{tail}" if len(layer) > 14 and head else layer
 
 
 def with_intervals(
@@ -73,7 +87,7 @@ def layers(table: pd.DataFrame) -> Figure:
                 with_intervals(ax, [at], other, "fooling_rate", 2, "untrained copy", line=False)
             ax.set(title=short(model), ylabel="fooling rate", ylim=(0, 1), xticks=list(place))
             names = [
-                f"{layer}\nσ = {value:.3g}"
+                f"{broken(layer)}\nσ = {value:.3g}"
                 for layer, value in zip(attack["layer"], attack["singular_value"], strict=True)
             ]
             ax.set_xticklabels(names, fontsize=8)
