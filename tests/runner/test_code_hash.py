@@ -12,6 +12,8 @@ def package(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text("one")
     for name in ("khrulkov2018_sweeps", "moosavi2017", "moosavi2017_tables"):
         (tmp_path / "experiments" / f"{name}.py").write_text("one")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "catalogue.yml").write_text("one")
     monkeypatch.setattr(results, "PACKAGE", tmp_path)
     return tmp_path
 
@@ -33,3 +35,10 @@ def test_code_hash_counts_what_an_item_may_use(package, name, counts):
     before = results.code_hash("khrulkov2018")
     (package / f"{name}.py").write_text("two")
     assert (results.code_hash("khrulkov2018") != before) is counts
+
+
+def test_code_hash_counts_the_weights_cards(package):
+    """Networks trained anew under the same code must not meet the old network's finished points."""
+    before = results.code_hash("khrulkov2018")
+    (package / "models" / "catalogue.yml").write_text("two")
+    assert results.code_hash("khrulkov2018") != before

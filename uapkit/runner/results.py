@@ -48,14 +48,13 @@ def versions() -> dict[str, str]:
 
 
 def code_hash(paper: str) -> str:
-    """sha256 over the sources that an item of ``paper`` may use; drawing, command line and runner do not count."""
+    """sha256 over the sources and weights' cards that an item of ``paper`` may use; drawing and runner do not count."""
     skip = {"cli.py", "page.py", "book.py"}
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.glob("models/*.yml")]):
         relative = path.relative_to(PACKAGE)
-        family = relative.stem.partition("_")[
-            0
-        ]  # khrulkov2018_sweeps.py belongs to khrulkov2018, plots_curves.py to plots
+        # khrulkov2018_sweeps.py belongs to khrulkov2018, plots_curves.py to plots
+        family = relative.stem.partition("_")[0]
         other_paper = relative.parts[0] == "experiments" and family in papers() and family != paper
         if relative.parts[0] == "runner" or relative.name in skip or other_paper or family == "plots":
             continue
