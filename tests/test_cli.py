@@ -27,7 +27,7 @@ def test_where_prints_all_partners(capsys):
     text = capsys.readouterr().out
     for partner in (
         "notebooks/khrulkov2018/tab1_layers.ipynb",
-        "uapkit/experiments/khrulkov2018.py:",
+        "uapkit/experiments/khrulkov2018_layers.py:",
         "published rows",
     ):
         assert partner in text
