@@ -64,7 +64,7 @@ def _rows(scores: pd.DataFrame, up: str) -> str:
     header = "".join(f'<th scope="col">{h}</th>' for h in head)
     return (
         '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="items">\n'
-        f'<table class="uapkit-table"><thead><tr>{header}</tr></thead>\n<tbody>\n'
+        f'<table class="uapkit-table uapkit-scoreboard"><thead><tr>{header}</tr></thead>\n<tbody>\n'
         + "\n".join(lines)
         + "\n</tbody></table></div>"
     )
