@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,10 @@ from torch import Tensor
 from uapkit import data as sets
 from uapkit import evaluate, models
 from uapkit.data.images import Images
+from uapkit.models import model as model_module
+from uapkit.models.card import state_sha256
 from uapkit.seeds import child_seed, generator
+from uapkit.sweep import kept
 
 SIZED = ("imagenet-sample", "imagenet", "pictures")  # sets of photographs that are resized to the network's input
 
@@ -104,10 +110,45 @@ class Bench:
         return self._clean[spec, part]
 
     def fooled(self, spec: str, v: Tensor, part: str = "scored") -> Tensor:
-        """(n,) bool: which images of ``part`` ("fit", "held-in", "scored") change their label under ``v``."""
+        """(n,) bool: which images of ``part`` ("fit", "held-in", "scored") change their label under ``v``.
+
+        Kept by the runner, so that items which score the same vector share the answer.
+        """
         model = self.model(spec)
         images = self.images(model)[("fit", "held-in", "scored").index(part)]
-        return evaluate.fooled(model, images, v, clean=self.clean(spec, model, part, images))
+
+        def score() -> dict[str, np.ndarray]:
+            return {
+                "flags": evaluate.fooled(model, images, v, clean=self.clean(spec, model, part, images)).cpu().numpy()
+            }
+
+        found = kept_for(model, "fooled", {"images": tensor_sha256(images.x), "v": tensor_sha256(v)}, score, [evaluate])
+        return torch.from_numpy(found["flags"]).to(self.device)
+
+
+def tensor_sha256(x: Tensor) -> str:
+    """Checksum of a tensor's numbers, shape and type."""
+    array = np.ascontiguousarray(x.detach().cpu().numpy())
+    return hashlib.sha256(f"{array.shape} {array.dtype}".encode() + array.tobytes()).hexdigest()
+
+
+def kept_for(
+    model: models.Model,
+    what: str,
+    point: Mapping[str, Any],
+    compute: Callable[[], dict[str, np.ndarray]],
+    sources: Sequence[ModuleType],
+) -> dict[str, np.ndarray]:
+    """:func:`uapkit.sweep.kept` for arrays that depend on a network: its weights and its code count, too.
+
+    A network whose class was typed into a notebook has no file to tell versions apart by; its arrays are computed anew.
+    """
+    net = sys.modules.get(type(model.net).__module__)
+    if not hasattr(net, "__file__") or net is None:
+        return compute()
+    about = {"weights": state_sha256(model.state_dict()), "network": repr(model.net), "dtype": str(model.mean.dtype)}
+    device = str(next(iter(model.state_dict().values()), torch.empty(0)).device)
+    return kept(what, {**point, **about, "device": device}, compute, [*sources, model_module, net])
 
 
 def _sizing(size: int | None, resize: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ DIRECTIONS = ("singular vector", "random signs", "untrained network")
 
 def directions(study: Study, spec: str, layer: str) -> dict[str, Tensor]:
     """The perturbation and its two nulls, each (c, h, w) in its better sign on held-in images."""
-    own, fresh = (study.pair(study.operator(spec, layer, untrained=null)).v for null in (False, True))
+    own, fresh = (study.vector(spec, layer, untrained=null).v for null in (False, True))
     signed = [study.scored(spec, study.scaled(spec, v))[1] for v in (own, fresh)]
     return dict(zip(DIRECTIONS, (signed[0], study.random(spec), signed[1]), strict=True))
 

@@ -113,7 +113,7 @@ def fig1_gallery(
             else int(moved.square().mean(0).argmax())
         )
         likes = activation_picture(net, layer, channel, v.shape, n_steps=n_steps, seed=seed)
-        fresh = study.scaled(model, study.pair(study.operator(model, layer, untrained=True)).v)
+        fresh = study.scaled(model, study.vector(model, layer, untrained=True).v)
 
         def about(kind: str, w: Tensor) -> dict[str, Any]:
             return {
@@ -214,7 +214,7 @@ def fig_q_gallery(
         return {"kind": kind, "wavelength": mean_wavelength(v.cpu()), "neighbours": neighbours(v.cpu())}
 
     def vector(model: str, layer: str, q: float) -> tuple[list[dict], dict]:
-        pairs = [study.pair(study.operator(model, layer, untrained=fresh), q=q) for fresh in (True, False)]
+        pairs = [study.vector(model, layer, untrained=fresh, q=q) for fresh in (True, False)]
         fresh, v = (study.scaled(model, pair.v) for pair in pairs)
         v, _ = best_sign(bench, model, v)
         row = {"singular_value": pairs[1].value, "converged": pairs[1].converged, "n_fit": n_fit}

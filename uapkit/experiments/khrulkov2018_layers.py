@@ -169,8 +169,8 @@ def fig_singular_values(
     def value(model: str, layer: str) -> list[dict]:
         net = bench.model(model)
         kinds = {name: kind for kind in ("conv", "activation", "pool") for name in net.layers(kind=kind)}
-        pair = study.pair(study.operator(model, layer))
-        null = study.pair(study.operator(model, layer, untrained=True))
+        pair = study.vector(model, layer)
+        null = study.vector(model, layer, untrained=True)
         trace = (pair.start_value, *pair.history)
         row = {"place": net.layers().index(layer), "depth": depth(net, layer), "layer_kind": kinds.get(layer, "other")}
         row |= {"singular_value": pair.value, "per_grey_level": pair.value / 255, "random_value": pair.start_value}
@@ -263,7 +263,7 @@ def fig_convergence(
                 arrays[f"fooled/{model}/{layer}/{k}/{'few' if i < pair.n_iter else 'last'}"] = flags.cpu().numpy()
             lines[-1]["cosine"] = float((pair.v @ first) / (pair.v.norm() * first.norm()))
             rows += lines
-        null = study.pair(study.operator(model, layer, untrained=True))
+        null = study.vector(model, layer, untrained=True)
         trace = (null.start_value, *null.history)
         rows += [
             {"kind": "untrained network", "start": 0, "iteration": i, "singular_value": s, "share": s / trace[-1]}

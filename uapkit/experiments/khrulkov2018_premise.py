@@ -60,7 +60,7 @@ def ext_linearity(
     def changes(model: str, layer: str) -> list[dict]:
         net = bench.model(model)
         x, respond = bench.images(net)[2].x, net.until(layer)
-        own, fresh = (study.pair(study.operator(model, layer, untrained=k)).v for k in (False, True))
+        own, fresh = (study.vector(model, layer, untrained=k).v for k in (False, True))
         named = {"singular vector": study.scaled(model, own), "random signs": study.random(model)}
         named["untrained network"] = study.scaled(model, fresh)
         rows = []
@@ -173,7 +173,7 @@ def ext_batch_against_all(
         rows += [
             about(model, layer, "random signs", k, study.random(model, k).flatten()) for k in range(max(2, n_draws))
         ]
-        fresh = study.pair(study.operator(model, layer, untrained=True)).v
+        fresh = study.vector(model, layer, untrained=True).v
         return [*rows, about(model, layer, "untrained network", 0, fresh)]
 
     parts = []

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from uapkit import evaluate
 from uapkit.checks import NotHere
-from uapkit.experiments.common import Bench, layers_of, rate, split_name
+from uapkit.experiments.common import Bench, kept_for, layers_of, rate, split_name, tensor_sha256
 from uapkit.models import Model
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import child_seed
 from uapkit.singular import SingularPair, pq_singular
 from uapkit.sweep import sweep
 
+SOURCES = [
+    importlib.import_module(f"uapkit.{m}")
+    for m in ("norms", "singular", "operators.general", "operators.jacobian", "operators.plan", "operators.replay")
+    + ("operators.links", "operators.rules")
+]
 Layers = Mapping[str, Sequence[str]] | Sequence[str] | None
 Layer = Mapping[str, str] | str | None
 KERAS_VGG = ("block2_pool", "block3_conv1", "block3_conv2", "block3_conv3")
@@ -94,6 +101,22 @@ class Study:
         """The singular vector of ``op`` in this study's setting; ``other`` arguments of pq_singular come before it."""
         return pq_singular(op, **{"p": self.p, "q": self.q, "seed": self.seed, "max_iter": self.max_iter} | other)
 
+    def vector(self, spec: str, layer: str, *, untrained: bool = False, **other: Any) -> SingularPair:
+        """:meth:`pair` of a layer's operator; kept by the runner, so that all items with this vector share it."""
+        setting = {"p": self.p, "q": self.q, "seed": self.seed, "max_iter": self.max_iter} | other
+
+        def compute() -> dict[str, np.ndarray]:
+            pair = self.pair(self.operator(spec, layer, untrained=untrained), **other)
+            numbers = [pair.value, pair.start_value, pair.n_iter, pair.converged]
+            return {"v": pair.v.cpu().numpy(), "history": np.array(pair.history), "numbers": np.array(numbers, float)}
+
+        net = self.bench.model(spec)
+        point = setting | {"layer": layer, "images": tensor_sha256(self.bench.images(net)[0].x)}
+        found = kept_for(self.untrained(spec) if untrained else net, "singular vector", point, compute, SOURCES)
+        value, start, n_iter, converged = found["numbers"].tolist()
+        v, history = torch.from_numpy(found["v"]).to(self.bench.device), tuple(found["history"].tolist())
+        return SingularPair(v, value, history, int(n_iter), bool(converged), setting["p"], setting["q"], start)
+
     def scaled(self, spec: str, v: Tensor, *, eps: float | None = None, norm: float | None = None) -> Tensor:
         """A direction as a perturbation (c, h, w) of size ``eps``."""
         shape = self.bench.images(self.bench.model(spec))[0].x.shape[1:]
@@ -124,7 +147,7 @@ class Study:
             return points[0]["layer"]
 
         def candidate(model: str, layer: str) -> list[dict]:
-            v = self.scaled(model, self.pair(self.operator(model, layer)).v)
+            v = self.scaled(model, self.vector(model, layer).v)
             return [{"held_in_rate": best_sign(self.bench, model, v)[1]}]
 
         table = sweep(points, candidate, over=over, desc=f"{spec}: which layer")
@@ -138,7 +161,7 @@ class Study:
         def null(model: str, layer: str) -> tuple[list[dict], dict]:
             draws = [self.bench.fooled(model, self.random(model, k)) for k in range(self.n_random)]
             rows: list[dict] = [{"kind": "random signs", "draw": k, **rate(f)} for k, f in enumerate(draws)]
-            made = self.pair(self.operator(model, layer, untrained=True))
+            made = self.vector(model, layer, untrained=True)
             score, _, flags = self.scored(model, self.scaled(model, made.v))
             rows.append({"kind": "untrained network", "singular_value": made.value, **score})
             arrays = {f"fooled/{model}/random signs/{k}": f.cpu().numpy() for k, f in enumerate(draws)}

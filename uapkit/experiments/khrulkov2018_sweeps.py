@@ -45,7 +45,7 @@ def fig_q_sweep(
     over = ("models", "layer", "qs")
 
     def attack(model: str, layer: str, q: float) -> tuple[list[dict], dict]:
-        pair = study.pair(study.operator(model, layer), q=q)
+        pair = study.vector(model, layer, q=q)
         score, _, flags = study.scored(model, study.scaled(model, pair.v))
         row = {"kind": "singular vector", "singular_value": pair.value, "converged": pair.converged, **score}
         return [row], {f"fooled/{model}/{q:g}": flags.cpu().numpy()}
@@ -106,7 +106,7 @@ def ext_p_sweep(
     over = ("models", "layer", "ps")
 
     def attack(model: str, layer: str, p: float) -> tuple[list[dict], dict]:
-        pair = study.pair(study.operator(model, layer), p=p)
+        pair = study.vector(model, layer, p=p)
         rows: list[dict] = []
         arrays: dict[str, np.ndarray] = {}
         for norm in norms:

@@ -52,7 +52,7 @@ def tab4_transfer(
     def build(model: str, layer: str) -> tuple[list[dict], dict]:
         rows, arrays = [], {}
         for name, fresh in ((model, False), (f"untrained {model}", True)):
-            pair = study.pair(study.operator(model, layer, untrained=fresh))
+            pair = study.vector(model, layer, untrained=fresh)
             score, v, _ = study.scored(model, study.scaled(model, pair.v))
             rows.append({"built_on": name, "singular_value": pair.value, **score})
             arrays[f"v/{name}"] = v.cpu().numpy()
@@ -227,7 +227,7 @@ def ext_gradient_ascent(
         return [{"kind": kind, "value": value, **score}], {f"fooled/{model}/{kind}/{step:g}": flags.cpu().numpy()}
 
     def power(model: str, layer: str) -> tuple[list[dict], dict]:
-        return row(model, layer, "power method", study.pair(study.operator(model, layer)).v, math.nan)
+        return row(model, layer, "power method", study.vector(model, layer).v, math.nan)
 
     def start(d: int) -> Tensor:
         return torch.where(

@@ -1,0 +1,81 @@
+"""What all experiments share: networks and images of a bench, and what the runner keeps between items."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from uapkit import evaluate, models
+from uapkit.experiments.common import Bench, kept_for, tensor_sha256
+from uapkit.experiments.khrulkov2018_shared import Study
+from uapkit.models.nets.digits import Linear
+from uapkit.sweep import resuming
+
+
+@pytest.fixture
+def store(tmp_path):
+    with resuming(tmp_path / "paper" / "item", {"params": {}}) as active:
+        yield active
+
+
+def wrapped(scale: float) -> models.Model:
+    torch.manual_seed(0)
+    net = Linear()
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.mul_(scale)
+    return models.wrap(net, input_size=(1, 28, 28), name="own")
+
+
+def test_a_kept_array_is_computed_once_for_the_same_weights_and_again_for_others(store):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"a": np.arange(3.0)}
+
+    for model in (wrapped(1.0), wrapped(1.0), wrapped(2.0)):
+        assert kept_for(model, "thing", {"layer": "logits"}, compute, [evaluate])["a"].tolist() == [0, 1, 2]
+    assert len(calls) == 2
+    kept_for(wrapped(1.0), "thing", {"layer": "other"}, compute, [evaluate])
+    assert len(calls) == 3
+
+
+def test_a_network_typed_into_a_notebook_is_never_kept(store):
+    class Own(nn.Module):
+        __module__ = "typed_here"
+
+        def forward(self, x):
+            return x.flatten(1)[:, :10]
+
+    calls = []
+    model = models.wrap(Own(), input_size=(1, 28, 28), name="own")
+    for _ in range(2):
+        kept_for(model, "thing", {}, lambda: calls.append(1) or {"a": np.zeros(1)}, [evaluate])
+    assert len(calls) == 2
+
+
+def test_items_share_a_singular_vector_and_the_labels_it_changes(store, monkeypatch):
+    def study(**other):
+        return Study(Bench("digits", 8, 8, 16), eps=0.3, max_iter=3, **other)
+
+    first = study().vector("linear_digits", "logits", q=5.0)
+    v = study().scaled("linear_digits", first.v)
+    flags = study().bench.fooled("linear_digits", v)
+    with monkeypatch.context() as patched:
+        patched.setattr("uapkit.experiments.khrulkov2018_shared.pq_singular", None)
+        patched.setattr(evaluate, "fooled", None)
+        again = study().vector("linear_digits", "logits", q=5.0)
+        assert torch.equal(study().bench.fooled("linear_digits", v), flags)
+    assert torch.equal(first.v, again.v)
+    assert (first.value, first.history, first.n_iter) == (again.value, again.history, again.n_iter)
+    assert not torch.equal(first.v, study().vector("linear_digits", "logits", q=3.0).v)
+
+
+def test_the_checksum_of_a_tensor_sees_numbers_shape_and_type():
+    x = torch.arange(6.0)
+    sums = {tensor_sha256(t) for t in (x, x.view(2, 3), x.double(), x + 1)}
+    assert len(sums) == 4
+    assert tensor_sha256(x) == tensor_sha256(x.clone())
