@@ -9,7 +9,8 @@ ITEMS = sorted(str(p.relative_to("notebooks").with_suffix("")) for p in Path("no
 # drawing, command line and book may change a page, so they count too; other papers' experiments do not
 SHARED = sorted(
     str(p) for p in Path("uapkit").rglob("*")
-    if p.suffix in {".py", ".yml", ".safetensors"} and p.parts[1] != "experiments" and p.name not in {"scoreboard.py", "bench.py", "cli.py"}
+    if p.suffix in {".py", ".yml", ".safetensors"} and p.parts[1] != "experiments" and p.name not in {"bench.py", "cli.py"}
+    and not p.name.startswith(("scoreboard", "prose", "chapters", "linkcheck", "plots_idea"))
 )
 SHARED += ["uapkit/experiments/__init__.py", "uapkit/experiments/common.py"]
 # networks trained on the embedded digits: once, before the items that use them run side by side
@@ -58,7 +59,8 @@ rule html:
         expand("build/staging/notebooks/{item}.ipynb", item=ITEMS),
         [str(p) for p in Path("book").rglob("*") if p.is_file() and "vendor" not in p.parts and "__pycache__" not in p.parts],
         [str(p) for p in Path("reported").glob("*.csv")] + [str(p) for p in Path("results").rglob("*.*")],
-        "_config.yml", "_toc.yml", "uapkit/scoreboard.py", "uapkit/book.py", "uapkit/items.yml", "package-lock.json",
+        [str(p) for name in ("scoreboard*", "prose", "chapters", "linkcheck", "plots_idea*") for p in Path("uapkit").glob(f"{name}.py")],
+        "_config.yml", "_toc.yml", "uapkit/book.py", "uapkit/items.yml", "package-lock.json",
     output:
         "build/staging/_build/html/index.html",
     log:

@@ -7,7 +7,15 @@ from uapkit.runner import results
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    for name in ("singular", "plots", "plots_curves", "experiments/common", "experiments/khrulkov2018"):
+    for name in (
+        "singular",
+        "plots",
+        "plots_curves",
+        "scoreboard",
+        "prose",
+        "experiments/common",
+        "experiments/khrulkov2018",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_text("one")
     for name in ("khrulkov2018_sweeps", "moosavi2017", "moosavi2017_tables"):
@@ -29,6 +37,8 @@ def package(tmp_path, monkeypatch):
         ("experiments/moosavi2017_tables", False),
         ("plots", False),
         ("plots_curves", False),
+        ("scoreboard", False),
+        ("prose", False),
     ],
 )
 def test_code_hash_counts_what_an_item_may_use(package, name, counts):

@@ -49,14 +49,14 @@ def versions() -> dict[str, str]:
 
 def code_hash(paper: str) -> str:
     """sha256 over the sources and weights' cards that an item of ``paper`` may use; drawing and runner do not count."""
-    skip = {"cli.py", "page.py", "book.py"}
+    skip = {"cli.py", "page.py", "book.py", "linkcheck.py", "prose.py", "chapters.py", "interactive.py"}
     digest = hashlib.sha256()
     for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.glob("models/*.yml")]):
         relative = path.relative_to(PACKAGE)
         # khrulkov2018_sweeps.py belongs to khrulkov2018, plots_curves.py to plots
         family = relative.stem.partition("_")[0]
         other_paper = relative.parts[0] == "experiments" and family in papers() and family != paper
-        if relative.parts[0] == "runner" or relative.name in skip or other_paper or family == "plots":
+        if relative.parts[0] == "runner" or relative.name in skip or other_paper or family in ("plots", "scoreboard"):
             continue
         digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -138,7 +138,8 @@ def evidence(name: str) -> pd.DataFrame:
 def compare(name: str) -> pd.DataFrame:
     """Theirs beside ours: one row a claim with text, published value, our estimate, networks and verdict.
 
-    Order claims come first, then level claims where network, weights and images are the paper's.
+    Order claims come first, then level claims where network, weights and images are the paper's. ``attrs["evidence"]``
+    holds the evidence rows that the order claims were judged by.
     """
     about = item(name)
     rows, ours, table = reported(about), evidence(name), stored(name)
@@ -165,7 +166,9 @@ def compare(name: str) -> pd.DataFrame:
         )
     found += _level_rows(rows, table) if table is not None and len(rows) else []
     columns = ["claim", "kind", "text", "theirs", "ours", "networks", "verdict", "confidence", "source"]
-    return pd.DataFrame(found, columns=columns)
+    judged = pd.DataFrame(found, columns=columns)
+    judged.attrs["evidence"] = ours.to_dict("records")
+    return judged
 
 
 def item_verdict(name: str) -> str:
@@ -175,5 +178,10 @@ def item_verdict(name: str) -> str:
         return "planned"
     if stored(name) is None:
         return "not run here"
-    counts = compare(name)["verdict"].value_counts()
+    return joined(compare(name))
+
+
+def joined(judged: pd.DataFrame) -> str:
+    """The verdicts of :func:`compare` in one line, counted."""
+    counts = judged["verdict"].value_counts()
     return ", ".join(f"{word} {counts[word]}" for word in VERDICTS if word in counts) or "shown, no claim"
