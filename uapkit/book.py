@@ -22,7 +22,7 @@ from uapkit.files import write_whole
 from uapkit.runner.catalogue import item, items, project_root
 from uapkit.runner.results import without_paths
 
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "UAPKIT_STATIC": "1"}
 
 
 def _build(*parts: str) -> Path:
