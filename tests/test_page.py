@@ -72,6 +72,8 @@ def test_setting_names_networks_images_and_n(full):
 
 def test_rows_not_run_name_the_command(full):
     text = page.not_run(NAME).data
+    first = next(iter(runner.item(NAME).path("full").read_text().splitlines()))
+    assert first.removeprefix("# ") in text  # what the full run is, in its own words
     assert "vgg19" in text
     assert f"uapkit run {NAME} --full --save" in text
 

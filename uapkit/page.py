@@ -6,6 +6,7 @@ Called from notebooks; each function returns an object that Jupyter displays.
 from __future__ import annotations
 
 import html
+import itertools
 from typing import Any
 
 import pandas as pd
@@ -102,18 +103,25 @@ def not_run(name: str) -> HTML:
     """Rows that need weights or data which are not on the machine of the stored run, with the command that fills them."""
     frame = runner.stored(name)
     command = f"<pre>uapkit run {html.escape(name)} --full --save</pre>"
+    about = f"<p><strong>The full run's setting:</strong> {html.escape(_about_full_run(name))}</p>"
     if frame is None:
-        return HTML(f"<p>No full run is stored. This command makes it:</p>{command}")
+        return HTML(f"{about}<p>No full run is stored. This command makes it:</p>{command}")
     rows = frame[frame["status"] == "not run here"] if "status" in frame else frame.iloc[:0]
     if rows.empty:
-        return HTML("<p>Every row of the full run was run.</p>")
+        return HTML(f"{about}<p>Every row of the full run was run.</p>")
     columns = [c for c in ("model", "weights", "data", "layer") if c in rows and rows[c].notna().any()]
     lines = ", ".join(dict.fromkeys(" ".join(str(r[c]) for c in columns) for r in rows.to_dict("records")))
     return HTML(
-        f"<p><strong>Not run here</strong> (their weights or data were not on the machine): {html.escape(lines)}. "
+        f"{about}<p><strong>Not run here</strong> (their weights or data were not on the machine): {html.escape(lines)}. "
         "With them at hand (<code>uapkit models</code> and <code>uapkit data</code> say where to put what) one command "
         f"fills these rows:</p>{command}"
     )
+
+
+def _about_full_run(name: str) -> str:
+    """The comment lines that open ``<item>.full.yml``: what the full run leaves out, and why."""
+    lines = runner.item(name).path("full").read_text(encoding="utf-8").splitlines()
+    return " ".join(line[1:].strip() for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
 
 
 def provenance(name: str) -> HTML:
