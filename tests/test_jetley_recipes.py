@@ -1,0 +1,66 @@
+"""The recipes of paper J's networks: deterministic, resumable, augmentation that keeps labels' pictures."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from uapkit import data
+from uapkit.models import jetley_recipes as j
+from uapkit.models.nets.nin import NIN
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", split="train", n=96), data.load("digits", split="test", n=50)
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(digits, tmp_path):
+    recipe = replace(j.RECIPES["lenet_mnist"], epochs=2)
+    whole = j.fit(recipe, *digits)
+    file = tmp_path / "half.pt"
+
+    class Interrupted(Exception):
+        pass
+
+    def stop(row):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        j.fit(recipe, *digits, checkpoint=file, on_epoch=stop)
+    resumed = j.fit(recipe, *digits, checkpoint=file)
+    for key, value in whole.net.state_dict().items():
+        assert torch.equal(value, resumed.net.state_dict()[key])
+    assert len(resumed.curve) == 2
+    assert whole.record["test_accuracy"] == resumed.record["test_accuracy"]
+
+
+def test_augmentation_shifts_and_mirrors_whole_batches():
+    x = torch.zeros(3, 1, 9, 9)
+    x[:, :, 4, 3] = 1.0
+    seen = set()
+    augment = j.augmentation(replace(j.RECIPES["nin_cifar10"], shift=1))
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        moved = augment(x, draws)
+        assert moved.shape == x.shape
+        assert torch.equal(moved[0], moved[2])
+        assert moved.sum() == 3
+        seen.add(tuple(moved[0, 0].nonzero()[0].tolist()))
+    mirrored = {(r, 8 - c) for r in (3, 4, 5) for c in (2, 3, 4)}
+    assert seen == {(r, c) for r in (3, 4, 5) for c in (2, 3, 4)} | mirrored
+
+
+def test_nin_has_a_map_a_class():
+    net = NIN(width=4).eval()
+    logits = net(torch.rand(2, 3, 32, 32))
+    assert logits.shape == (2, 10)
+    with pytest.raises(ValueError, match="width"):
+        NIN(width=0)
+
+
+def test_bad_input(digits):
+    with pytest.raises(ValueError, match="lenet_mnist"):
+        j.train("lenet_minst")
+    with pytest.raises(ValueError, match="labels"):
+        j.fit(j.RECIPES["lenet_mnist"], digits[0], data.Images(torch.rand(2, 1, 28, 28)))
