@@ -103,7 +103,7 @@ def not_run(name: str) -> HTML:
     """Rows that need weights or data which are not on the machine of the stored run, with the command that fills them."""
     frame = runner.stored(name)
     command = f"<pre>uapkit run {html.escape(name)} --full --save</pre>"
-    about = f"<p><strong>The full run's setting:</strong> {html.escape(_about_full_run(name))}</p>"
+    about = f"<p><strong>The full run's setting:</strong> {html.escape(_about_full_run(name), quote=False)}</p>"
     if frame is None:
         return HTML(f"{about}<p>No full run is stored. This command makes it:</p>{command}")
     rows = frame[frame["status"] == "not run here"] if "status" in frame else frame.iloc[:0]
