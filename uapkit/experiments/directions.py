@@ -21,6 +21,7 @@ from uapkit.data.images import Images, rotation_angles
 from uapkit.experiments import per_image
 from uapkit.experiments.common import Bench, split_name
 from uapkit.models.card import state_sha256
+from uapkit.models.catalogue import find
 from uapkit.seeds import child_seed, generator
 from uapkit.sweep import kept
 
@@ -47,6 +48,12 @@ def family(spec: str) -> str:
     return re.sub(r"_seed\d+$", "", split_name(spec)[0])
 
 
+def training_seed(spec: str) -> int:
+    """The seed a network was trained with, as its name tells: 0 without ``_seedK``."""
+    found = re.search(r"_seed(\d+)$", split_name(spec)[0])
+    return int(found.group(1)) if found else 0
+
+
 @dataclass
 class Turned(Bench):
     """A bench whose images are turned, each by its own fixed angle from [-rotation, rotation] degrees.
@@ -71,6 +78,12 @@ class Turned(Bench):
         if spec not in self._own and name not in models.list() and re.match(r"(stdcnn|gcnn|roteqnet)_mnist_rot", name):
             raise checks.NotHere(f"{name} has not been trained yet; `python -m uapkit.models.recipes --help` says how")
         return super().model(spec)
+
+    def weights(self, spec: str) -> str:
+        """The tag of the weights, also where a finished point made loading them needless."""
+        name, tag = split_name(spec)
+        known = tag == "default" and spec not in self._own and name in models.list()
+        return find(name, tag).weights if known else super().weights(spec)
 
     def _all(self) -> tuple[Images, Tensor]:
         if self._upright is None:

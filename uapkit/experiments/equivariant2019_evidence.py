@@ -227,21 +227,27 @@ def _ext_lower_vectors(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ext_rotation_range(table: pd.DataFrame) -> pd.DataFrame:
-    """Error of the widest range's network minus that of the narrowest, at the largest norm, both at their chosen sign."""
-    found = []
-    rows = _measured(table)
-    rows = rows[(rows["kind"] == "singular vector") & (rows["chosen"] == True)]  # noqa: E712
-    for model, here in rows.groupby("model", sort=False):
-        here = here[here["relative_norm"] == here["relative_norm"].max()].sort_values("trained_range")
-        if len(here) < 2:
-            continue
-        a, b = here.iloc[-1], here.iloc[0]
-        half = math.hypot(*((one["error_high"] - one["error_low"]) / 2 for one in (a, b)))
-        value = float(a["error_rate"] - b["error_rate"])
-        row = pd.Series({"difference": value, "low": value - half, "high": value + half, "n": a["n"]})
-        found.append(
-            _claim("more_invariance_stronger_attack", str(model), row, ("difference", "low", "high"), ">", 0.0)
-        )
+    """Widest range minus narrowest: error at the largest norm and chosen sign, beside that of each random direction; top share."""
+    found, columns = [], ("difference", "low", "high")
+
+    def difference(pair: pd.DataFrame, value: str, low: str, high: str) -> pd.Series:
+        a, b = pair.iloc[-1], pair.iloc[0]
+        half = math.hypot(*((one[high] - one[low]) / 2 for one in (a, b)))
+        gap = float(a[value] - b[value])
+        return pd.Series({"difference": gap, "low": gap - half, "high": gap + half, "n": a["n"]})
+
+    for model, rows in _measured(table).groupby("model", sort=False):
+        ends = [rows["trained_range"].min(), rows["trained_range"].max()]
+        rows = rows[(rows["relative_norm"] == rows["relative_norm"].max()) & rows["trained_range"].isin(ends)]
+        rows = rows[rows["chosen"] == True].sort_values("trained_range")  # noqa: E712
+        if ends[0] < ends[1]:
+            ours = _is(rows, "singular vector")
+            draws = _is(rows, "random direction").groupby("draw")
+            nulls = pd.DataFrame([difference(pair, *ERROR) for _, pair in draws])
+            stronger = difference(ours, *ERROR)
+            found.append(_claim("more_invariance_stronger_attack", str(model), stronger, columns, ">", 0.0, nulls))
+            concentrated = difference(ours, "top_share", "share_low", "share_high")
+            found.append(_claim("more_invariance_more_concentrated", str(model), concentrated, columns, ">", 0.0))
     return pd.DataFrame(found)
 
 

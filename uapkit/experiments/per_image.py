@@ -9,11 +9,13 @@ from torch import Tensor
 from uapkit import attacks, models
 from uapkit.data.images import Images
 
+BATCH = 50  # of small images: what their layers make of more does not fit a core's cache, and takes twice as long
+
 
 def unit_directions(model: models.Model, images: Images, attack: str, labels: str) -> np.ndarray:
     """(n, d) unit loss gradients ("gradient") or DeepFool perturbations, a zero row where the attack gave none."""
     parts = []
-    for part in images.batches(250):
+    for part in images.batches(BATCH):
         if attack == "gradient":
             rows = attacks.loss_gradient(model, part.x, part.y if labels == "true" else None)
         else:

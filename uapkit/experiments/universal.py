@@ -13,6 +13,7 @@ from uapkit import attacks, evaluate
 from uapkit.data.images import Images
 from uapkit.experiments.common import paired
 from uapkit.experiments.directions import Turned
+from uapkit.experiments.per_image import BATCH
 from uapkit.seeds import child_seed
 from uapkit.spectra import random_directions, top_singular
 
@@ -37,21 +38,22 @@ class Course:
         self.images: Images = everything
         self.scored = everything[self.first :]
         self.scale = float(self.scored.x.flatten(1).norm(dim=1).mean())
-        self.clean = evaluate.labels(self.model, self.scored)
+        self.clean = evaluate.labels(self.model, self.scored, batch_size=BATCH)
         self.truth = self.clean if self.scored.y is None else self.scored.y.cpu()
 
     def after(self, v: Tensor, size: float, images: Images | None = None) -> Tensor:
         """Labels under ``v``, (d,) or one (n, d) an image, of unit length, times ``size`` mean image norms."""
         images = self.scored if images is None else images
         shape = images.x.shape[1:] if v.ndim == 1 else images.x.shape
-        return evaluate.labels(self.model, images, (v * (size * self.scale)).to(images.x).view(shape))
+        move = (v * (size * self.scale)).to(images.x).view(shape)
+        return evaluate.labels(self.model, images, move, batch_size=BATCH)
 
     def rows(self, v: Tensor, signs: Sequence[int] = (1, -1), **about: Any) -> tuple[list[dict], dict[int, Tensor]]:
         """A row a sign and norm; and by sign which scored images are wrong at the norm ``small``."""
         found, wrong = [], {}
         for sign in signs:
             for size in sorted({*self.norms, self.small}):
-                labels = self.after(sign * v, size)
+                labels = self.after(sign * v, size) if size else self.clean
                 error = evaluate.Rate.mean(labels != self.truth)
                 row = {**about, "sign": sign, "relative_norm": size, "eps": size * self.scale}
                 row |= evaluate.Rate.mean(labels != self.clean).columns("fooling_rate")
@@ -64,7 +66,7 @@ class Course:
     def better_sign(self, v: Tensor, fitted: Images) -> int:
         """The sign that makes more of the fitted images' labels wrong at the norm ``small``."""
         fitted = fitted[:SIGN_IMAGES]
-        truth = evaluate.labels(self.model, fitted) if fitted.y is None else fitted.y.cpu()
+        truth = evaluate.labels(self.model, fitted, batch_size=BATCH) if fitted.y is None else fitted.y.cpu()
         wrong = {s: int((self.after(s * v, self.small, fitted) != truth).sum()) for s in (1, -1)}
         return 1 if wrong[1] >= wrong[-1] else -1
 
@@ -76,7 +78,7 @@ class Course:
         """Rows for the top vector of the first ``sample`` images; and who is wrong under its chosen sign at ``small``.
 
         A sample that reaches into the scored images is scored twice: "in sample", and "other half", where each half of
-        all images is scored with the vector of the other half.
+        all images is scored, at the better sign, with the vector of the other half.
         """
         if sample <= self.first:
             v = self.vector(rows[:sample])
@@ -88,11 +90,11 @@ class Course:
         b = b if float(a @ b) >= 0 else -b
         each = torch.where((torch.arange(self.n_images) < half)[:, None], b, a)[self.first :]
         sign = self.better_sign(a, self.images[:half])
-        more, wrong = self._both(each, sign, fit="other half", n_fit=half, **about)
+        more, wrong = self._both(each, sign, (sign,), fit="other half", n_fit=half, **about)
         return found + more, wrong
 
-    def _both(self, v: Tensor, chosen: int, **about: Any) -> tuple[list[dict], Tensor]:
-        found, wrong = self.rows(v, kind="singular vector", **about)
+    def _both(self, v: Tensor, chosen: int, signs: Sequence[int] = (1, -1), **about: Any) -> tuple[list[dict], Tensor]:
+        found, wrong = self.rows(v, signs, kind="singular vector", **about)
         return [row | {"chosen": row["sign"] == chosen} for row in found], wrong[chosen]
 
     def random(self, n_random: int, inside: Tensor | None, kind: str) -> list[dict]:
