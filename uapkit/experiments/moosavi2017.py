@@ -7,10 +7,23 @@ perturbation is fitted on is scored. Nulls, for all items with rates: random sig
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from uapkit.experiments.moosavi2017_rates import (
+    fig5_diversity,
+    fig5_diversity_evidence,
+    fig6_set_size,
+    fig6_set_size_evidence,
+    tab1_fooling_rates,
+    tab1_fooling_rates_evidence,
+)
 
-import pandas as pd
+__all__ = [
+    "fig5_diversity",
+    "fig6_set_size",
+    "tab1_fooling_rates",
+]
 
-__all__: list[str] = []
-
-EVIDENCE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {}
+EVIDENCE = {
+    "fig5_diversity": fig5_diversity_evidence,
+    "fig6_set_size": fig6_set_size_evidence,
+    "tab1_fooling_rates": tab1_fooling_rates_evidence,
+}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from uapkit import attacks
+from uapkit import attacks, evaluate
 from uapkit.attacks import Perturbation
 from uapkit.data.images import Images
 from uapkit.models import Model, state_sha256
@@ -28,6 +31,12 @@ def identity(model: Model) -> dict[str, Any]:
         "weights": state_sha256(model.net.state_dict()),
         "normalisation": [model.mean.flatten().tolist(), model.std.flatten().tolist()],
     }
+
+
+def sources(model: Model, *names: str) -> list[ModuleType]:
+    """The modules of these names, and the one that defines the network."""
+    net = sys.modules[type(model.net).__module__]
+    return [*map(import_module, names), *([net] if hasattr(net, "__file__") else [])]
 
 
 def fit_uap(
@@ -49,14 +58,8 @@ def fit_uap(
     decides nothing. Departure: of a run that ends without reaching ``target_rate``, the pass with the best rate on
     ``images`` is taken, not the last (where it is reached, the two are one).
     """
-    run: dict[str, Any] = {
-        "norm": norm,
-        "eps": eps,
-        "target_rate": target_rate,
-        "max_passes": max_passes,
-        "seed": seed,
-        "block": block,
-    }
+    run: dict[str, Any] = {"norm": norm, "eps": eps, "target_rate": target_rate, "max_passes": max_passes}
+    run |= {"seed": seed, "block": block}
     point = identity(model) | run | SETTINGS | {"images": images.sha256, "device": device}
     point["held_out"] = None if held_out is None else held_out.sha256
 
@@ -68,8 +71,29 @@ def fit_uap(
             "made_by": np.array(json.dumps(made.made_by)),
         }
 
-    net = sys.modules[type(model.net).__module__]
-    sources = [*map(import_module, SOURCES), *([net] if hasattr(net, "__file__") else [])]
-    found = kept("uap", {**point, "norm": "inf" if math.isinf(norm) else norm}, compute, sources)
+    found = kept("uap", {**point, "norm": "inf" if math.isinf(norm) else norm}, compute, sources(model, *SOURCES))
     v = torch.from_numpy(found["v"]).to(device)
     return Perturbation(v, eps, norm, json.loads(str(found["made_by"])), tuple(found["history"].tolist()))
+
+
+def fooled(model: Model, images: Images, v: Tensor, device: str = "cpu") -> Tensor:
+    """(n,) bool: which images change their label under ``v``, as :func:`uapkit.evaluate.fooled`; kept for all items."""
+    about = {"images": images.sha256, "v": hashlib.sha256(v.cpu().numpy().tobytes()).hexdigest(), "device": device}
+    found = kept(
+        "fooled",
+        identity(model) | about,
+        lambda: {"flags": evaluate.fooled(model, images, v, clean=clean(model, images, device)).numpy()},
+        sources(model, "uapkit.evaluate"),
+    )
+    return torch.from_numpy(found["flags"])
+
+
+def clean(model: Model, images: Images, device: str = "cpu") -> Tensor:
+    """(n,) predicted labels of the images themselves, kept for all items."""
+    found = kept(
+        "clean labels",
+        identity(model) | {"images": images.sha256, "device": device},
+        lambda: {"labels": evaluate.labels(model, images).numpy()},
+        sources(model, "uapkit.evaluate"),
+    )
+    return torch.from_numpy(found["labels"])

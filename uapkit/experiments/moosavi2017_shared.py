@@ -17,7 +17,7 @@ from uapkit.attacks import Perturbation
 from uapkit.checks import NotHere
 from uapkit.data.images import Images
 from uapkit.experiments.common import SIZED, Bench, split_name
-from uapkit.experiments.moosavi2017_fit import fit_uap
+from uapkit.experiments.moosavi2017_fit import clean, fit_uap, fooled
 from uapkit.models import Model
 from uapkit.seeds import child_seed
 
@@ -148,12 +148,17 @@ class Study:
         return v.to(self.device)
 
     def fooled(self, spec: str, v: Tensor) -> Tensor:
-        """(n,) bool: which scored images change their label under ``v``."""
-        return self.bench(spec).fooled(spec, v)
+        """(n,) bool: which scored images change their label under ``v``; computed once for all items."""
+        return fooled(self.bench(spec).model(spec), self.x(spec)[1], v, self.device)
 
-    def fooled_x(self, spec: str, v: Tensor) -> Tensor:
-        """(n,) bool: which images of X change their label under ``v``."""
-        return self.bench(spec).fooled(spec, v, "fit")[: self.n_x(spec)]
+    def fooled_x(self, spec: str, v: Tensor, n: int | None = None) -> Tensor:
+        """(n,) bool: which images of X (its first ``n``) change their label under ``v``."""
+        images = self.x(spec)[0]
+        return fooled(self.bench(spec).model(spec), images if n is None else images[:n], v, self.device)
+
+    def clean(self, spec: str) -> Tensor:
+        """(n,) predicted labels of the scored images."""
+        return clean(self.bench(spec).model(spec), self.x(spec)[1], self.device)
 
     def joined(self, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """One tidy table with all arrays; ``weights`` says which weights each network had, ``data`` which images."""
