@@ -76,6 +76,15 @@ def stored(name: str) -> pd.DataFrame | None:
     return runner.stored(name)
 
 
+def _by_network(value: Any) -> str:
+    """A parameter in words; one by network as "500 for bvlc_googlenet, 150 for the others"."""
+    if not isinstance(value, dict):
+        return str(value)
+    rest = value.get("default")
+    named = ", ".join(f"{v} for {k}" for k, v in value.items() if k != "default" and v != rest)
+    return f"{named}, {rest} for the others" if rest is not None else named
+
+
 def setting(frame: pd.DataFrame | None, what: str) -> HTML:
     """One sentence that says what a run is: networks, images, numbers; a reduced run says so."""
     if frame is None:
@@ -84,8 +93,9 @@ def setting(frame: pd.DataFrame | None, what: str) -> HTML:
     params = record["params"]
     run = frame[frame["status"] == "run"] if "status" in frame else frame
     networks = ", ".join(dict.fromkeys(map(str, run.get("model", pd.Series(dtype=str)))))
-    bits = [f"networks {networks}" if networks else "", f"images {params.get('data', '')}"]
-    bits += [f"{params['n_fit']} to fit" if params.get("n_fit") else ""]
+    bits = [f"networks {networks}" if networks else "", f"images {_by_network(params.get('data', ''))}"]
+    fit = params.get("n_images") if isinstance(params.get("n_images"), dict) else params.get("n_fit")
+    bits += [f"{_by_network(fit)} to fit" if fit else ""]
     sizes = list(pd.to_numeric(run["n"], errors="coerce").dropna()) if "n" in run else []
     bits += [f"{int(max(sizes))} to score" if len(sizes) else "", f"{record['seconds']} s on {record['device']}"]
     return HTML(f"<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>")

@@ -7,6 +7,12 @@ perturbation is fitted on is scored. Nulls, for all items with rates: random sig
 
 from __future__ import annotations
 
+from uapkit.experiments.moosavi2017_pictures import (
+    fig1_teaser,
+    fig3_examples,
+    fig4_gallery,
+    fig4_gallery_evidence,
+)
 from uapkit.experiments.moosavi2017_rates import (
     fig5_diversity,
     fig5_diversity_evidence,
@@ -15,15 +21,22 @@ from uapkit.experiments.moosavi2017_rates import (
     tab1_fooling_rates,
     tab1_fooling_rates_evidence,
 )
+from uapkit.experiments.moosavi2017_transfer import tab2_transfer, tab2_transfer_evidence
 
 __all__ = [
+    "fig1_teaser",
+    "fig3_examples",
+    "fig4_gallery",
     "fig5_diversity",
     "fig6_set_size",
     "tab1_fooling_rates",
+    "tab2_transfer",
 ]
 
 EVIDENCE = {
+    "fig4_gallery": fig4_gallery_evidence,
     "fig5_diversity": fig5_diversity_evidence,
     "fig6_set_size": fig6_set_size_evidence,
     "tab1_fooling_rates": tab1_fooling_rates_evidence,
+    "tab2_transfer": tab2_transfer_evidence,
 }
