@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from uapkit.checks import NotHere
 from uapkit.experiments.common import paired, rate
 from uapkit.experiments.moosavi2017_shared import PerNetwork, Study, facts, for_network, kind_of_null
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, rows_of
@@ -236,10 +235,7 @@ def fig6_set_size(
             at, there = Study(more_data, n_images, None, n_eval, eps, target_rate, max_passes, seed, device), more_data
             at.specs(models)
         passes = min(max_passes, max(1, for_network(max_visits, model) // n_images))
-        try:
-            made = at.fit(model, norm=norm, n=n_images, max_passes=passes)
-        except ValueError as error:
-            raise NotHere(str(error)) from None
+        made = at.fit(model, norm=norm, n=n_images, max_passes=passes)
         flags = at.fooled(model, made.v)
         fit = float(at.fooled_x(model, made.v, n_images).float().mean())
         row = {"kind": UAP, "data": there, "eps": 255 * made.eps, **facts(made), "rate_on_fit": fit, **rate(flags)}
