@@ -1,0 +1,446 @@
+"""Paper J's curves: class scores and labels along directions of positive, negative and no curvature, and the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from uapkit import checks, curvature
+from uapkit.evaluate import Rate
+from uapkit.experiments.jetley2018_shared import RANDOM, Curved, logits, table_of
+from uapkit.experiments.khrulkov2018_shared import by_network, claim, evidence
+from uapkit.models.smooth import softened
+from uapkit.seeds import child_seed, generator
+
+N_SHOWN = 40  # curves and pictures kept for the page
+BAND = (0.3, 0.7)  # quantiles around the median in Figure 2
+
+
+def direction(study: Curved, spec: str, target: int, kind: str, rank: int = 1) -> tuple[Tensor, float]:
+    """(unit direction (c, h, w), its curvature). kind: "positive", "negative", "flat" or "random"; rank from 1, the foremost.
+
+    Where only the ends of the spectrum are known, a flat direction is a random one orthogonal to them (curvature NaN).
+    """
+    checks.one_of(kind, ("positive", "negative", "flat", RANDOM), "kind of direction")
+    shape = study.part("test").x.shape[1:]
+    found = study.curvatures(spec, target)
+    v = found.vectors
+    if kind == "positive":
+        v, value = v[:, rank - 1], float(found.values[rank - 1])
+    elif kind == "negative":
+        v, value = v[:, -rank], float(found.values[-rank])
+    elif kind == "flat" and found.whole:
+        place = int(found.values.abs().argsort()[rank - 1])
+        v, value = v[:, place], float(found.values[place])
+    else:
+        draw = torch.randn(v.shape[0], generator=generator(study.seed, f"{kind} {target} {rank}")).to(v)
+        v, value = draw - (v @ (v.T @ draw) if kind == "flat" else 0), math.nan
+    return (v / v.norm()).view(shape), value
+
+
+def walk(study: Curved, spec: str, x: Tensor, v: Tensor, positions: Sequence[float] | np.ndarray) -> Tensor:
+    """(n, s, classes) logits of x + s v on the CPU; nothing is clipped."""
+    model = study.model(spec)
+    return torch.stack([logits(model, x + float(s) * v) for s in positions], 1)
+
+
+def places(study: Curved, reach: float, n_positions: int) -> np.ndarray:
+    """(n,) positions from -reach to reach, in the unit of the pixels, 2-norm; ``reach`` counts the paper's finite steps."""
+    checks.in_range(reach, 0, math.inf, "reach", open_low=True)
+    n = checks.count(n_positions, "n_positions", 5)
+    step = curvature.paper_step(tuple(study.part("test").x.shape[1:]))
+    return np.linspace(-reach * step, reach * step, n + 1 - n % 2)
+
+
+def shift_share(curves: np.ndarray, counts: np.ndarray | None = None) -> float:
+    """Share of the variance of curves (n, s), each about its own mean, that their mean curve explains; in [0, 1].
+
+    1 where all curves are vertical shifts of one another; about 1/n for unrelated ones. counts: how often each counts.
+    """
+    own = curves - curves.mean(1, keepdims=True)
+    w = np.ones(len(own)) if counts is None else counts
+    mean = (w @ own) / w.sum()
+    total = float(w @ (own**2).sum(1))
+    return float(w.sum() * (mean**2).sum() / total) if total else math.nan
+
+
+def even_share(curves: np.ndarray, centre: int, counts: np.ndarray | None = None) -> float:
+    """Energy of the even parts of curves (n, s) about position ``centre``, as a share of even and odd; in [0, 1].
+
+    Each curve is taken relative to its value there, over the widest window that is symmetric about it.
+    """
+    half = min(centre, curves.shape[1] - 1 - centre)
+    g = curves[:, centre - half : centre + half + 1] - curves[:, centre : centre + 1]
+    even, odd = (g + g[:, ::-1]) / 2, (g - g[:, ::-1]) / 2
+    w = np.ones(len(g)) if counts is None else counts
+    e, o = float(w @ (even**2).sum(1)), float(w @ (odd**2).sum(1))
+    return e / (e + o) if e + o else math.nan
+
+
+def best_centre(curves: np.ndarray) -> int:
+    """The place s_0, in the middle half of the positions, about which the mean curve is most nearly even."""
+    n = curves.shape[1]
+    mean = curves.mean(0, keepdims=True)
+    return max(range(n // 4, n - n // 4), key=lambda c: even_share(mean, c))
+
+
+def bootstrap(measure: Any, n: int, seed: int, n_boot: int = 500) -> tuple[float, float]:
+    """95 % percentile interval of ``measure(counts)`` over n images drawn with replacement."""
+    rng = np.random.default_rng(child_seed(seed, "bootstrap"))
+    draws = [measure(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(n_boot)]
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def fig1_scores(
+    *,
+    models: Sequence[Any] = ("mlp_digits",),
+    targets: Sequence[int] = (3, 8),
+    data: str = "digits",
+    n_train: int = 500,
+    n_fit: int = 30,
+    n_eval: int | None = 150,
+    k: int | None = None,
+    step_factor: float = 10.0,
+    max_products: int = 300,
+    reach: float = 10.0,
+    n_positions: int = 41,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Figure 1 of [jetley2018]: the score of a class against the way s along one direction, a curve for each test image.
+
+    One row a (model, target, kind), kind "positive" and "negative" (the ends of the class's curvature spectrum) and the
+    null "random": curvature; shift_share, the share of the curves' variance that their mean explains, with its
+    bootstrap interval over the images (low, high) and n; even_share about the best centre s_0 (even_low, even_high,
+    centre), even_share_at_0, odd_even_ratio = sqrt(odd/even) about s_0. Arrays: positions ``s/<model>``, curves of the
+    target score ``curves/<model>/<target>/<kind>``, directions ``v/...``, and for a walk through pictures
+    ``x/<model>`` and all scores ``scores/<model>/<target>/<kind>`` (images, positions, classes).
+    """
+    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
+    study.max_products = max_products
+
+    def curves(model: str, target: int, kind: str) -> tuple[list[dict], dict]:
+        images, s = study.part("test"), places(study, reach, n_positions)
+        v, value = direction(study, model, target, kind)
+        scores = walk(study, model, images.x, v, s)
+        f = scores[:, :, target].double().numpy()
+        centre = best_centre(f)
+        low, high = bootstrap(lambda w: shift_share(f, w), len(f), seed)
+        even = even_share(f, centre)
+        even_low, even_high = bootstrap(lambda w: even_share(f, centre, w), len(f), seed)
+        row = {
+            "curvature": value,
+            "shift_share": shift_share(f),
+            "low": low,
+            "high": high,
+            "even_share": even,
+            "even_low": even_low,
+            "even_high": even_high,
+            "centre": float(s[centre]),
+            "even_share_at_0": even_share(f, len(s) // 2),
+            "odd_even_ratio": math.sqrt((1 - even) / even) if even else math.inf,
+            "n": len(f),
+        }
+        at = f"{model}/{target}/{kind}"
+        arrays = {f"s/{model}": s, f"curves/{at}": f[:N_SHOWN].astype(np.float32), f"v/{at}": v.cpu().numpy()}
+        few = slice(0, 6)
+        arrays |= {f"x/{model}": images.x[few].cpu().numpy(), f"scores/{at}": scores[few].numpy()}
+        return [row], arrays
+
+    kinds = ("positive", "negative", RANDOM)
+    points = [{"model": m, "target": t, "kind": kind} for m in study.specs(models) for t in targets for kind in kinds]
+    return table_of(study, points, curves, ("models", "targets"), "scores along directions")
+
+
+@evidence
+def fig1_scores_evidence(table: pd.DataFrame) -> list[dict]:
+    """Along the ends of the spectrum: shifts explain over half of the curves' variance, and over half of it is even."""
+    found = []
+    for model, rows in by_network(table):
+        for (target, kind), part in rows[rows["kind"] != RANDOM].groupby(["target", "kind"], sort=False):
+            null = rows[(rows["target"] == target) & (rows["kind"] == RANDOM)].iloc[0]
+            one, name = part.iloc[0], f"{model} (class {target}, {kind})"
+            shifts = {"estimate": one["shift_share"], "low": one["low"], "high": one["high"], "n": one["n"]}
+            chance = {"null_low": null["low"], "null_high": null["high"]}
+            found.append(claim("curves_are_shifts", name, shifts, ">", 0.5, **chance))
+            even = {"estimate": one["even_share"], "low": one["even_low"], "high": one["even_high"], "n": one["n"]}
+            chance = {"null_low": null["even_low"], "null_high": null["even_high"]}
+            found.append(claim("symmetric_curves", name, even, ">", 0.5, **chance))
+    return found
+
+
+def _labels_along(
+    study: Curved, spec: str, target: int, v: Tensor, s: np.ndarray, value: float
+) -> tuple[list[dict], np.ndarray]:
+    """One row a position: scores, softmax and labels of test images that start outside and inside the target class.
+
+    Also (n, s) labels. An image belongs to the target class here if the network puts it there at s = 0.
+    """
+    scores = walk(study, spec, study.part("test").x, v, s)
+    labels = scores.argmax(2)
+    inside = labels[:, len(s) // 2] == target
+    own = scores[:, :, target]
+    others = scores.clone()
+    others[:, :, target] = -math.inf
+    best = others.amax(2)
+    confidence = scores.softmax(2)[:, :, target]
+    rows = []
+    for i, place in enumerate(s):
+        outside = ~inside
+        into = Rate.mean((labels[:, i] == target)[outside])
+        row = {
+            "s": float(place),
+            "curvature": value,
+            "moved_in": into.value,
+            "low": into.low,
+            "high": into.high,
+            "n": into.n,
+        }
+        for name, what in (("target_score", own), ("other_score", best)):
+            quantiles = torch.quantile(what[outside, i].double(), torch.tensor([0.5, *BAND], dtype=torch.float64))
+            row |= dict(zip((name, f"{name}_30", f"{name}_70"), quantiles.tolist(), strict=True))
+        row["softmax"] = float(confidence[outside, i].median())
+        changed = Rate.mean(labels[:, i] != labels[:, len(s) // 2])
+        row |= {"changed": changed.value, "changed_low": changed.low, "changed_high": changed.high}
+        if bool(inside.any()):
+            stays = Rate.mean((labels[:, i] == target)[inside])
+            row |= {"stays": stays.value, "stays_low": stays.low, "stays_high": stays.high, "n_inside": stays.n}
+        rows.append(row)
+    return rows, labels.numpy().astype(np.int8)
+
+
+def fig2_positive(
+    *,
+    models: Sequence[Any] = ("mlp_digits",),
+    targets: Sequence[int] = (3, 8),
+    data: str = "digits",
+    n_train: int = 500,
+    n_fit: int = 30,
+    n_eval: int | None = 150,
+    k: int | None = None,
+    step_factor: float = 10.0,
+    max_products: int = 300,
+    reach: float = 20.0,
+    n_positions: int = 31,
+    n_grid: int = 30,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Figure 2 of [jetley2018]: along the most positively curved directions images move into the target class.
+
+    One row a (model, target, kind, rank, s), kind "positive" (ranks 1 and 2) and the null "random": median and 30th to
+    70th percentile of the target's score and of the best other one, over the test images that start outside the class;
+    moved_in, the share of them that the network puts into it (low, high, n), softmax, their median probability of the
+    target; stays, the share of the images of the class that stay. s is in the unit of the pixels, 2-norm, up to ``reach``
+    of the paper's finite steps. The first target also has a grid of the two foremost directions: ``grid/<model>`` the
+    share of ``n_grid`` images that start outside and are moved in, at ``s/<model>`` along both.
+    """
+    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
+    study.max_products = max_products
+
+    def along(model: str, target: int, kind: str, rank: int) -> tuple[list[dict], dict]:
+        s = places(study, reach, n_positions)
+        v, value = direction(study, model, target, kind, rank)
+        rows, _ = _labels_along(study, model, target, v, s, value)
+        return rows, {f"v/{model}/{target}/{kind} {rank}": v.cpu().numpy()}
+
+    def grid(model: str, target: int) -> tuple[list[dict], dict]:
+        s = places(study, reach, 13)
+        one, two = (direction(study, model, target, "positive", rank)[0] for rank in (1, 2))
+        x = study.part("test").x
+        x = x[logits(study.model(model), x).argmax(1) != target][: checks.count(n_grid, "n_grid")]
+        into = [(walk(study, model, x + float(a) * one, two, s).argmax(2) == target).float().mean(0) for a in s]
+        return [{"kind": "grid", "n": len(x)}], {f"s/{model}": s, f"grid/{model}": torch.stack(into).numpy()}
+
+    specs, over = study.specs(models), ("models", "targets")
+    parts = [("positive", 1), ("positive", 2), (RANDOM, 1)]
+    points = [{"model": m, "target": t, "kind": kind, "rank": r} for m in specs for t in targets for kind, r in parts]
+    table = table_of(study, points, along, over, "along positive curvature")
+    grids = table_of(study, [{"model": m, "target": targets[0]} for m in specs], grid, over, "grid")
+    whole = pd.concat([table, grids], ignore_index=True)
+    whole.attrs["arrays"] = table.attrs["arrays"] | grids.attrs["arrays"]
+    return whole
+
+
+def _pooled(rows: pd.DataFrame, value: str, n: str) -> dict[str, float]:
+    """A rate over the images of all classes, from the rate of each."""
+    rows = rows.dropna(subset=[value])
+    total = int(rows[n].sum())
+    if not total:
+        return {"estimate": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+    one = Rate.of(round(float((rows[value] * rows[n]).sum())), total)
+    return {"estimate": one.value, "low": one.low, "high": one.high, "n": total}
+
+
+def _far(rows: pd.DataFrame, kind: str, side: int) -> pd.DataFrame:
+    """The rows of the foremost direction of a kind at the end of the walk on one side, one a class."""
+    part = rows[(rows["kind"] == kind) & (rows["rank"] == 1)]
+    return part[part["s"] == (part["s"].max() if side > 0 else part["s"].min())]
+
+
+def _claims(
+    table: pd.DataFrame, name: str, kind: str, value: str, n: str, sense: str, bound: float, complement: bool = False
+) -> list[dict]:
+    """One row a (network, side of 0), the null "random" beside it; complement: of one minus the value."""
+    found = []
+    for model, rows in by_network(table):
+        rows = rows.assign(value=1 - rows[value] if complement else rows[value])
+        for side, words in ((1, "s > 0"), (-1, "s < 0")):
+            null = _pooled(_far(rows, RANDOM, side), "value", n)
+            one = _pooled(_far(rows, kind, side), "value", n)
+            chance = {"null_low": null["low"], "null_high": null["high"]}
+            found.append(claim(name, f"{model} ({words})", one, sense, bound, **chance))
+    return found
+
+
+@evidence
+def fig2_positive_evidence(table: pd.DataFrame) -> list[dict]:
+    """At either end of the walk along the most positive direction more than half of all images are in the class."""
+    return _claims(table, "target_overtakes", "positive", "moved_in", "n", ">", 0.5)
+
+
+def fig_negative_flat(
+    *,
+    models: Sequence[Any] = ("mlp_digits",),
+    targets: Sequence[int] = (3, 8),
+    data: str = "digits",
+    n_train: int = 500,
+    n_fit: int = 30,
+    n_eval: int | None = 150,
+    k: int | None = None,
+    step_factor: float = 10.0,
+    max_products: int = 300,
+    reach: float = 20.0,
+    n_positions: int = 31,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Supplement of [jetley2018]: images leave the class along negative curvature; flat directions do nothing.
+
+    One row a (model, target, kind, s), kind "negative" (the most negative direction), "flat" (the smallest modulus; where
+    only the ends are known, a random direction orthogonal to them) and the null "random". Columns as in Figure 2;
+    changed: the share of all test images whose label is not the one at s = 0, with its interval.
+    """
+    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
+    study.max_products = max_products
+
+    def along(model: str, target: int, kind: str) -> tuple[list[dict], dict]:
+        v, value = direction(study, model, target, kind)
+        rows, _ = _labels_along(study, model, target, v, places(study, reach, n_positions), value)
+        return [{"rank": 1, **row} for row in rows], {f"v/{model}/{target}/{kind}": v.cpu().numpy()}
+
+    kinds = ("negative", "flat", RANDOM)
+    points = [{"model": m, "target": t, "kind": kind} for m in study.specs(models) for t in targets for kind in kinds]
+    return table_of(study, points, along, ("models", "targets"), "along negative and no curvature")
+
+
+@evidence
+def fig_negative_flat_evidence(table: pd.DataFrame) -> list[dict]:
+    """At either end: over half of the class have left it along negative curvature; under 5 % change along flat ones."""
+    rows = _claims(table, "negative_leaves", "negative", "stays", "n_inside", ">", 0.5, complement=True)
+    inside = table["n_inside"].fillna(0) if "n_inside" in table else 0
+    table = table.assign(n_all=table["n"] + inside)
+    return rows + _claims(table, "flat_does_nothing", "flat", "changed", "n_all", "<", 0.05)
+
+
+def ext_step(
+    *,
+    models: Sequence[Any] = ("mlp_digits",),
+    targets: Sequence[int] = (3,),
+    factors: Sequence[float] = (1.0, 3.0, 10.0, 30.0),
+    betas: Sequence[float] = (1.0, 5.0),
+    noises: Sequence[float] = (0.05,),
+    data: str = "digits",
+    n_train: int = 500,
+    n_fit: int = 20,
+    n_eval: int | None = 100,
+    k: int = 5,
+    max_products: int = 120,
+    reach: float = 20.0,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """How the curvatures of [jetley2018] depend on the finite step, and what a smooth copy of the network gives; ours.
+
+    One row a (model, target, how, size): how "exact" (second derivatives of the network as it is), "finite step" (size:
+    factor of the paper's step, which has 10), "softplus" (exact, on a copy with softplus of sharpness size and a smooth
+    maximum) and "Gaussian noise" (the paper's step, averaged over noise of this standard deviation). All by Lanczos, k
+    directions at each end. largest and smallest value; asymmetry and residual (largest, relative to the largest value):
+    how far the finite difference is from a linear map; converged; overlap: mean squared cosine between the k most
+    positive directions and those at the paper's step, k/d by chance; moved_in (low, high, n): share of test images
+    from outside that are in the class at one end of the walk along the first direction or the other.
+    """
+    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k)
+
+    def measure(model: str, target: int, how: str, size: float) -> list[dict]:
+        net, x = study.model(model), study.part("test").x
+        order = torch.randperm(n_train, generator=generator(seed, f"images for class {target}"))
+        images = study.part("train")[order[:n_fit]]
+
+        def solve(how: str, size: float) -> curvature.Curvatures:
+            factor = size if how == "finite step" else 10.0
+            smooth = how in ("exact", "softplus")
+            return curvature.principal_curvatures(
+                softened(net, size) if how == "softplus" else net,
+                images,
+                target,
+                k=k,
+                step=None if smooth else curvature.paper_step(tuple(x.shape[1:]), factor=factor),
+                noise=size if how == "Gaussian noise" else 0.0,
+                n_noise=4,
+                method="lanczos",
+                max_products=max_products,
+                seed=child_seed(seed, f"curvature of class {target}"),
+            )
+
+        found = solve(how, size)
+        key = (model, target)
+        if key not in reference:
+            reference[key] = found if (how, size) == ("finite step", 10.0) else solve("finite step", 10.0)
+        largest = float(found.values.abs().max())
+        row = {"largest": float(found.values[0]), "smallest": float(found.values[-1]), "asymmetry": found.asymmetry}
+        row |= {"residual": float(found.residuals.nan_to_num().max()) / largest if largest else math.nan}
+        row |= {"converged": found.converged, "n_points": found.n, "chance": k / len(found.vectors)}
+        if not largest:
+            return [row]
+        row["overlap"] = float((found.vectors[:, :k].T @ reference[key].vectors[:, :k]).square().sum()) / k
+        end = reach * curvature.paper_step(tuple(x.shape[1:]))
+        start = logits(net, x).argmax(1) != target
+        ends = walk(study, model, x[start], found.vectors[:, 0].view(x.shape[1:]), (-end, end)).argmax(2) == target
+        return [row | Rate.mean(ends.flatten()).columns("moved_in")]
+
+    reference: dict[tuple[str, int], curvature.Curvatures] = {}
+    ways: list[tuple[str, float]] = [("exact", 0.0), *(("finite step", float(f)) for f in factors)]
+    ways += [*(("softplus", float(b)) for b in betas), *(("Gaussian noise", float(s)) for s in noises)]
+    points = [
+        {"model": m, "target": t, "how": how, "size": size}
+        for m in study.specs(models)
+        for t in targets
+        for how, size in ways
+    ]
+    return table_of(study, points, measure, ("models", "targets", "factors", "betas", "noises"), "steps")
+
+
+@evidence
+def ext_step_evidence(table: pd.DataFrame) -> list[dict]:
+    """The exact Hessian is zero; the directions of the smooth copies are those of the finite step more than by chance."""
+    found = []
+    for model, rows in by_network(table):
+        exact = rows.loc[rows["how"] == "exact", ["largest", "smallest"]].abs().to_numpy()
+        value = {"estimate": exact.max(), "low": exact.max(), "high": exact.max(), "n": len(exact)}
+        found.append(claim("exact_hessian_vanishes", model, value, "<", 1e-6))
+        for target, part in rows.groupby("target"):
+            smooth = part[part["how"] == "softplus"]
+            if len(smooth):
+                best = smooth.loc[smooth["overlap"].idxmax()]
+                share = dict.fromkeys(("estimate", "low", "high"), best["overlap"]) | {"n": best["n_points"]}
+                chance = dict.fromkeys(("null_low", "null_high"), best["chance"])
+                found.append(claim("smooth_copy_agrees", f"{model} (class {target})", share, ">", 0.25, **chance))
+    return found
