@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uapkit import page, plots, runner, scoreboard
+from uapkit import page, plots, runner
 
 NAME = "khrulkov2018/tab1_layers"
 ROWS = pd.DataFrame(
@@ -108,23 +108,6 @@ def test_pictures_stretch_or_keep_the_scale():
     np.testing.assert_allclose(plots.as_picture(v, stretch=True)[0, :, 0], [1, 0])
     np.testing.assert_allclose(plots.as_picture(v, stretch=False)[0, :, 0], [0.6, 0.4], rtol=1e-6)
     assert plots.as_picture(np.zeros((3, 2, 2), dtype=np.float32), stretch=True).shape == (2, 2, 3)
-
-
-def test_scoreboard_has_every_item_and_its_page():
-    table = scoreboard.table()
-    assert table["item"].tolist() == list(runner.items())
-    made = table[table["item"] == NAME].iloc[0]
-    assert made["page"] == f"notebooks/{NAME}.html"
-    assert made["experiments"] == "K4"
-    planned = [name for name, about in runner.items().items() if about.function is None]
-    assert table.set_index("item").loc[planned, "verdict"].eq("planned").all()
-
-
-def test_scoreboard_counts_are_computed():
-    table = scoreboard.table()
-    text = scoreboard.fragments()["scoreboard.md"]
-    assert f"Of {len(table)} items" in text
-    assert f"{(table['verdict'] == 'planned').sum()} are planned" in text
 
 
 def test_figures_leave_pyplots_list():

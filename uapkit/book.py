@@ -22,7 +22,12 @@ from uapkit.files import write_whole
 from uapkit.runner.catalogue import item, items, project_root
 from uapkit.runner.results import without_paths
 
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "UAPKIT_STATIC": "1"}
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "UAPKIT_STATIC": "1",
+}
 
 
 def _build(*parts: str) -> Path:
@@ -101,17 +106,25 @@ def _clean(notebook: dict[str, Any]) -> dict[str, Any]:
 
 def stage_sources() -> None:
     """Copy configuration and prose into the staging tree and write the computed fragments."""
-    from uapkit import scoreboard
+    from uapkit import chapters, prose, scoreboard, scoreboard_html
 
     root, staging = project_root(), _build("staging")
     for name in ("_config.yml", "_toc.yml", "LICENSE", "CITATION.cff"):
         shutil.copy2(root / name, staging / name)
     shutil.rmtree(staging / "book", ignore_errors=True)
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
-    for name, text in scoreboard.fragments().items():
-        write_whole(staging / "book" / "_generated" / name, text.encode())
-    write_whole(staging / "book" / "assets" / "scoreboard.json", scoreboard.as_json(scoreboard.table()).encode())
-    write_whole(staging / "book" / "assets" / "scoreboard.csv", scoreboard.table().to_csv(index=False).encode())
+    generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
+    summary = {"summary.md": prose.summary(), "counts.md": prose.counted() + "\n"}
+    for name, text in (scoreboard_html.fragments() | summary).items():
+        write_whole(generated / name, text.encode())
+    for name, data in chapters.fragments().items():
+        write_whole(generated / name, data)
+    for page in (staging / "book").rglob("*.md"):  # numbers of ours inside sentences
+        up = "../" * len(page.relative_to(staging).parents[:-1])
+        page.write_text(prose.draw(page.read_text(encoding="utf-8"), up), encoding="utf-8")
+    write_whole(assets / "scoreboard.json", scoreboard.as_json().encode())
+    write_whole(assets / "scoreboard.csv", scoreboard.table().to_csv(index=False).encode())
+    write_whole(assets / "claims.csv", scoreboard.claims().to_csv(index=False).encode())
 
 
 ASSETS = {"mathjax/es5/tex-svg-full.js": "mathjax/tex-svg-full.js", "mathjax/LICENSE": "mathjax/LICENSE"}
@@ -135,6 +148,9 @@ def install_assets() -> None:
         place = _build("staging", "book", "assets", "vendor", target)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / "node_modules" / source, place)
+    from uapkit import playground
+
+    playground.stage(_build("staging"), root / "node_modules")
 
 
 def build_html() -> int:

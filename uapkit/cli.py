@@ -95,7 +95,7 @@ def _scoreboard(args: argparse.Namespace) -> int:
 
     table = scoreboard.table()
     if args.format == "json":
-        print(scoreboard.as_json(table), end="")
+        print(scoreboard.as_json(), end="")
     elif args.format == "csv":
         print(table.to_csv(index=False), end="")
     else:

@@ -1,91 +1,252 @@
-"""The scoreboard: every experiment of the four papers, theirs, ours, verdict. Computed, never typed."""
+"""The scoreboard: every experiment of the four papers, theirs, ours, verdict. Computed, never typed.
+
+:func:`records` gathers everything once; the flat table, the claims' table, the published copies and the page's HTML
+(``scoreboard_html``) are views of it.
+"""
 
 from __future__ import annotations
 
-import html
+import inspect
 import json
+import math
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from uapkit.runner.catalogue import items, papers
+from uapkit.runner.catalogue import Item, items, papers, project_root
 from uapkit.runner.results import stored
-from uapkit.runner.verdicts import compare, item_verdict, reported
+from uapkit.runner.verdicts import compare, joined, reported
+
+# kinds of rows that are baselines, not the measurement itself
+NULL_KINDS = re.compile(r"random|untrained|shuffled|null|clean|chance|noise")
+STATES = ("planned", "not run here")
+
+Record = dict[str, Any]
+
+
+def records() -> list[Record]:
+    """One nested record an item: published values, claims with evidence, stored run, places. Cached until a file changes."""
+    root = project_root()
+    watched = sorted([*(root / "results").glob("*/*.*"), *(root / "reported").glob("*.csv")])
+    return _records(tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in watched))
+
+
+@lru_cache(maxsize=1)
+def _records(_signature: tuple) -> list[Record]:
+    return [_record(about) for about in items().values()]
+
+
+def _record(about: Item) -> Record:
+    ours, theirs = stored(about.name), reported(about)
+    record = ours.attrs["provenance"] if ours is not None else {}
+    judged = compare(about.name) if about.function else None
+    state = "planned" if judged is None else "not run here" if ours is None else joined(judged)
+    inputs = record.get("inputs", {})
+    return {
+        "paper": papers()[about.paper]["short"],
+        "experiments": list(about.ids),
+        "item": about.name,
+        "title": about.title,
+        "published": _levels(theirs),
+        "ours": _ours(theirs, measured(ours)) if ours is not None else [],
+        "claims": _claims(theirs, judged),
+        "verdict": state,
+        "networks": _networks(ours),
+        "n": _largest_n(ours),
+        "seconds": record.get("seconds"),
+        "commit": record.get("commit", ""),
+        "table_sha256": record.get("table_sha256", ""),
+        "data": {k: v for k, v in inputs.items() if "[" not in k.split(" ")[0]},
+        "weights": {k: v for k, v in inputs.items() if "[" in k.split(" ")[0]},
+        **_places(about),
+    }
+
+
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a stored table that were run and are no baseline."""
+    keep = pd.Series(True, index=table.index)
+    if "status" in table:
+        keep &= table["status"] == "run"
+    if "kind" in table:
+        keep &= ~table["kind"].astype(str).str.contains(NULL_KINDS)
+    return table[keep]
+
+
+def _networks(table: pd.DataFrame | None) -> list[str]:
+    if table is None or "model" not in table:
+        return []
+    run = table[table["status"] == "run"] if "status" in table else table
+    return list(dict.fromkeys(run["model"].dropna().map(str)))
+
+
+def _largest_n(table: pd.DataFrame | None) -> int | None:
+    """Images behind the largest sample of the stored run: scored ones, else those that directions were taken from."""
+    if table is None:
+        return None
+    for column in ("n", "n_rows", "n_fit"):
+        sizes = pd.to_numeric(table[column], errors="coerce").dropna() if column in table else []
+        if len(sizes):
+            return int(max(sizes))
+    return None
+
+
+def _levels(rows: pd.DataFrame) -> list[Record]:
+    """The paper's own numbers, a quantity each: smallest, largest, how many. Others' numbers are not the paper's."""
+    found = []
+    if len(rows):
+        own = rows[(rows["kind"] == "level") & rows["confidence"].str.startswith("verified")]
+        own = own[~own["metric"].str.startswith(("setting_", "X_size"))]  # how it was run, not what came out
+        for metric, part in own.groupby("metric", sort=False):
+            values = pd.to_numeric(part["value"], errors="coerce").dropna()
+            if len(values):
+                found.append({"metric": metric, "low": min(values), "high": max(values), "count": len(values)})
+    return found
+
+
+def _ours(theirs: pd.DataFrame, run: pd.DataFrame) -> list[Record]:
+    """Our smallest and largest value of each published quantity, each with its interval where the table has one."""
+    found = []
+    for metric in (level["metric"] for level in _levels(theirs)):
+        rows = run.dropna(subset=[metric]) if metric in run else run.iloc[:0]
+        if rows.empty or not pd.api.types.is_numeric_dtype(rows[metric]):
+            continue
+        ends = [rows.loc[rows[metric].idxmin()], rows.loc[rows[metric].idxmax()]]
+        has = {"low", "high"} <= set(rows) and metric.endswith(("rate", "accuracy", "share", "angle"))
+        found.append(
+            {
+                "metric": metric,
+                "count": len(rows),
+                "ends": [
+                    {"value": float(r[metric])} | ({"low": float(r["low"]), "high": float(r["high"])} if has else {})
+                    for r in ends[: 1 + (len(rows) > 1)]
+                ],
+            }
+        )
+    return found
+
+
+def _claims(theirs: pd.DataFrame, judged: pd.DataFrame | None) -> list[Record]:
+    """Each claim with its verdict and the evidence it was judged by, one a network."""
+    if judged is None:
+        rows = theirs[theirs["kind"] == "order"] if len(theirs) else theirs
+        renamed = rows.rename(columns={"metric": "claim", "note": "text", "value": "theirs"}).assign(
+            verdict="planned", ours=""
+        )
+        judged = renamed.reindex(columns=["claim", "kind", "text", "theirs", "ours", "verdict", "confidence", "source"])
+    evidence = judged.attrs.get("evidence", [])
+    keys = ("claim", "kind", "text", "theirs", "ours", "verdict", "confidence", "source")
+    numbers = ("network", "estimate", "low", "high", "sense", "bound", "n")
+    return [
+        {k: row[k] for k in keys}
+        | {"evidence": [{k: e.get(k) for k in numbers} for e in evidence if e["claim"] == row["claim"]]}
+        for row in judged.to_dict("records")
+    ]
+
+
+def _places(about: Item) -> Record:
+    """Paths of the item's partners inside the project, with line numbers where there is one."""
+    root = project_root()
+    found: Record = {"page": "", "notebook": "", "code": "", "test": "", "result": ""}
+    if about.path("notebook").is_file():
+        found |= {"page": f"notebooks/{about.name}.html", "notebook": f"notebooks/{about.name}.ipynb"}
+    if about.function is not None:
+        function = inspect.unwrap(about.function)
+        file = Path(str(inspect.getsourcefile(function))).resolve()
+        line = inspect.getsourcelines(function)[1]
+        found["code"] = f"uapkit/experiments/{file.name}#L{line}"
+    for path in about.tests:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        hits = [k for k, line in enumerate(lines, 1) if line.startswith(f"def test_{about.slug}")]
+        if hits:
+            found["test"] = f"{path.relative_to(root).as_posix()}#L{hits[0]}"
+            break
+    if about.path("csv").is_file():
+        found["result"] = f"results/{about.name}.csv"
+    return found
 
 
 def table() -> pd.DataFrame:
-    """One row an item: ids, title, numbers of published rows and claims, verdicts, networks, n, seconds, page."""
+    """One row an item: ids, title, numbers of published rows and claims, verdicts, networks, n, seconds, places."""
     rows = []
-    for about in items().values():
-        ours, theirs = stored(about.name), reported(about)
-        record = ours.attrs["provenance"] if ours is not None else {}
-        run = ours[ours["status"] == "run"] if ours is not None and "status" in ours else ours
-        claims = compare(about.name) if about.function else pd.DataFrame({"verdict": []})
-        sizes = list(pd.to_numeric(run["n"], errors="coerce").dropna()) if run is not None and "n" in run else []
-        rows.append(
-            {
-                "paper": papers()[about.paper]["short"],
-                "experiments": " ".join(about.ids),
-                "item": about.name,
-                "title": about.title,
-                "published": len(theirs),
-                "claims": len(claims),
-                "verdict": item_verdict(about.name),
-                "networks": ", ".join(dict.fromkeys(map(str, run["model"])))
-                if run is not None and "model" in run
-                else "",
-                "n": int(max(sizes)) if len(sizes) else None,
-                "seconds": record.get("seconds"),
-                "commit": str(record.get("commit", ""))[:10],
-                "page": f"notebooks/{about.name}.html" if about.path("notebook").is_file() else "",
-            }
-        )
-    return pd.DataFrame(rows).astype({"n": "Int64"})
+    for r in records():
+        plain = {k: r[k] for k in ("paper", "item", "title", "verdict", "n", "seconds", "commit", "table_sha256")}
+        plain |= {k: r[k] for k in ("page", "notebook", "code", "test", "result")}
+        plain |= {"experiments": " ".join(r["experiments"]), "networks": ", ".join(r["networks"])}
+        plain |= {"published": describe(r["published"]), "ours": describe(r["ours"]), "claims": len(r["claims"])}
+        plain |= {"data_sha256": "; ".join(f"{k}: {v}" for k, v in r["data"].items())}
+        rows.append(plain)
+    first = [
+        "paper",
+        "experiments",
+        "item",
+        "title",
+        "published",
+        "ours",
+        "claims",
+        "verdict",
+        "networks",
+        "n",
+        "seconds",
+    ]
+    frame = pd.DataFrame(rows).astype({"n": "Int64"})
+    return frame[first + [c for c in frame.columns if c not in first]]
 
 
-def as_json(scores: pd.DataFrame) -> str:
-    """The machine-readable copy that is published beside the page."""
-    return json.dumps(json.loads(scores.to_json(orient="records")), indent=1) + "\n"
+def claims() -> pd.DataFrame:
+    """One row a (claim, network): what the paper says, our estimate with interval, and the claim's verdict."""
+    rows = []
+    for r in records():
+        for claim in r["claims"]:
+            plain = {"paper": r["paper"], "item": r["item"]} | {k: v for k, v in claim.items() if k != "evidence"}
+            rows += [plain | e for e in claim["evidence"]] or [plain]
+    return pd.DataFrame(rows).drop(columns="ours")
 
 
-def _cell(value: object) -> str:
-    return "–" if value is None or value is pd.NA or value != value or value == "" else html.escape(str(value))
+def number(value: float) -> str:
+    """Three significant digits, whole numbers as they are."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    short = f"{value:.3g}"
+    if "e+" in short:
+        return str(int(float(short))) if abs(value) < 1e6 else short.replace("e+0", "e").replace("e+", "e")
+    return short
 
 
-def _rows(scores: pd.DataFrame, up: str) -> str:
-    """HTML table of some items, one row each, with links relative to a page that lies ``up`` from the book's root."""
-    head = ("Experiment", "Item", "Verdict", "Networks of the stored run", "n", "Seconds")
-    lines = []
-    for row in scores.to_dict("records"):
-        title = _cell(row["title"])
-        name = f'<a href="{up}{row["page"]}">{title}</a>' if row["page"] else title
-        plain = [_cell(row[k]) for k in ("verdict", "networks", "n", "seconds")]
-        cells = [_cell(row["experiments"] or "ours"), f"{name}<br><code>{row['item']}</code>", *plain]
-        lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
-    header = "".join(f'<th scope="col">{h}</th>' for h in head)
-    return (
-        '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="items">\n'
-        f'<table class="uapkit-table uapkit-scoreboard"><thead><tr>{header}</tr></thead>\n<tbody>\n'
-        + "\n".join(lines)
-        + "\n</tbody></table></div>"
-    )
+def with_interval(value: float, low: float | None = None, high: float | None = None) -> str:
+    """``0.31 [0.28, 0.35]``; without an interval, or where it is the value itself, the value alone."""
+    if low is None or high is None or math.isnan(low) or (low == value == high):
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
-def fragments() -> dict[str, str]:
-    """Files that the book's pages include: a table of items for each paper, and the whole scoreboard."""
-    scores = table()
-    found = {}
-    whole = []
-    for key, about in papers().items():
-        part = scores[scores["item"].str.startswith(f"{key}/")]
-        found[f"items_{key}.md"] = f"```{{raw}} html\n{_rows(part, '../../')}\n```\n"
-        whole.append(f"## {about['short']}: {about['paper']}\n\n```{{raw}} html\n{_rows(part, '../')}\n```\n")
-    counts = scores["verdict"].map(
-        lambda v: "planned" if v == "planned" else "not run here" if v == "not run here" else "run"
-    )
-    done = {word: int((counts == word).sum()) for word in ("run", "not run here", "planned")}
-    summary = (
-        f"Of {len(scores)} items, {done['run']} have a stored full run, {done['not run here']} have code but no stored run, "
-        f"and {done['planned']} are planned.\n"
-    )
-    found["scoreboard.md"] = summary + "\n" + "\n".join(whole)
-    return found
+def describe(levels: Iterable[Record]) -> str:
+    """Quantities in words, of the paper (``low``, ``high``) or ours (``ends``)."""
+    parts = []
+    for level in levels:
+        ends = level.get("ends") or [{"value": level["low"]}, {"value": level["high"]}]
+        texts = list(dict.fromkeys(with_interval(e["value"], e.get("low"), e.get("high")) for e in ends))
+        many = f" ({level['count']} values)" if level["count"] > 1 else ""
+        parts.append(f"{level['metric'].replace('_', ' ')} {' to '.join(texts)}{many}")
+    return "; ".join(parts)
+
+
+def as_json() -> str:
+    """The machine-readable copy that is published beside the page: all records, claims and evidence included."""
+    return json.dumps(_finite(records()), indent=1) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """``value`` for strict JSON: NaN becomes null, infinities their names."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,104 @@
+"""Numbers inside sentences are drawn: no template holds one, a missing or ambiguous number is an error."""
+
+import re
+
+import pytest
+
+from uapkit import prose, runner, scoreboard
+
+ROOT = runner.project_root()
+NAME = "khrulkov2018/tab1_layers"
+WORDS = r"\b(two|three|four|five|six|seven|eight|nine|ten|half|twice|double|third|percent|hundred|thousand|dozen)\b"
+
+
+def typed(text):
+    """Digits and number words of a template, outside what is drawn or filled in and outside names in code or links."""
+    bare = re.sub(r"\[\[.*?\]\]|\{ref\}`.*?`|`.*?`|\{\w+\}", "", text, flags=re.S)
+    return re.findall(r"\d+", bare) + re.findall(WORDS, bare.lower())
+
+
+def test_no_number_of_the_summary_is_typed():
+    for one in prose.findings():
+        found = [word for word in typed(one["words"]) if word != "five"]
+        assert not found, f"{found} typed in book/findings.yml: {one['words']}"
+    assert typed(prose.COUNTED.replace("The four papers'", "")) == []
+    for title, _ in prose.LISTS:
+        assert typed(title) == []
+
+
+def test_the_check_sees_typed_numbers():
+    assert typed("It fools 40 percent, twice as many as [[a/b | c]] of 2") == ["40", "2", "percent", "twice"]
+
+
+def test_counts_are_those_of_the_scoreboard():
+    counts, records = prose.counts(), scoreboard.records()
+    assert counts["items"] == len(records) == counts["run"] + counts["waiting"] + counts["planned"]
+    assert counts["claims"] == sum(len(r["claims"]) for r in records)
+    text = re.sub("<.*?>", "", prose.counted())
+    for key in ("experiments", "items", "run", "claims", "judged"):
+        assert re.search(rf"\b{counts[key]}\b", text), key
+    assert sum(counts["verdicts"].values()) == counts["judged"]
+
+
+def test_a_rate_is_drawn_with_interval_and_n():
+    table = runner.load(NAME)
+    rows = table[(table["kind"] == "singular vector") & (table["model"] == "bvlc_googlenet")]
+    best = rows.loc[rows["fooling_rate"].idxmax()]
+    text = prose.drawn(f"{NAME} | fooling_rate | kind=singular vector;model=bvlc_googlenet | max")
+    for value in (best["fooling_rate"], best["low"], best["high"]):
+        assert scoreboard.number(value) in text
+    assert f"$n={int(best['n'])}$" in text
+
+
+def test_other_forms_are_drawn():
+    record = runner.load(NAME).attrs["provenance"]
+    assert prose.drawn(f"{NAME} | params | n_fit") == str(record["params"]["n_fit"])
+    assert prose.drawn(f"{NAME} | count | kind=random signs;model=tiny_darknet") == "3"
+    assert prose.drawn(f"{NAME} | verdict | early_layers_best").strip("*") in runner.compare(NAME)["verdict"].tolist()
+    assert prose.drawn(f"published {NAME} | fooling_rate | model=vgg19;weights=keras;layer=block2_pool") == "0.60"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "khrulkov2018/tab1 | fooling_rate",
+        f"{NAME} | foling_rate | model=tiny_darknet | max",
+        f"{NAME} | fooling_rate | model=tiny_darknet",
+        f"{NAME} | fooling_rate | modl=tiny_darknet | max",
+        f"{NAME} | fooling_rate | model=tiny_darknet | median",
+        f"{NAME} | verdict | no_such_claim",
+        f"{NAME} | params | no_such_parameter",
+        f"published {NAME} | fooling_rate | model=vgg19",
+        f"claims | {NAME} no_such_claim",
+    ],
+)
+def test_what_cannot_be_drawn_is_an_error(expression):
+    with pytest.raises(ValueError, match=r"."):
+        prose.drawn(expression)
+
+
+def test_a_planned_item_says_so(monkeypatch):
+    monkeypatch.setattr(prose, "_stored", lambda name: None)
+    assert prose.drawn(f"{NAME} | fooling_rate | model=tiny_darknet | max") == prose.ABSENT
+
+
+def test_fenced_examples_stay_and_directives_are_filled():
+    text = f"```text\n[[{NAME} | params | n_fit]]\n```\n```{{note}}\n[[{NAME} | params | n_fit]]\n```\n"
+    kept, drawn = prose.draw(text).split("```{note}")
+    assert "[[" in kept
+    assert "[[" not in drawn
+
+
+def test_a_finding_is_shown_only_while_its_verdicts_stand(monkeypatch):
+    standing = prose.standing()
+    records = [dict(r, claims=[dict(c, verdict="planned") for c in r["claims"]]) for r in scoreboard.records()]
+    monkeypatch.setattr(scoreboard, "records", lambda: records)
+    assert prose.standing() == []
+    assert standing, "the stored results support at least one finding"
+
+
+def test_every_page_of_the_book_can_be_drawn():
+    for page in (ROOT / "book").rglob("*.md"):
+        text = prose.draw(page.read_text(encoding="utf-8"))
+        if page.name != "add_item.md":
+            assert "[[" not in text, page.name
