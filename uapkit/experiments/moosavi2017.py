@@ -7,6 +7,8 @@ perturbation is fitted on is scored. Nulls, for all items with rates: random sig
 
 from __future__ import annotations
 
+from uapkit.experiments.moosavi2017_labels import fig7_label_graph, fig7_label_graph_evidence
+from uapkit.experiments.moosavi2017_norms import fig8_norms, fig8_norms_evidence
 from uapkit.experiments.moosavi2017_pictures import (
     fig1_teaser,
     fig3_examples,
@@ -21,6 +23,12 @@ from uapkit.experiments.moosavi2017_rates import (
     tab1_fooling_rates,
     tab1_fooling_rates_evidence,
 )
+from uapkit.experiments.moosavi2017_subspace import (
+    fig9_spectrum,
+    fig9_spectrum_evidence,
+    sec_subspace,
+    sec_subspace_evidence,
+)
 from uapkit.experiments.moosavi2017_transfer import tab2_transfer, tab2_transfer_evidence
 
 __all__ = [
@@ -29,6 +37,10 @@ __all__ = [
     "fig4_gallery",
     "fig5_diversity",
     "fig6_set_size",
+    "fig7_label_graph",
+    "fig8_norms",
+    "fig9_spectrum",
+    "sec_subspace",
     "tab1_fooling_rates",
     "tab2_transfer",
 ]
@@ -37,6 +49,10 @@ EVIDENCE = {
     "fig4_gallery": fig4_gallery_evidence,
     "fig5_diversity": fig5_diversity_evidence,
     "fig6_set_size": fig6_set_size_evidence,
+    "fig7_label_graph": fig7_label_graph_evidence,
+    "fig8_norms": fig8_norms_evidence,
+    "fig9_spectrum": fig9_spectrum_evidence,
+    "sec_subspace": sec_subspace_evidence,
     "tab1_fooling_rates": tab1_fooling_rates_evidence,
     "tab2_transfer": tab2_transfer_evidence,
 }

@@ -1,0 +1,104 @@
+"""Paper M's graph of labels: graphs solvable by hand, the nulls, the picture."""
+
+import re
+
+import pandas as pd
+import pytest
+import torch
+
+from uapkit import plots_labels
+from uapkit.experiments import moosavi2017 as paper
+from uapkit.experiments import moosavi2017_labels as module
+
+SMALL = {"models": ("mlp_digits",), "n_fit": 40, "n_eval": 150, "max_passes": 1, "n_shuffles": 3, "n_noise": 60}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return paper.fig7_label_graph(**SMALL)
+
+
+def test_fig7_label_graph(table):
+    own = table[table["kind"] == "universal"]
+    fooled = round(own.loc[own["part"] == "rate", "fooling_rate"].item() * 150)
+    edges = own[own["part"] == "edge"]
+    assert edges["n"].sum() == fooled
+    assert (edges["source"] != edges["target"]).all()
+    assert (edges["count"] <= edges["n"]).all()
+    graph = own[own["part"] == "graph"].iloc[0]
+    assert graph["edges"] == len(edges)
+    assert graph["labels"] == len({*edges["source"], *edges["target"]})
+    assert graph["in_degree"] == edges["target"].value_counts().max()
+    shares = own[own["part"] == "targets"].set_index("top")["top_share"]
+    assert shares[1] <= shares[3] <= shares[10] == 1
+    assert table[table["part"] == "alone"]["target"].isin([str(k) for k in range(10)]).all()
+    assert set(table.loc[table["part"] == "regions", "kind"]) == {module.PHOTOGRAPHS, module.NOISE, module.PHASES}
+
+
+def test_fig7_label_graph_evidence(table):
+    claims = paper.EVIDENCE["fig7_label_graph"](table).set_index("claim")
+    row = table[(table["kind"] == "universal") & (table["part"] == "targets") & (table["top"] == 3)].iloc[0]
+    assert claims.loc["dominant_labels", "network"] == "mlp_digits (top 3)"
+    assert claims.loc["dominant_labels", "estimate"] == row["crossed_top_share"]
+    assert len(claims.loc["dominant_labels_fill_space"]) == 2
+    assert paper.EVIDENCE["fig7_label_graph"](table.assign(status="not run here")).empty
+
+
+def test_majority_and_components_by_hand():
+    before = torch.tensor([0, 0, 0, 1, 2, 2, 5])
+    after = torch.tensor([3, 3, 4, 3, 7, 6, 6])
+    edges = module.majority(before, after)
+    assert edges == [(0, 3, 2, 3), (1, 3, 1, 1), (2, 6, 1, 2), (5, 6, 1, 1)], "of equals the first label"
+    assert module.components(edges) == [{0, 1, 3}, {2, 5, 6}]
+    assert module.components([(0, 1), (1, 2), (2, 0)]) == [{0, 1, 2}]
+
+
+def test_crossed_shares_owe_nothing_to_few_images():
+    """All labels different: the three most frequent hold 3 of 30 by choice, and none across the halves."""
+    labels = torch.arange(30)
+    assert int(torch.isin(labels, module.most_frequent(labels, 3)).sum()) == 3
+    assert not module.crossed_hits(labels, 3).any()
+    assert module.crossed_hits(torch.tensor([4] * 9), 1).all()
+
+
+def test_shuffled_labels_are_those_of_other_images():
+    clean = torch.tensor([0, 0, 1, 2])
+    draws = torch.Generator().manual_seed(0)
+    other = module._other_labels(clean, torch.tensor([0, 1, 1, 2] * 20), draws)
+    own = torch.tensor([0, 1, 1, 2] * 20)
+    assert (other != own).all()
+    assert set(other[own == 0].tolist()) == {1, 2}
+
+
+def test_random_phases_keep_mean_and_spectrum():
+    x = 0.5 + 0.1 * torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    y = module.random_phases(x, 1)
+    assert torch.allclose(y.mean((2, 3)), x.mean((2, 3)), atol=1e-4)
+    moduli = [torch.fft.rfft2(z).abs() for z in (x, y)]
+    inner = moduli[0][..., 1:8, 1:8], moduli[1][..., 1:8, 1:8]
+    assert torch.allclose(*inner, atol=1e-3), "except where a real picture's phases must be its own mirror image"
+    assert float((y - x).abs().mean()) > 0.01
+
+
+def test_the_graph_of_cifar_may_be_drawn_from_more_images_than_are_scored():
+    table = paper.fig7_label_graph(**SMALL | {"n_graph": 200, "n_shuffles": 1, "n_noise": 10})
+    assert set(table.loc[table["part"] == "rate", "n"]) == {200}
+
+
+def test_label_graph_is_whole_offline_and_reached_by_keyboard(table):
+    page = plots_labels.label_graph(table, "mlp_digits").data
+    edges = table[(table["kind"] == "universal") & (table["part"] == "edge")]
+    assert page.count('tabindex="0"') == edges["target"].nunique()
+    assert page.count("<title>") == len(edges)
+    assert "http" not in page
+    assert "<script" not in page
+    for said in re.findall('aria-label="([^"]*)"', page)[1:]:
+        assert re.match(r"\d: from \d+ labels, \d+ images", said)
+
+
+def test_label_graph_says_what_it_leaves_out():
+    rows = [{"model": "m", "kind": "universal", "part": "edge", "source": f"<{k}>", "target": f"t{k % 20}", "count": 1, "n": 1}
+            for k in range(60)]  # fmt: skip
+    page = plots_labels.label_graph(pd.DataFrame(rows), "m", hubs=5).data
+    assert "60 edges lead to 20 labels; shown are the 5 labels with the most edges, 15 edges" in page
+    assert "<0>" not in page, "names are escaped"
