@@ -4,6 +4,8 @@ UV_VERSION = 0.13.8
 UV = .tools/bin/uv
 STAMP = .venv/.synced
 PORT ?= 8000
+COURSE ?= build/classroom
+SEED ?= 0
 
 .PHONY: help setup test lint book serve bench classroom clean
 .DEFAULT_GOAL := help
@@ -47,8 +49,8 @@ serve: book  ## show the book on a local port (PORT=8000)
 bench: setup  ## measure speed as ratios within one run
 	.venv/bin/uapkit bench
 
-classroom: setup  ## what exists of the assignments
-	@test -d book/assignments && echo "see book/assignments" || { echo "the assignments are planned: nothing to build yet" >&2; exit 1; }
+classroom: setup  ## build the assignments for students (COURSE=folder SEED=number)
+	.venv/bin/python -m uapkit.classroom build --course "$(COURSE)" --seed $(SEED)
 
 lock: $(UV)  # compile the lock anew, hashes but no addresses
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock

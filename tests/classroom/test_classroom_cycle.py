@@ -1,0 +1,120 @@
+"""nbgrader's whole cycle on a class that does not exist: generate, hand in, grade under limits, feedback, export."""
+
+import json
+import shutil
+import zipfile
+
+import nbformat
+import pandas as pd
+import pytest
+
+from uapkit.classroom import build, fake, grade, kernel, notebooks
+
+NAME = "a1_linear"
+WRONG = "mistake_fgsm_descends"
+
+
+@pytest.mark.slow
+def test_whole_cycle(tmp_path, capsys):
+    out = tmp_path / "course"
+    build.course(out, seed=3, only=[NAME])
+
+    released = out / "release" / NAME
+    assert sorted(p.name for p in released.iterdir()) == [f"{NAME}.ipynb", "digits.npz", "kit.py"]
+    with zipfile.ZipFile(out / "students.zip") as archive:
+        files = set(archive.namelist())
+        text = archive.read(f"assignments/{NAME}/{NAME}.ipynb").decode()
+    assert {"assignments/README.md", "assignments/requirements.txt", f"assignments/{NAME}/digits.npz"} <= files
+    assert "NotImplementedError" in text
+    assert "HIDDEN" not in text
+    assert not [name for name in files if "hidden" in name]
+
+    fake.submit(out, NAME, n=8)
+    keep = {"right_0", WRONG, "hanging", "no_notebook"}
+    for folder in (out / "submitted").iterdir():
+        if folder.name not in keep:
+            shutil.rmtree(folder)
+    with open(out / "nbgrader_config.py", "a") as settings:
+        settings.write("c.Execute.timeout = 20\n")
+    report = grade.grade(out, NAME, seconds=240).set_index("student")
+
+    assert list(report["possible"].unique()) == [20]
+    assert report.loc["right_0", ["status", "points", "by_hand"]].tolist() == ["graded", 20, 10]
+    assert report.loc[WRONG, "status"] == "graded"
+    assert 0 < report.loc[WRONG, "points"] < 20
+    assert report.loc["hanging", "status"] == "graded", "the hanging cell is interrupted, the others are graded"
+    assert report.loc["hanging", "points"] < 20
+    assert "not a notebook" in report.loc["no_notebook", "status"]
+
+    exported = pd.read_csv(out / "grades.csv").set_index("student_id")
+    assert exported["score"].to_dict() == report["points"].to_dict()
+    assert (exported["max_score"] == 30).all()
+    page = (out / "feedback" / WRONG / NAME / f"{NAME}.html").read_text()
+    assert "in which direction does it have to go?" in page
+    assert [p.name for p in (out / "feedback" / WRONG / NAME).iterdir()] == [f"{NAME}.html"], "and no secret seed"
+    assert "could not be graded" in (out / "feedback" / "no_notebook" / NAME / f"{NAME}.html").read_text()
+
+    # the next hand-in of the same student is no notebook: nothing of the first one counts any more
+    (out / "submitted" / "right_0" / NAME / f"{NAME}.ipynb").write_text("{")
+    again = grade.grade(out, NAME, students=["right_0"])
+    assert again["points"].tolist() == [0]
+    assert pd.read_csv(out / "grades.csv").set_index("student_id").loc["right_0", "score"] == 0
+    with pytest.raises(ValueError, match="give that seed or make a new folder"):
+        build.course(out, seed=4, only=[NAME])
+
+
+def test_unreadable_submissions_are_named(tmp_path):
+    path = tmp_path / f"{NAME}.ipynb"
+    (tmp_path / "homework.docx").write_text("")
+    assert "but homework.docx" in grade.unreadable(path)
+    path.write_text("{}")
+    assert "not a notebook" in grade.unreadable(path)
+    blank = notebooks.student_version(notebooks.read(NAME))
+    nbformat.write(blank, path)
+    assert grade.unreadable(path) == ""
+    blank.cells = [cell for cell in blank.cells if cell.id != "test_fgsm"]
+    nbformat.write(blank, path)
+    assert grade.unreadable(path) == "cells were deleted: test_fgsm"
+
+
+def test_a_process_and_its_children_are_stopped():
+    import subprocess
+    import sys
+    import time
+
+    import psutil
+
+    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    assert grade._watch(process, time.perf_counter() + 2.5, memory=4) == "stopped at the time limit"
+    assert process.returncode != 0
+    assert not [p for p in psutil.process_iter(["cmdline"]) if "time.sleep(60)" in " ".join(p.info["cmdline"] or ())]
+
+
+def test_memory_beyond_the_limit_is_an_error_in_the_cell(tmp_path):
+    import subprocess
+    import sys
+
+    if sys.platform != "linux":
+        pytest.skip("only Linux limits a process's memory in this way")
+    code = (
+        f"import runpy; limits = runpy.run_path({kernel.__file__!r}); limits['limit'](1, 60)\n"
+        "try:\n    x = bytearray(2**31)\nexcept MemoryError:\n    print('caught')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "caught\n", done.stderr
+
+
+def test_kernel_of_the_grader_is_the_limited_one(tmp_path):
+    env = grade._environment(tmp_path, 300, 4, ["unshare"])
+    spec = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_text())
+    assert spec["argv"][0] == "unshare"
+    assert spec["argv"][2].endswith("kernel.py")
+    assert env["JUPYTER_PATH"] == str(tmp_path)
+    assert env["HOME"] == str(tmp_path), "nothing of the teacher's account is named to the student's code"
+
+
+def test_a_sandbox_that_does_not_run_is_refused():
+    assert grade.sandbox_command("none") == []
+    with pytest.raises(ValueError, match="cannot run on this machine"):
+        grade.sandbox_command("no-such-program --flag")

@@ -1,0 +1,117 @@
+"""``python -m uapkit.classroom``: build a course folder, check the assignments, rehearse, grade."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from uapkit.classroom import notebooks
+
+
+def _build(args: argparse.Namespace) -> int:
+    from uapkit.classroom import build
+
+    accuracy = build.course(args.course, seed=args.seed, only=args.only)
+    print("accuracy on the test images: " + ", ".join(f"{name} {value:.3f}" for name, value in accuracy.items()))
+    print(f"course folder {args.course}; for students {args.course / 'students.zip'}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    """Solution passes, untouched fails, every kept mistake is caught by its test with its message."""
+    from uapkit.classroom import build
+
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="uap") as folder:
+        place = Path(folder)
+        build.place_files(place, args.seed)
+        for name in args.only or notebooks.names():
+            found = problems(name, place)
+            print(f"{name}: {len(notebooks.mistakes(name))} mistakes, {'; '.join(found) or 'all caught'}")
+            wrong += len(found)
+    return 1 if wrong else 0
+
+
+def problems(name: str, place: Path) -> list[str]:
+    """What is wrong with an assignment; ``place`` has ``kit.py`` and ``digits.npz``."""
+    source = notebooks.read(name)
+    found = [f"the solution fails {key}: {why}" for key, why in notebooks.run(source, place).items() if why]
+    blank = notebooks.run(notebooks.student_version(source), place)
+    found += [f"the untouched notebook passes {key}" for key in notebooks.tests(source) if not blank[key]]
+    for mistake in notebooks.mistakes(name):
+        outcome = notebooks.run(notebooks.with_answers(source, {mistake.cell: mistake.code}), place)
+        if not re.search(mistake.message, outcome[mistake.caught]):
+            found.append(f"{mistake.name} gets {outcome[mistake.caught]!r} from {mistake.caught}")
+    return found
+
+
+def _fake(args: argparse.Namespace) -> int:
+    from uapkit.classroom import fake
+
+    print("handed in: " + ", ".join(fake.submit(args.course, args.assignment, args.n)))
+    return 0
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from uapkit.classroom import grade
+
+    report = grade.grade(
+        args.course,
+        args.assignment,
+        students=args.student,
+        seconds=args.seconds,
+        memory=args.memory,
+        jobs=args.jobs,
+        sandbox=args.sandbox,
+    )
+    print(report.to_string(index=False))
+    failed = int((report["status"] != "graded").sum())
+    print(
+        f"\n{len(report) - failed} graded, {failed} not; grades.csv, report_{args.assignment}.csv and feedback/ in {args.course}"
+    )
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; errors that a teacher can mend are one sentence."""
+    top = argparse.ArgumentParser(prog="python -m uapkit.classroom", description="Assignments: build, check, grade.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, does: object, text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text)
+        one.set_defaults(does=does)
+        return one
+
+    def course(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        one.add_argument("--course", type=Path, default=Path("build/classroom"), help="the course folder")
+        return one
+
+    one = course(command("build", _build, "make or renew the course folder and students.zip"))
+    one.add_argument("--seed", type=int, default=0, help="the term's: data split, networks, parameters of the tasks")
+    one.add_argument("only", nargs="*", help="some of the assignments")
+    one = command("check", _check, "do the solutions pass and the kept mistakes fail? (trusted code, no kernel)")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("only", nargs="*")
+    one = course(command("fake", _fake, "hand in a class that does not exist, to rehearse"))
+    one.add_argument("assignment")
+    one.add_argument("-n", type=int, default=10, help="how many students")
+    one = course(command("grade", _grade, "grade an assignment: tests, feedback, grades.csv"))
+    one.add_argument("assignment")
+    one.add_argument("--student", action="append", help="only this one (may be repeated)")
+    one.add_argument("--seconds", type=float, default=300, help="time limit of one submission")
+    one.add_argument("--memory", type=float, default=4, help="its memory limit in gigabytes")
+    one.add_argument("--jobs", type=int, default=1, help="submissions at once")
+    one.add_argument("--sandbox", default="auto", help="auto, none, or words to put before a kernel's command")
+    args = top.parse_args(argv)
+    try:
+        return args.does(args)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"uapkit.classroom: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
