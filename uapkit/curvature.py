@@ -26,7 +26,7 @@ from uapkit.operators.base import Operator
 from uapkit.operators.hessian import HessianOperator
 from uapkit.seeds import generator
 
-DENSE_SIDE = 1024  # up to here the whole eigenbasis costs about as many products as both ends by Lanczos
+MANY = 8  # with k > d / 8 directions at each end the whole eigenbasis costs no more products than Lanczos
 STEP_FACTOR = 10.0  # the value behind the figures of [jetley2018]
 COLUMNS = 64  # of the dense matrix at once
 
@@ -167,7 +167,7 @@ def principal_curvatures(
     is replaced by ``n_noise`` copies with Gaussian noise of this standard deviation a pixel, which smooths the score.
     method: ``"dense"`` takes the products with a random orthonormal basis and needs d of them; ``"lanczos"`` builds a
     Krylov basis of at most ``max_products`` vectors until the 2k wanted residuals are below ``rtol`` of the largest
-    value; ``"auto"``: dense for d up to 1024 or for the whole basis. n_check: for how many pairs of each end the
+    value; ``"auto"``: dense for the whole basis or for k > d/8. n_check: for how many pairs of each end the
     residual is measured. chunk: images through the network at once. seed: of starts and noise.
 
     Sign: positive values belong to directions along which F_target - F_rival rises on either side, so images move into
@@ -194,7 +194,7 @@ def principal_curvatures(
         draws = torch.randn(points.shape, generator=generator(seed, "noise"), dtype=points.dtype)
         points = points + noise * draws.to(points)
     op = MeanHessian(model, points, rivals, int(target), step=h, chunk=chunk)
-    dense = method == "dense" or (method == "auto" and (k is None or d <= DENSE_SIDE))
+    dense = method == "dense" or (method == "auto" and (k is None or MANY * k > d))
     solved = whole_basis(op, seed) if dense else ends(op, k or 1, seed=seed, max_products=max_products, rtol=rtol)
     values, vectors, asymmetry, converged, history = solved
     m = len(values)

@@ -1,9 +1,9 @@
-"""Paper J's curves: class scores and labels along directions of positive, negative and no curvature, and the step."""
+"""Paper J's curves: class scores and labels along directions of positive, negative and no curvature."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ from torch import Tensor
 
 from uapkit import checks, curvature
 from uapkit.evaluate import Rate
-from uapkit.experiments.jetley2018_shared import RANDOM, Curved, logits, table_of
+from uapkit.experiments.jetley2018_shared import RANDOM, Curved, curved, logits, table_of
 from uapkit.experiments.khrulkov2018_shared import by_network, claim, evidence
-from uapkit.models.smooth import softened
 from uapkit.seeds import child_seed, generator
 
 N_SHOWN = 40  # curves and pictures kept for the page
@@ -28,7 +27,7 @@ def direction(study: Curved, spec: str, target: int, kind: str, rank: int = 1) -
     Where only the ends of the spectrum are known, a flat direction is a random one orthogonal to them (curvature NaN).
     """
     checks.one_of(kind, ("positive", "negative", "flat", RANDOM), "kind of direction")
-    shape = study.part("test").x.shape[1:]
+    shape = study.part("test", spec).x.shape[1:]
     found = study.curvatures(spec, target)
     v = found.vectors
     if kind == "positive":
@@ -50,11 +49,11 @@ def walk(study: Curved, spec: str, x: Tensor, v: Tensor, positions: Sequence[flo
     return torch.stack([logits(model, x + float(s) * v) for s in positions], 1)
 
 
-def places(study: Curved, reach: float, n_positions: int) -> np.ndarray:
+def places(study: Curved, spec: str, reach: float, n_positions: int) -> np.ndarray:
     """(n,) positions from -reach to reach, in the unit of the pixels, 2-norm; ``reach`` counts the paper's finite steps."""
     checks.in_range(reach, 0, math.inf, "reach", open_low=True)
     n = checks.count(n_positions, "n_positions", 5)
-    step = curvature.paper_step(tuple(study.part("test").x.shape[1:]))
+    step = curvature.paper_step(tuple(study.part("test", spec).x.shape[1:]))
     return np.linspace(-reach * step, reach * step, n + 1 - n % 2)
 
 
@@ -102,11 +101,11 @@ def fig1_scores(
     *,
     models: Sequence[Any] = ("mlp_digits",),
     targets: Sequence[int] = (3, 8),
-    data: str = "digits",
+    data: str | Mapping[str, str] = "digits",
     n_train: int = 500,
-    n_fit: int = 30,
+    n_fit: int | Mapping[str, int] = 30,
     n_eval: int | None = 150,
-    k: int | None = None,
+    k: int | Mapping[str, int | None] | None = None,
     step_factor: float = 10.0,
     max_products: int = 300,
     reach: float = 10.0,
@@ -123,11 +122,11 @@ def fig1_scores(
     target score ``curves/<model>/<target>/<kind>``, directions ``v/...``, and for a walk through pictures
     ``x/<model>`` and all scores ``scores/<model>/<target>/<kind>`` (images, positions, classes).
     """
-    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
-    study.max_products = max_products
+    settings = {"n_train": n_train, "k": k, "step_factor": step_factor, "max_products": max_products}
+    study = curved(data, n_fit, n_eval, seed, device, **settings)
 
     def curves(model: str, target: int, kind: str) -> tuple[list[dict], dict]:
-        images, s = study.part("test"), places(study, reach, n_positions)
+        images, s = study.part("test", model), places(study, model, reach, n_positions)
         v, value = direction(study, model, target, kind)
         scores = walk(study, model, images.x, v, s)
         f = scores[:, :, target].double().numpy()
@@ -183,7 +182,7 @@ def _labels_along(
 
     Also (n, s) labels. An image belongs to the target class here if the network puts it there at s = 0.
     """
-    scores = walk(study, spec, study.part("test").x, v, s)
+    scores = walk(study, spec, study.part("test", spec).x, v, s)
     labels = scores.argmax(2)
     inside = labels[:, len(s) // 2] == target
     own = scores[:, :, target]
@@ -220,11 +219,11 @@ def fig2_positive(
     *,
     models: Sequence[Any] = ("mlp_digits",),
     targets: Sequence[int] = (3, 8),
-    data: str = "digits",
+    data: str | Mapping[str, str] = "digits",
     n_train: int = 500,
-    n_fit: int = 30,
+    n_fit: int | Mapping[str, int] = 30,
     n_eval: int | None = 150,
-    k: int | None = None,
+    k: int | Mapping[str, int | None] | None = None,
     step_factor: float = 10.0,
     max_products: int = 300,
     reach: float = 20.0,
@@ -242,19 +241,19 @@ def fig2_positive(
     of the paper's finite steps. The first target also has a grid of the two foremost directions: ``grid/<model>`` the
     share of ``n_grid`` images that start outside and are moved in, at ``s/<model>`` along both.
     """
-    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
-    study.max_products = max_products
+    settings = {"n_train": n_train, "k": k, "step_factor": step_factor, "max_products": max_products}
+    study = curved(data, n_fit, n_eval, seed, device, **settings)
 
     def along(model: str, target: int, kind: str, rank: int) -> tuple[list[dict], dict]:
-        s = places(study, reach, n_positions)
+        s = places(study, model, reach, n_positions)
         v, value = direction(study, model, target, kind, rank)
         rows, _ = _labels_along(study, model, target, v, s, value)
         return rows, {f"v/{model}/{target}/{kind} {rank}": v.cpu().numpy()}
 
     def grid(model: str, target: int) -> tuple[list[dict], dict]:
-        s = places(study, reach, 13)
+        s = places(study, model, reach, 13)
         one, two = (direction(study, model, target, "positive", rank)[0] for rank in (1, 2))
-        x = study.part("test").x
+        x = study.part("test", model).x
         x = x[logits(study.model(model), x).argmax(1) != target][: checks.count(n_grid, "n_grid")]
         into = [(walk(study, model, x + float(a) * one, two, s).argmax(2) == target).float().mean(0) for a in s]
         return [{"kind": "grid", "n": len(x)}], {f"s/{model}": s, f"grid/{model}": torch.stack(into).numpy()}
@@ -310,11 +309,11 @@ def fig_negative_flat(
     *,
     models: Sequence[Any] = ("mlp_digits",),
     targets: Sequence[int] = (3, 8),
-    data: str = "digits",
+    data: str | Mapping[str, str] = "digits",
     n_train: int = 500,
-    n_fit: int = 30,
+    n_fit: int | Mapping[str, int] = 30,
     n_eval: int | None = 150,
-    k: int | None = None,
+    k: int | Mapping[str, int | None] | None = None,
     step_factor: float = 10.0,
     max_products: int = 300,
     reach: float = 20.0,
@@ -328,12 +327,12 @@ def fig_negative_flat(
     only the ends are known, a random direction orthogonal to them) and the null "random". Columns as in Figure 2;
     changed: the share of all test images whose label is not the one at s = 0, with its interval.
     """
-    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
-    study.max_products = max_products
+    settings = {"n_train": n_train, "k": k, "step_factor": step_factor, "max_products": max_products}
+    study = curved(data, n_fit, n_eval, seed, device, **settings)
 
     def along(model: str, target: int, kind: str) -> tuple[list[dict], dict]:
         v, value = direction(study, model, target, kind)
-        rows, _ = _labels_along(study, model, target, v, places(study, reach, n_positions), value)
+        rows, _ = _labels_along(study, model, target, v, places(study, model, reach, n_positions), value)
         return [{"rank": 1, **row} for row in rows], {f"v/{model}/{target}/{kind}": v.cpu().numpy()}
 
     kinds = ("negative", "flat", RANDOM)
@@ -348,99 +347,3 @@ def fig_negative_flat_evidence(table: pd.DataFrame) -> list[dict]:
     inside = table["n_inside"].fillna(0) if "n_inside" in table else 0
     table = table.assign(n_all=table["n"] + inside)
     return rows + _claims(table, "flat_does_nothing", "flat", "changed", "n_all", "<", 0.05)
-
-
-def ext_step(
-    *,
-    models: Sequence[Any] = ("mlp_digits",),
-    targets: Sequence[int] = (3,),
-    factors: Sequence[float] = (1.0, 3.0, 10.0, 30.0),
-    betas: Sequence[float] = (1.0, 5.0),
-    noises: Sequence[float] = (0.05,),
-    data: str = "digits",
-    n_train: int = 500,
-    n_fit: int = 20,
-    n_eval: int | None = 100,
-    k: int = 5,
-    max_products: int = 120,
-    reach: float = 20.0,
-    seed: int = 0,
-    device: str = "cpu",
-) -> pd.DataFrame:
-    """How the curvatures of [jetley2018] depend on the finite step, and what a smooth copy of the network gives; ours.
-
-    One row a (model, target, how, size): how "exact" (second derivatives of the network as it is), "finite step" (size:
-    factor of the paper's step, which has 10), "softplus" (exact, on a copy with softplus of sharpness size and a smooth
-    maximum) and "Gaussian noise" (the paper's step, averaged over noise of this standard deviation). All by Lanczos, k
-    directions at each end. largest and smallest value; asymmetry and residual (largest, relative to the largest value):
-    how far the finite difference is from a linear map; converged; overlap: mean squared cosine between the k most
-    positive directions and those at the paper's step, k/d by chance; moved_in (low, high, n): share of test images
-    from outside that are in the class at one end of the walk along the first direction or the other.
-    """
-    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k)
-
-    def measure(model: str, target: int, how: str, size: float) -> list[dict]:
-        net, x = study.model(model), study.part("test").x
-        order = torch.randperm(n_train, generator=generator(seed, f"images for class {target}"))
-        images = study.part("train")[order[:n_fit]]
-
-        def solve(how: str, size: float) -> curvature.Curvatures:
-            factor = size if how == "finite step" else 10.0
-            smooth = how in ("exact", "softplus")
-            return curvature.principal_curvatures(
-                softened(net, size) if how == "softplus" else net,
-                images,
-                target,
-                k=k,
-                step=None if smooth else curvature.paper_step(tuple(x.shape[1:]), factor=factor),
-                noise=size if how == "Gaussian noise" else 0.0,
-                n_noise=4,
-                method="lanczos",
-                max_products=max_products,
-                seed=child_seed(seed, f"curvature of class {target}"),
-            )
-
-        found = solve(how, size)
-        key = (model, target)
-        if key not in reference:
-            reference[key] = found if (how, size) == ("finite step", 10.0) else solve("finite step", 10.0)
-        largest = float(found.values.abs().max())
-        row = {"largest": float(found.values[0]), "smallest": float(found.values[-1]), "asymmetry": found.asymmetry}
-        row |= {"residual": float(found.residuals.nan_to_num().max()) / largest if largest else math.nan}
-        row |= {"converged": found.converged, "n_points": found.n, "chance": k / len(found.vectors)}
-        if not largest:
-            return [row]
-        row["overlap"] = float((found.vectors[:, :k].T @ reference[key].vectors[:, :k]).square().sum()) / k
-        end = reach * curvature.paper_step(tuple(x.shape[1:]))
-        start = logits(net, x).argmax(1) != target
-        ends = walk(study, model, x[start], found.vectors[:, 0].view(x.shape[1:]), (-end, end)).argmax(2) == target
-        return [row | Rate.mean(ends.flatten()).columns("moved_in")]
-
-    reference: dict[tuple[str, int], curvature.Curvatures] = {}
-    ways: list[tuple[str, float]] = [("exact", 0.0), *(("finite step", float(f)) for f in factors)]
-    ways += [*(("softplus", float(b)) for b in betas), *(("Gaussian noise", float(s)) for s in noises)]
-    points = [
-        {"model": m, "target": t, "how": how, "size": size}
-        for m in study.specs(models)
-        for t in targets
-        for how, size in ways
-    ]
-    return table_of(study, points, measure, ("models", "targets", "factors", "betas", "noises"), "steps")
-
-
-@evidence
-def ext_step_evidence(table: pd.DataFrame) -> list[dict]:
-    """The exact Hessian is zero; the directions of the smooth copies are those of the finite step more than by chance."""
-    found = []
-    for model, rows in by_network(table):
-        exact = rows.loc[rows["how"] == "exact", ["largest", "smallest"]].abs().to_numpy()
-        value = {"estimate": exact.max(), "low": exact.max(), "high": exact.max(), "n": len(exact)}
-        found.append(claim("exact_hessian_vanishes", model, value, "<", 1e-6))
-        for target, part in rows.groupby("target"):
-            smooth = part[part["how"] == "softplus"]
-            if len(smooth):
-                best = smooth.loc[smooth["overlap"].idxmax()]
-                share = dict.fromkeys(("estimate", "low", "high"), best["overlap"]) | {"n": best["n_points"]}
-                chance = dict.fromkeys(("null_low", "null_high"), best["chance"])
-                found.append(claim("smooth_copy_agrees", f"{model} (class {target})", share, ">", 0.25, **chance))
-    return found

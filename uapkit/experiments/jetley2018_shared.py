@@ -17,7 +17,7 @@ from uapkit import checks, curvature, subspace
 from uapkit import data as sets
 from uapkit.curvature import Curvatures
 from uapkit.data.images import Images
-from uapkit.experiments.common import Bench
+from uapkit.experiments.common import Bench, split_name
 from uapkit.models import Model
 from uapkit.models.card import state_sha256
 from uapkit.seeds import child_seed, generator
@@ -35,6 +35,7 @@ SOURCES = [
 class Curved(Bench):
     """Networks, training and test images, and the curvature basis of every class.
 
+    data, n_fit, k: one for all networks, or a mapping by network ("other" for those not named), see :func:`of`.
     n_train: training images (their mean, train accuracy, and the pool of the next); n_fit: of these, drawn for each
     target class, those whose boundary points are averaged over; n_eval: test images, never fitted on. k: directions at
     each end; None: the whole basis. step_factor: the finite step in units of the paper's step / 10. max_products: of
@@ -42,28 +43,33 @@ class Curved(Bench):
     """
 
     n_train: int = 500
-    k: int | None = None
+    k: Any = None
     step_factor: float = 10.0
     max_products: int = 300
     _sets: dict[str, Images] = field(default_factory=dict)
     _found: dict[tuple[str, int], Curvatures] = field(default_factory=dict)
-    _components: Tensor | None = None
+    _components: dict[str, Tensor] = field(default_factory=dict)
 
-    def part(self, split: str) -> Images:
-        """Images of the "train" or the "test" split, the same for all networks."""
-        if split not in self._sets:
+    def data_of(self, spec: str) -> str:
+        """The set of images of a network."""
+        return of(self.data, spec)
+
+    def part(self, split: str, spec: str) -> Images:
+        """Images of the "train" or the "test" split, the same for all networks of a set."""
+        key = f"{self.data_of(spec)}/{split}"
+        if key not in self._sets:
             n = self.n_train if split == "train" else self.n_eval
-            self._sets[split] = sets.load(self.data, split=split, n=n, seed=self.seed).to(self.device)
-        return self._sets[split]
+            self._sets[key] = sets.load(self.data_of(spec), split=split, n=n, seed=self.seed).to(self.device)
+        return self._sets[key]
 
-    def step(self) -> float:
+    def step(self, spec: str) -> float:
         """The finite step, in the unit of the pixels, 2-norm."""
-        return curvature.paper_step(tuple(self.part("test").x.shape[1:]), factor=self.step_factor)
+        return curvature.paper_step(tuple(self.part("test", spec).x.shape[1:]), factor=self.step_factor)
 
     def n_classes(self, spec: str) -> int:
         """How many classes the network tells apart."""
         with torch.no_grad():
-            return self.model(spec)(self.part("test").x[:1]).shape[1]
+            return self.model(spec)(self.part("test", spec).x[:1]).shape[1]
 
     def curvatures(self, spec: str, target: int) -> Curvatures:
         """Principal curvatures of a class, computed once for all items while a run's store is active."""
@@ -73,10 +79,10 @@ class Curved(Bench):
         return self._found[spec, target]
 
     def _compute(self, spec: str, target: int) -> Curvatures:
-        model, pool = self.model(spec), self.part("train")
+        model, pool = self.model(spec), self.part("train", spec)
         order = torch.randperm(len(pool), generator=generator(self.seed, f"images for class {target}"))
-        images = pool[order[: checks.count(self.n_fit, "n_fit")]]
-        settings: dict[str, Any] = {"k": self.k, "step": self.step(), "max_products": self.max_products}
+        images = pool[order[: checks.count(of(self.n_fit, spec), "n_fit")]]
+        settings: dict[str, Any] = {"k": of(self.k, spec), "step": self.step(spec), "max_products": self.max_products}
         settings["seed"] = child_seed(self.seed, f"curvature of class {target}")
         point = {
             "weights": state_sha256(model.net.state_dict()),
@@ -112,29 +118,46 @@ class Curved(Bench):
             asymmetry=float(asymmetry),
         )
 
-    def mean_image(self) -> Tensor:
+    def mean_image(self, spec: str) -> Tensor:
         """(c, h, w) the training images' mean, the origin of all projections."""
-        return self.part("train").x.mean(0)
-
-    def projected(self, images: Images, basis: Tensor) -> Tensor:
-        """Mean + Q Q^T (x - mean): what is left of the images in the span of ``basis``. Source: [jetley2018]."""
-        mean = self.mean_image()
-        return mean + subspace.project(images.x - mean, basis.to(images.x))
+        return self.part("train", spec).x.mean(0)
 
     def right(self, spec: str, split: str, basis: Tensor | None = None) -> Tensor:
-        """(n,) bool: which images of the split, projected on ``basis``, get their true label."""
-        images = self.part(split)
-        x = images.x if basis is None else self.projected(images, basis)
+        """(n,) bool: which images of the split, projected on ``basis``, get their true label.
+
+        A projected image is mean + Q Q^T (x - mean), the mean that of the training images. Source: [jetley2018].
+        """
+        images, mean = self.part(split, spec), self.mean_image(spec)
+        x = images.x if basis is None else mean + subspace.project(images.x - mean, basis.to(images.x))
         assert images.y is not None
         return logits(self.model(spec), x).argmax(1) == images.y.cpu()
 
-    def components(self) -> Tensor:
+    def components(self, spec: str) -> Tensor:
         """(D, min(n, D)) principal components of the training images, the first one first."""
-        if self._components is None:
-            centred = (self.part("train").x - self.mean_image()).flatten(1).double()
+        name = self.data_of(spec)
+        if name not in self._components:
+            centred = (self.part("train", spec).x - self.mean_image(spec)).flatten(1).double()
             vectors = torch.linalg.svd(centred, full_matrices=len(centred) < 1024 >= centred.shape[1])[2]
-            self._components = vectors.T.to(self.part("train").x.dtype)
-        return self._components
+            self._components[name] = vectors.T.to(self.part("train", spec).x.dtype)
+        return self._components[name]
+
+
+def curved(data: Any, n_fit: Any, n_eval: int | None, seed: int, device: str, **settings: Any) -> Curved:
+    """A :class:`Curved` whose set and numbers may be given by network."""
+    return Curved(data, n_fit, 0, n_eval, seed, device, **settings)
+
+
+def of(value: Any, spec: str) -> Any:
+    """A parameter's value for one network: the value itself, or what a mapping has for the network, or for "other".
+
+    Raises ValueError where a mapping has neither.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    for key in (spec, split_name(spec)[0], "other"):
+        if key in value:
+            return value[key]
+    raise ValueError(f'a parameter given by network has no value for {spec}; add it, or "other" for all the rest')
 
 
 @dataclass(frozen=True)
@@ -173,8 +196,10 @@ class Subspaces:
         if found.whole:
             return v[:, found.values.abs().argsort()[:d]]
         draw = torch.randn(d, self.d, generator=generator(self.seed, f"flat {c}"), dtype=torch.float64).T.to(v.device)
-        ends = v.double()
-        return torch.linalg.qr(draw - ends @ (ends.T @ draw))[0].to(v.dtype)
+        ends = torch.linalg.qr(v.double())[0]
+        for _ in range(2):  # once more: what is left of the last columns may be small
+            draw = torch.linalg.qr(draw - ends @ (ends.T @ draw))[0]
+        return draw.to(v.dtype)
 
     def basis(self, kind: str, d: int) -> Tensor:
         """(D, m) orthonormal basis of the span of ``d`` directions of each class. ValueError if so many are not known.
@@ -224,7 +249,7 @@ def class_subspaces(study: Curved, spec: str) -> Subspaces:
     Source: [jetley2018], Algorithm 1 and the selection of subspaces that follows it.
     """
     classes = [study.curvatures(spec, c) for c in range(study.n_classes(spec))]
-    return Subspaces(classes, study.components(), study.seed)
+    return Subspaces(classes, study.components(spec), study.seed)
 
 
 def table_of(
@@ -234,5 +259,5 @@ def table_of(
     table = sweep(points, compute, over=over, desc=desc)
     if "model" in table:
         table.insert(1, "weights", [study.weights(m) for m in table["model"]])
-    table.insert(0, "data", study.data)
+        table.insert(0, "data", [study.data_of(m) for m in table["model"]])
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,17 @@ from uapkit import attacks as attack
 from uapkit import checks, subspace
 from uapkit.evaluate import Rate
 from uapkit.experiments.common import paired
-from uapkit.experiments.jetley2018_shared import DATA, KINDS, RANDOM, Curved, Subspaces, class_subspaces, table_of
+from uapkit.experiments.jetley2018_shared import (
+    DATA,
+    KINDS,
+    RANDOM,
+    Curved,
+    Subspaces,
+    class_subspaces,
+    curved,
+    of,
+    table_of,
+)
 from uapkit.experiments.khrulkov2018_shared import by_network, claim, evidence
 from uapkit.seeds import child_seed, generator
 
@@ -35,18 +45,18 @@ def _spaces(study: Curved, spec: str, dims: Sequence[int]) -> list[tuple[str, in
     found = [(kind, d, spaces.basis(kind, d)) for kind in KINDS for d in _dims(spaces, kind, dims)]
     sizes = sorted({basis.shape[1] for *_, basis in found})
     null = [(RANDOM, 0, spaces.null(RANDOM, m)) for m in sizes]
-    return found + null + [(DATA, 0, spaces.null(DATA, m)) for m in sizes if m <= study.components().shape[1]]
+    return found + null + [(DATA, 0, spaces.null(DATA, m)) for m in sizes if m <= study.components(spec).shape[1]]
 
 
 def fig3_accuracy(
     *,
     models: Sequence[Any] = ("mlp_digits",),
     dims: Sequence[int] = (1, 2, 4, 8, 16, 39, 78),
-    data: str = "digits",
+    data: str | Mapping[str, str] = "digits",
     n_train: int = 900,
-    n_fit: int = 10,
+    n_fit: int | Mapping[str, int] = 10,
     n_eval: int | None = 300,
-    k: int | None = None,
+    k: int | Mapping[str, int | None] | None = None,
     step_factor: float = 10.0,
     max_products: int = 300,
     seed: int = 0,
@@ -60,8 +70,8 @@ def fig3_accuracy(
     accuracy against true labels (low, high, n); curvature: asymmetry and n_points of the bases, averaged over classes;
     flat_is: what S_flat is made of. Flags of test images as ``right/<model>/<kind>/<m>``.
     """
-    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
-    study.max_products = max_products
+    settings = {"n_train": n_train, "k": k, "step_factor": step_factor, "max_products": max_products}
+    study = curved(data, n_fit, n_eval, seed, device, **settings)
 
     def accuracies(model: str) -> tuple[list[dict], dict]:
         spaces = class_subspaces(study, model)
@@ -120,7 +130,7 @@ def fig3_accuracy_evidence(table: pd.DataFrame) -> list[dict]:
 
 def attack_directions(study: Curved, spec: str, names: Sequence[str], uap_eps: float, n_uap: int) -> dict[str, Tensor]:
     """(n, d) rows of each attack on the test images, zero rows left out; "uap": one row, fitted on training images."""
-    model, images = study.model(spec), study.part("test")
+    model, images = study.model(spec), study.part("test", spec)
     made: dict[str, Tensor] = {}
     for name in names:
         if checks.one_of(name, (*ATTACKS, RANDOM), "attack") == "deepfool":
@@ -130,7 +140,7 @@ def attack_directions(study: Curved, spec: str, names: Sequence[str], uap_eps: f
         elif name == "saliency":
             rows = attack.saliency(model, images)
         elif name == "uap":
-            fit = study.part("train")[:n_uap]
+            fit = study.part("train", spec)[:n_uap]
             found = attack.uap(model, fit, eps=uap_eps, max_passes=3, seed=child_seed(study.seed, "uap"), block=8)
             rows = found.v[None]
         else:
@@ -145,14 +155,14 @@ def fig3_attack_energy(
     models: Sequence[Any] = ("mlp_digits",),
     attacks: Sequence[str] = ATTACKS,
     dims: Sequence[int] = (1, 2, 4, 8, 16, 39, 78),
-    data: str = "digits",
+    data: str | Mapping[str, str] = "digits",
     n_train: int = 900,
-    n_fit: int = 10,
+    n_fit: int | Mapping[str, int] = 10,
     n_eval: int | None = 100,
-    k: int | None = None,
+    k: int | Mapping[str, int | None] | None = None,
     step_factor: float = 10.0,
     max_products: int = 300,
-    uap_eps: float = 0.2,
+    uap_eps: float | Mapping[str, float] = 0.2,
     n_uap: int = 100,
     seed: int = 0,
     device: str = "cpu",
@@ -164,11 +174,11 @@ def fig3_attack_energy(
     and nulls as in the upper figure; the attack "random" is a null too. The universal perturbation (one row, no
     interval) is fitted on ``n_uap`` training images with the largest pixel ``uap_eps``.
     """
-    study = Curved(data, n_fit, 0, n_eval, seed, device, n_train=n_train, k=k, step_factor=step_factor)
-    study.max_products = max_products
+    settings = {"n_train": n_train, "k": k, "step_factor": step_factor, "max_products": max_products}
+    study = curved(data, n_fit, n_eval, seed, device, **settings)
 
     def shares(model: str) -> tuple[list[dict], dict]:
-        made = attack_directions(study, model, (*attacks, RANDOM), uap_eps, n_uap)
+        made = attack_directions(study, model, (*attacks, RANDOM), of(uap_eps, model), n_uap)
         rows: list[dict] = []
         for kind, d, basis in _spaces(study, model, dims):
             right = study.right(model, "test", basis).double().mean()
@@ -186,7 +196,9 @@ def fig3_attack_energy(
                 }
                 rows.append(row)
         arrays = (
-            {f"v/{model}/uap": made["uap"].view(study.part("test").x.shape[1:]).cpu().numpy()} if "uap" in made else {}
+            {f"v/{model}/uap": made["uap"].view(study.part("test", model).x.shape[1:]).cpu().numpy()}
+            if "uap" in made
+            else {}
         )
         return rows, arrays
 
