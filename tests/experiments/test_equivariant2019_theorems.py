@@ -7,6 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uapkit import attacks, data, models
+from uapkit.experiments.per_image import unit
+
 
 def moment(seed: int, m: int, d: int = 5) -> torch.Tensor:
     """Mean of m outer squares of random unit vectors that share a direction."""
@@ -46,3 +49,35 @@ def test_the_stated_bound_fails_just_above_half_the_gap(share: float, broken: bo
     distance = 2 * math.sin(math.asin(sine) / 2)
     assert (distance > error / (gap - error)) == broken
     assert distance <= math.sqrt(2) * error / (gap - error) + 1e-12
+
+
+class Invariant(torch.nn.Module):
+    """Mean of a network's logits over the four quarter turns of its input."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self.net(torch.rot90(x, r, (-2, -1))) for r in range(4)]).mean(0)
+
+
+def test_attack_directions_of_an_invariant_network_commute_with_rotations() -> None:
+    plain = models.load("mlp_digits")
+    images = data.load("digits", n=8, seed=0)
+    x = torch.cat([torch.rot90(images.x, r, (-2, -1)) for r in range(4)])
+    labels = torch.as_tensor(images.y).repeat(4)
+    moments = {}
+    for name, net in (("plain", plain), ("invariant", models.wrap(Invariant(plain), input_size=(1, 28, 28)))):
+        rows = unit(attacks.loss_gradient(net, x, labels).flatten(1)).double()
+        m = rows.T @ rows / len(rows)
+        turn = torch.rot90(torch.eye(784, dtype=m.dtype).view(784, 28, 28), 1, (-2, -1)).reshape(784, 784)
+        moments[name] = (m, float((turn.T @ m @ turn - m).norm() / m.norm()))
+    assert moments["invariant"][1] < 1e-4
+    assert moments["plain"][1] > 0.1
+    # where the top eigenvector is not symmetric under half a turn it has a partner of equal eigenvalue: no gap
+    values, vectors = torch.linalg.eigh(moments["invariant"][0])
+    pictures = vectors.T.reshape(-1, 28, 28)
+    odd = [k for k in range(783, 760, -1) if float((torch.rot90(pictures[k], 2) + pictures[k]).norm()) < 0.1]
+    assert odd, "some of the top directions change their sign under half a turn"
+    assert all(min(abs(values[k] - values[j]) for j in range(784) if j != k) < 1e-4 * values[k] for k in odd)
