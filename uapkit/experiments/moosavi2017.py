@@ -23,6 +23,7 @@ from uapkit.experiments.moosavi2017_rates import (
     tab1_fooling_rates,
     tab1_fooling_rates_evidence,
 )
+from uapkit.experiments.moosavi2017_schematic import fig2_aggregation, fig10_subspace
 from uapkit.experiments.moosavi2017_subspace import (
     fig9_spectrum,
     fig9_spectrum_evidence,
@@ -33,6 +34,7 @@ from uapkit.experiments.moosavi2017_transfer import tab2_transfer, tab2_transfer
 
 __all__ = [
     "fig1_teaser",
+    "fig2_aggregation",
     "fig3_examples",
     "fig4_gallery",
     "fig5_diversity",
@@ -40,6 +42,7 @@ __all__ = [
     "fig7_label_graph",
     "fig8_norms",
     "fig9_spectrum",
+    "fig10_subspace",
     "sec_subspace",
     "tab1_fooling_rates",
     "tab2_transfer",
