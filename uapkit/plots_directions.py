@@ -26,6 +26,11 @@ def _run(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["status"] == "run"]
 
 
+def _first_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The networks of training seed 0, for figures that would be crowded with all of them; a table has the others."""
+    return rows[rows["training_seed"] == 0] if "training_seed" in rows else rows
+
+
 def _names(rows: pd.DataFrame, column: str) -> list[Any]:
     return list(dict.fromkeys(rows[column].dropna()))
 
@@ -67,7 +72,7 @@ def bars(table: pd.DataFrame, value: str, by: str = "model") -> Figure:
 
 def spectra(table: pd.DataFrame) -> Figure:
     """Squared singular values as shares of their sum, a panel a (network, attack), full lines for the largest sample."""
-    run, arrays = _run(table), table.attrs["arrays"]
+    run, arrays = _first_seed(_run(table)), table.attrs["arrays"]
     pairs = list(dict.fromkeys(zip(run["model"], run["attack"], strict=True)))
     samples = sorted(_names(run, "sample"), reverse=True)
     with style():
@@ -93,7 +98,7 @@ def spectra(table: pd.DataFrame) -> Figure:
 
 def dot_products(table: pd.DataFrame) -> Figure:
     """Mean modulus of the dot products, a panel a k, with the nulls beside; the dashed line is the paper's 0.07."""
-    run = _run(table)
+    run = _first_seed(_run(table))
     ks = sorted(_names(run, "k"))
     with style():
         figure, axes = _panels(len(ks), 1, 8.0, 3.6)
@@ -157,9 +162,22 @@ def angles(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _other_seeds(run: pd.DataFrame, model: str, attack: str) -> list[pd.DataFrame]:
+    """The cross-fitted curves of ``model``'s network trained from other seeds, one each."""
+    if "training_seed" not in run:
+        return []
+    network = run.loc[run["model"] == model, "network"].iloc[0]
+    keep = (run["network"] == network) & (run["model"] != model) & (run["attack"] == attack)
+    rows = run[keep & (run["fit"] == "other half") & (run["chosen"] == True)]  # noqa: E712
+    return [one.sort_values("relative_norm") for _, one in rows.groupby("model", sort=False)]
+
+
 def curves(table: pd.DataFrame, value: str = "error_rate") -> Figure:
-    """Rate against the norm, a panel a (network, attack): each sample at its chosen sign, the other sign thin, baselines."""
-    run = _run(table)
+    """Rate against the norm, a panel a (network, attack): each sample at its chosen sign, the other sign thin, baselines.
+
+    Networks from other training seeds are dotted, for the largest sample scored with the vector of the other half.
+    """
+    everything, run = _run(table), _first_seed(_run(table))
     bounds = ("error_low", "error_high") if value == "error_rate" else ("low", "high")
     vectors = run[run["kind"] == "singular vector"]
     pairs = list(dict.fromkeys(zip(vectors["model"], vectors["attack"], strict=True)))
@@ -184,6 +202,9 @@ def curves(table: pd.DataFrame, value: str = "error_rate") -> Figure:
                         ax.fill_between(
                             one["relative_norm"], one[bounds[0]], one[bounds[1]], color=COLOURS[j], alpha=0.15
                         )
+            for k, one in enumerate(_other_seeds(everything, model, attack)):
+                label = "other training seeds" if k == 0 else None
+                ax.plot(one["relative_norm"], one[value], color=COLOURS[4], linestyle=":", label=label)
             others = run[(run["model"] == model) & ~run["kind"].isin(["singular vector", "difference"])]
             for line, (kind, here) in zip(
                 ("--", ":", "-.", (0, (5, 1))), others.groupby("kind", sort=False), strict=False
@@ -231,7 +252,8 @@ def survival(table: pd.DataFrame) -> Figure:
                         )
             rows = here[(here["kind"] == "trained") & (here["sample"] == "held out")]
             ax.plot(rows["delta"], rows["bound"], color=COLOURS[4], linewidth=2, label="bound of Theorem 1")
-            ax.set(title=f"{short(model)}\n{attack}", xlabel="delta", ylim=(0, 1))
+            seen = here.loc[here["survival"] > 1e-3, "delta"].max()
+            ax.set(title=f"{short(model)}\n{attack}", xlabel="delta", ylim=(0, 1), xlim=(0, min(1, seen + 0.1)))
             ax.title.set_fontsize(9)
         axes[0].set_ylabel("share with |cos| ≥ delta")
         _legend(figure, axes[0])
