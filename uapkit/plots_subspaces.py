@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from uapkit.plots import COLOURS, MARKERS, short, style
 from uapkit.plots_curves import of_what_was_run
@@ -52,7 +52,7 @@ def _legend(figure: Figure, axes: Iterable[plt.Axes], columns: int = 3) -> None:
 def _plain_log(axis: Axis) -> None:
     """A logarithmic axis with ordinary numbers on it."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
-    axis.set_major_formatter(ScalarFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -199,7 +199,7 @@ def downsampling(run: pd.DataFrame) -> Figure:
 @of_what_was_run
 def direct(run: pd.DataFrame) -> Figure:
     """Fooling rate of the direct attack and of others at its norm, a group a (network, d_low)."""
-    rows = run[run["d_low"] < run["d_low"].max()] if run["d_low"].nunique() > 1 else run
+    rows = run[run["d_low"] < 227]  # at full size there is no resampling
     points = list(dict.fromkeys(zip(rows["model"], rows["d_low"], strict=True)))
     with style():
         figure, axes = _panels(["all"], height=3.6)
@@ -220,7 +220,7 @@ def direct(run: pd.DataFrame) -> Figure:
             )
         ratios = rows[rows["kind"] == "direct"].set_index(["model", "d_low"]).loc[points, "norm_ratio"]
         names = [f"{short(m)}\n{d:g}: norm × {r:.2f}" for (m, d), r in zip(points, ratios, strict=True)]
-        ax.set(ylim=(0, 1.04), ylabel="fooling rate", xticks=range(len(points)))
+        ax.set(ylim=(-0.04, 1.04), ylabel="fooling rate", xticks=range(len(points)))
         ax.set_xticklabels(names, fontsize=7, rotation=40, ha="right")
         _legend(figure, [ax])
     return figure

@@ -130,6 +130,8 @@ def sec_uap_energy(
     eps: float | Mapping[str, float] = 0.2,
     n_curvature: int | Mapping[str, int] = {"mlp_digits": 5, "other": 0},
     n_train: int = 500,
+    k: int | Mapping[str, int | None] | None = None,
+    max_products: int = 300,
     n_fit: Count = 100,
     n_uap: int = 50,
     n_eval: int | None = 150,
@@ -145,17 +147,20 @@ def sec_uap_energy(
     "random signs" (in another norm than inf: random directions) of the same size; norm_share in [0, 1]; chance:
     sqrt(d / D); fooling_rate, low, high, n: of the perturbation on the scored images. Spans are those of
     ``fig4_deepfool_svd`` and, with ``n_curvature`` boundary points a class (0: none) drawn from ``n_train`` training
-    images, the curvature subspaces of ``fig3_accuracy``: "positive", "negative", "flat"; share is then that of all classes.
+    images, the curvature subspaces of ``fig3_accuracy``: "positive", "negative", "flat", with ``k`` known directions at
+    each end of a class (None: all) and at most ``max_products`` of Lanczos; share is then that of all classes together.
     """
     pairs = Pairs(data, n_fit, None if n_eval is None else n_eval + n_uap, seed, device)
 
     def spans(model: str) -> Iterator[tuple[str, float, Tensor]]:
         for kind in SPANS:
-            for share, k in zip(shares, pairs.dimensions(model, shares), strict=True):
-                yield kind, share, pairs.span(model, kind, k)
+            for share, m in zip(shares, pairs.dimensions(model, shares), strict=True):
+                yield kind, share, pairs.span(model, kind, m)
         points = of_network(n_curvature, model, "n_curvature")
         if points:
-            study = Curved(pairs.data_of(model), points, 0, 1, seed, device, n_train=n_train)
+            ends = of_network(k, model, "k")
+            study = Curved(pairs.data_of(model), points, 0, 1, seed, device, n_train=n_train, k=ends)
+            study.max_products = max_products
             study.specs([pairs.model(model)])
             spaces = class_subspaces(study, pairs.model(model).name)
             for kind in ("positive", "negative", "flat"):
@@ -183,9 +188,9 @@ def sec_uap_energy(
                 arrays[f"v/{model}/{attack} {draw}"] = v.numpy()
                 fooled = rate(evaluate.fooled(net, scored, v, clean))
                 for kind, share, span in found:
-                    k, part = span.shape[1], float((v.flatten() @ span.float()).norm() / v.norm())
-                    about = {"attack": attack, "draw": draw, "kind": kind, "share": share, "d": k}
-                    rows.append(about | {"norm_share": part, "chance": math.sqrt(k / v.numel()), **fooled})
+                    m, part = span.shape[1], float((v.flatten() @ span.float()).norm() / v.norm())
+                    about = {"attack": attack, "draw": draw, "kind": kind, "share": share, "d": m}
+                    rows.append(about | {"norm_share": part, "chance": math.sqrt(m / v.numel()), **fooled})
         return rows, arrays
 
     points = [{"model": spec} for spec in pairs.specs(models)]
