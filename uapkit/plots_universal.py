@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from uapkit.plots import COLOURS, MARKERS, as_picture, short, style, with_intervals
 
@@ -81,6 +82,18 @@ def published_rates(reported: pd.DataFrame) -> dict[tuple[str, float], float]:
     return found
 
 
+def published_table(reported: pd.DataFrame) -> pd.DataFrame:
+    """The published fooling rates as they are printed: a row a norm and set of images, a column a network."""
+    cells = []
+    for row in reported[(reported["kind"] == "level") & (reported["metric"] == "fooling_rate")].itertuples():
+        where = dict(p.split("=", 1) for p in row.where.split(";") if "=" in p)
+        held = "validation set" if where["data"] == "imagenet" else "X"
+        cells.append((where["norm"], held, where["model"], float(row.value)))
+    table = pd.DataFrame(cells, columns=["norm", "scored on", "model", "rate"])
+    wide = table.pivot(index=["norm", "scored on"], columns="model", values="rate")
+    return wide[list(dict.fromkeys(table["model"]))].sort_index(ascending=[True, False]).reset_index()
+
+
 def published_matrix(reported: pd.DataFrame) -> pd.DataFrame:
     """The published table of transfer: rows the network that a perturbation was computed for, columns the one attacked."""
     cells = []
@@ -118,6 +131,29 @@ def sizes(table: pd.DataFrame, published: Mapping[str, float] | None = None) -> 
     return figure
 
 
+def passes(arrays: Mapping[str, np.ndarray]) -> Figure | None:
+    """Fooling rate pass by pass, ``passes/<model>/<n_images>`` (on X, on other images), a panel a network.
+
+    Runs of a single pass are no curve; None where there are no others.
+    """
+    found = {tuple(k.split("/")[1:]): v for k, v in arrays.items() if k.startswith("passes/") and v.shape[1] > 1}
+    models = list(dict.fromkeys(model for model, _ in found))
+    if not found:
+        return None
+    with style():
+        figure, axes = _panels(len(models))
+        for ax, model in zip(axes, models, strict=True):
+            for place, (n, curve) in enumerate((n, c) for (name, n), c in found.items() if name == model):
+                number = range(1, curve.shape[1] + 1)
+                colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+                ax.plot(number, curve[1], color=colour, marker=marker, label=f"{n} images in X, other images")
+                ax.plot(number, curve[0], "--", color=colour, marker=marker, label=f"{n} images in X, on X")
+            ax.set(title=short(model), ylim=(0, 1), xlabel="pass", ylabel="fooling rate")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(figure, axes)
+    return figure
+
+
 def _heat(ax: plt.Axes, grid: pd.DataFrame, *, low: float, high: float, digits: int = 2, rule: bool = False) -> None:
     """A matrix with its numbers; with ``rule`` the last row and column are set apart as means."""
     values = grid.to_numpy(float)
@@ -144,10 +180,12 @@ def transfer(table: pd.DataFrame) -> Figure:
         figure, axes = _panels(len(sets), columns=1, width=1.0 * most + 2.6, height=0.5 * most + 3.0)
         for ax, name in zip(axes, sets, strict=True):
             part = run[run["data"] == name]
-            own = [m for m in dict.fromkeys(part["model"]) if m != "all others"]
+            own = list(dict.fromkeys(part["model"]))
             null = list(dict.fromkeys(part.loc[part["kind"] == "null", "source"]))
-            grid = part.groupby(["source", "model"])["fooling_rate"].mean().unstack()
-            grid = grid.reindex(index=[*own, "all others", *null], columns=[*own, "all others"])
+            means = part[part["kind"] == "row mean"].set_index("model")["fooling_rate"]
+            grid = part[part["kind"] != "row mean"].groupby(["source", "model"])["fooling_rate"].mean().unstack()
+            grid = grid.reindex(index=[*own, "all others", *null], columns=own)
+            grid["all others"] = means.reindex(grid.index)
             _heat(ax, grid, low=0, high=1, rule=True)
             ax.axhline(len(own) - 0.5, color="white", linewidth=3)
             ax.set(title=f"fooling rate, {name}", xlabel="network attacked", ylabel="computed for")

@@ -20,13 +20,18 @@ def matrix():
     return paper.tab2_transfer(**TWO, n_random=2)
 
 
+def cells(matrix):
+    """Rates by (source, network attacked), without the means."""
+    return matrix[~matrix["kind"].str.endswith("mean")].groupby(["source", "model"])["fooling_rate"].mean()
+
+
 @pytest.fixture(scope="module")
 def gallery():
     return paper.fig4_gallery(**TWO)
 
 
 def test_tab2_transfer(matrix):
-    rate = matrix.groupby(["source", "model"])["fooling_rate"].mean()
+    rate = cells(matrix)
     own = paper.tab1_fooling_rates(**TWO, norms=(math.inf,), blocked=(), n_random=1)
     held = rows_of(rows_of(own, kind="UAP"), scored_on="held out").set_index("model")["fooling_rate"]
     for name in TWO["models"]:
@@ -35,14 +40,14 @@ def test_tab2_transfer(matrix):
     study = shared.Study("digits", 24, None, 120, seed=3)
     assert rate["mlp_digits", "linear_digits"] == pytest.approx(float(study.fooled("linear_digits", v).float().mean()))
     assert rate["mlp_digits", "linear_digits"] > rate["random signs", "linear_digits"], "perturbations transfer"
-    means = matrix[matrix["kind"].isin(["row mean", "column mean"])].set_index(["source", "model"])["fooling_rate"]
-    assert means["mlp_digits", "all others"] == pytest.approx(rate["mlp_digits", "linear_digits"])
-    assert means["all others", "mlp_digits"] == pytest.approx(rate["linear_digits", "mlp_digits"])
+    means = matrix.set_index(["kind", "model"])["fooling_rate"]
+    assert means["row mean", "mlp_digits"] == pytest.approx(rate["mlp_digits", "linear_digits"])
+    assert means["column mean", "mlp_digits"] == pytest.approx(rate["linear_digits", "mlp_digits"])
 
 
 def test_tab2_transfer_evidence(matrix):
     evidence = paper.EVIDENCE["tab2_transfer"](matrix).set_index("network")
-    rate = matrix.groupby(["source", "model"])["fooling_rate"].mean()
+    rate = cells(matrix)
     gain = rate["mlp_digits", "linear_digits"] - rate["random signs", "linear_digits"]
     assert evidence.loc["linear_digits, over random", "estimate"] == pytest.approx(gain)
     assert (evidence["null_low"] <= 0).all(), "one random draw is not better than another"
@@ -65,6 +70,9 @@ def test_fig4_gallery(gallery):
     assert float((a.abs() >= 0.18).float().mean()) == pytest.approx(own.loc["mlp_digits", "fraction_entries_abs_ge_9"])
     evidence = paper.EVIDENCE["fig4_gallery"](gallery)
     assert evidence["estimate"].tolist() == pytest.approx([abs(pair["cosine_similarity"])] * 2)
+    assert evidence["null_high"].isna().all(), "both fool more than random signs"
+    weak = gallery.assign(low=0.0, high=1.0)
+    assert (paper.EVIDENCE["fig4_gallery"](weak)["null_high"] == 0).all(), "what fools nobody is orthogonal by chance"
 
 
 def test_fig1_teaser():
@@ -99,7 +107,7 @@ def test_fig3_examples():
 
 def test_figures_show_what_the_tables_say(matrix, gallery):
     grid = plots_universal.transfer(matrix).axes[0]
-    rate = matrix.groupby(["source", "model"])["fooling_rate"].mean()
+    rate = cells(matrix)
     words = {text.get_text() for text in grid.texts}
     assert f"{rate['mlp_digits', 'linear_digits']:.2f}" in words
     assert [t.get_text() for t in grid.get_yticklabels()][-2:] == ["all others", "random signs"]
@@ -113,6 +121,7 @@ def test_figures_show_what_the_tables_say(matrix, gallery):
     sizes = paper.fig6_set_size(**TWO | {"models": ("linear_digits",)}, sizes=(4, 24), n_random=1)
     line = plots_universal.sizes(sizes, {"linear_digits": 0.7}).axes[0]
     assert any(np.allclose(one.get_xdata(), 10_000) for one in line.lines)
+    assert any(line.get_linestyle() == "--" for line in plots_universal.passes(sizes.attrs["arrays"]).axes[0].lines)
     shuffles = paper.fig5_diversity(**TWO | {"models": ("linear_digits",)}, seeds=(0, 1))
     assert len(plots_universal.shuffles(shuffles, shuffles.attrs["arrays"]).axes) == 1
     assert len(plots_universal.five(shuffles.attrs["arrays"], shuffles).axes) == 2
@@ -122,6 +131,9 @@ def test_published_tables_are_read():
     found = plots_universal.published_rates(runner.reported(runner.item("moosavi2017/tab1_fooling_rates")))
     assert found["bvlc_googlenet", math.inf] == 0.789
     assert found["bvlc_googlenet", 2.0] == 0.82
+    printed = plots_universal.published_table(runner.reported(runner.item("moosavi2017/tab1_fooling_rates")))
+    assert printed.set_index(["norm", "scored on"]).loc[("2", "X"), "caffenet"] == 0.854
+    assert len(printed) == 4
     matrix = plots_universal.published_matrix(runner.reported(runner.item("moosavi2017/tab2_transfer")))
     matrix = matrix.set_index("computed for")
     assert matrix.loc["vgg_f", "caffenet"] == 0.718, "rows are sources"

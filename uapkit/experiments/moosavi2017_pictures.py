@@ -23,7 +23,7 @@ from uapkit.experiments.moosavi2017_shared import (
     kind_of_null,
     probabilities,
 )
-from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.experiments.tidy import as_null, by_network, claim, evidence
 from uapkit.fourier import mean_wavelength
 from uapkit.seeds import child_seed
 from uapkit.sweep import sweep
@@ -189,12 +189,17 @@ def fig4_gallery(
 def fig4_gallery_evidence(table: pd.DataFrame) -> list[dict]:
     """The networks' perturbations are nearly orthogonal: the largest modulus of a network's cosines with the others.
 
-    The interval runs from its smallest to its largest modulus; the authors' own six arrays stay below 0.07.
+    The interval runs from its smallest to its largest modulus; the authors' own six arrays stay below 0.07. Random vectors
+    satisfy the claim, too: it counts where the network's perturbation fools more than a random one, so the null holds only
+    where it does not.
     """
     found, pairs = [], table[table["kind"] == "pair"]
-    for model, _ in by_network(table):
+    for model, rows in by_network(table):
         own = pairs[(pairs["model"] == model) | (pairs["other_network"] == model)]["cosine_similarity"].abs()
-        if len(own):
+        attack, chance = rows[rows["kind"] == UAP], rows[rows["kind"].isin(["random signs", "random direction"])]
+        if len(own) and len(attack):
             here = {"estimate": own.max(), "low": own.min(), "high": own.max(), "n": len(own)}
-            found.append(claim("nearly_orthogonal", model, here, "<", 0.1))
+            above = attack["low"].min() > chance["high"].max()
+            null = dict.fromkeys(("estimate", "low", "high"), math.nan if above else 0.0)
+            found.append(claim("nearly_orthogonal", model, here, "<", 0.1, **as_null(null)))
     return found

@@ -222,8 +222,8 @@ def fig6_set_size(
     a pass comes to it; a run has as many passes as keep to it, one at least, ``max_passes`` at most, and fewer if
     ``target_rate`` is reached. So equal ``max_visits`` compares sizes at about equal cost. sizes: for all or by network;
     those above n_fit are taken from the training split of ``more_data`` and scored on its other split, and are "not run
-    here" where that set is missing. Null: random signs or directions, one row a draw. Flags as
-    ``fooled/<model>/<n_images>``.
+    here" where that set is missing. Null: random signs or directions, one row a draw. Flags as ``fooled/<model>/<n_images>``,
+    rates pass by pass (on X, on the first scored images) as ``passes/<model>/<n_images>``.
     """
     over = ("models", "sizes")
     study = Study(data, n_fit, None, n_eval, eps, target_rate, max_passes, seed, device)
@@ -239,7 +239,8 @@ def fig6_set_size(
         flags = at.fooled(model, made.v)
         fit = float(at.fooled_x(model, made.v, n_images).float().mean())
         row = {"kind": UAP, "data": there, "eps": 255 * made.eps, **facts(made), "rate_on_fit": fit, **rate(flags)}
-        return [row], {f"fooled/{model}/{n_images}": flags.numpy()}
+        curve = np.array([made.history, made.made_by["held_out_rates"]])
+        return [row], {f"fooled/{model}/{n_images}": flags.numpy(), f"passes/{model}/{n_images}": curve}
 
     def null(model: str) -> tuple[list[dict], dict]:
         flags = [study.fooled(model, study.random(model, k, norm)) for k in range(n_random)]

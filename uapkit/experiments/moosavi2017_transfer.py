@@ -37,10 +37,10 @@ def tab2_transfer(
 
     One row a (source, model): ``source`` is the network that the perturbation was computed for (a row of the paper's
     table), ``model`` the one attacked (a column); kind "own" or "foreign"; fooling_rate, low, high, n on scored images.
-    kind "row mean": a source's mean over the others' networks (model "all others"), "column mean": a network's mean over
-    the others' perturbations (source "all others"), with intervals over the images. Null: source "random signs" or
-    "random direction", one row a draw. Networks on other images (``data`` by network) make a table of their own. Flags as
-    ``fooled/<model>/<source>``, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
+    kind "row mean": the mean over all other networks of the perturbation of ``model`` (source too), "column mean": the
+    mean over all others' perturbations on ``model`` (source "all others"), with intervals over the images. Null: source
+    "random signs" or "random direction", one row a draw. Networks on other images (``data`` by network) make a table of
+    their own. Flags as ``fooled/<model>/<source>``, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
     """
     study = Study(data, n_fit, n_images, n_eval, eps, target_rate, max_passes, seed, device)
     specs = study.specs(models)
@@ -82,13 +82,14 @@ def _means(table: pd.DataFrame) -> list[dict]:
     """Rows of the means over the other networks, with Student's interval over the images."""
     arrays, rows = table.attrs["arrays"], []
     cells = table[table["kind"] == FOREIGN] if "kind" in table else table.iloc[:0]
-    for kind, column, other in (("row mean", "source", "model"), ("column mean", "model", "source")):
+    weights = dict(zip(table["model"], table["weights"], strict=True))
+    for kind, column in (("row mean", "source"), ("column mean", "model")):
         for name, part in cells.groupby(column, sort=False):
             flags = [arrays[f"fooled/{r.model}/{r.source}"] for r in part.itertuples()]
             mean = mean_of(_t(np.mean(flags, axis=0)))
-            rate_of = {"fooling_rate": mean["estimate"], "low": mean["low"], "high": mean["high"], "n": mean["n"]}
-            about = {column: name, other: OTHERS, "kind": kind, "status": "run", "data": part["data"].iloc[0]}
-            rows.append(about | rate_of)
+            about = {"model": name, "source": name if kind == "row mean" else OTHERS, "kind": kind, "status": "run"}
+            about |= {"weights": weights[name], "data": part["data"].iloc[0]}
+            rows.append(about | {"fooling_rate": mean["estimate"]} | {c: mean[c] for c in ("low", "high", "n")})
     return rows
 
 
