@@ -206,3 +206,23 @@ def test_bad_input(digits):
     with pytest.raises(ValueError, match="beta"):
         softened(model, 0.0)
     assert math.isnan(principal(model, images[:6], 3, k=2, method="lanczos", n_check=0).residuals[0])
+
+
+def test_a_finite_step_counts_the_kinks_it_crosses():
+    """Along v, a one-layer ReLU network's finite-step curvature is the sum of the slope jumps within h, over 2 h."""
+    rng = torch.Generator().manual_seed(4)
+    w, b = torch.randn(30, D, generator=rng, dtype=torch.float64), torch.randn(30, generator=rng, dtype=torch.float64)
+    a = torch.randn(30, generator=rng, dtype=torch.float64)
+
+    class OneLayer(nn.Module):
+        def forward(self, x):
+            return torch.stack([torch.relu(x.flatten(1) @ w.T + b) @ a, torch.zeros(len(x), dtype=x.dtype)], 1)
+
+    x = torch.rand(1, *SHAPE, dtype=torch.float64, generator=rng)
+    v = orthogonal(D, 5)[:, 0]
+    for h in (0.01, 0.2, 1.0):
+        op = curvature.MeanHessian(OneLayer().eval(), x, torch.tensor([1]), 0, step=h, chunk=None)
+        at, slope = w @ x.flatten() + b, w @ v
+        crossed = at.abs() < h * slope.abs()
+        wanted = (a * slope.abs())[crossed].sum() / (2 * h)
+        assert float(v @ op.matvec(v)) == pytest.approx(float(wanted), abs=1e-9)
