@@ -10,7 +10,7 @@ ITEMS = sorted(str(p.relative_to("notebooks").with_suffix("")) for p in Path("no
 SHARED = sorted(
     str(p) for p in Path("uapkit").rglob("*")
     if p.suffix in {".py", ".yml", ".safetensors"} and p.parts[1] != "experiments" and p.name not in {"bench.py", "cli.py"}
-    and not p.name.startswith(("scoreboard", "prose", "chapters", "linkcheck", "plots_idea"))
+    and not p.name.startswith(("scoreboard", "prose", "chapters", "linkcheck", "plots_idea", "playground"))
 )
 SHARED += ["uapkit/experiments/__init__.py", "uapkit/experiments/common.py"]
 # networks trained on the embedded digits: once, before the items that use them run side by side

@@ -53,7 +53,7 @@
   });
   const showScores = (column, shares, top) => rows.forEach((row, k) => {
     const cell = row.cells[1 + column];
-    cell.querySelector("i").style.width = percent(shares[k]);
+    cell.querySelector("i").style.width = `${100 * shares[k]}%`;
     cell.querySelector("b").textContent = percent(shares[k]);
     cell.classList.toggle("top", k === top);
   });
@@ -182,7 +182,7 @@
 
   data.perturbations.forEach((p, k) => find("perturbation").append(new Option(p.name === "random" ? "random signs" : p.name, k)));
   find("strength").max = data.strengths.length - 1;
-  find("strength").value = data.strengths.indexOf(0.2);
+  find("strength").value = data.strengths.indexOf(0.25);
   find("perturbation").addEventListener("change", update);
   find("strength").addEventListener("input", update);
   root.hidden = false;
