@@ -7,6 +7,7 @@ perturbation is fitted on is scored. Nulls, for all items with rates: random sig
 
 from __future__ import annotations
 
+from uapkit.experiments.moosavi2017_finetuning import sec_finetuning, sec_finetuning_evidence
 from uapkit.experiments.moosavi2017_labels import fig7_label_graph, fig7_label_graph_evidence
 from uapkit.experiments.moosavi2017_norms import fig8_norms, fig8_norms_evidence
 from uapkit.experiments.moosavi2017_pictures import (
@@ -43,6 +44,7 @@ __all__ = [
     "fig8_norms",
     "fig9_spectrum",
     "fig10_subspace",
+    "sec_finetuning",
     "sec_subspace",
     "tab1_fooling_rates",
     "tab2_transfer",
@@ -55,6 +57,7 @@ EVIDENCE = {
     "fig7_label_graph": fig7_label_graph_evidence,
     "fig8_norms": fig8_norms_evidence,
     "fig9_spectrum": fig9_spectrum_evidence,
+    "sec_finetuning": sec_finetuning_evidence,
     "sec_subspace": sec_subspace_evidence,
     "tab1_fooling_rates": tab1_fooling_rates_evidence,
     "tab2_transfer": tab2_transfer_evidence,
