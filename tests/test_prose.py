@@ -47,7 +47,7 @@ def test_a_rate_is_drawn_with_interval_and_n():
     text = prose.drawn(f"{NAME} | fooling_rate | kind=singular vector;model=bvlc_googlenet | max")
     for value in (best["fooling_rate"], best["low"], best["high"]):
         assert scoreboard.number(value) in text
-    assert f"$n={int(best['n'])}$" in text
+    assert f"n\u00a0=\u00a0{int(best['n'])}" in text
 
 
 def test_other_forms_are_drawn():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,8 +101,19 @@ def _clean(notebook: dict[str, Any]) -> dict[str, Any]:
     for cell in notebook["cells"]:
         cell["metadata"].pop("papermill", None)
         if "outputs" in cell:
-            cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
+            cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr" and not _is_bar(o)]
+    if WIDGET not in json.dumps([c.get("outputs") for c in notebook["cells"]]):
+        notebook["metadata"].pop("widgets", None)  # the state of bars alone
     return notebook
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def _is_bar(output: dict[str, Any]) -> bool:
+    """Is it a progress bar?"""
+    data = output.get("data", {})
+    return WIDGET in data and re.search(r"\d+%\|", "".join(data.get("text/plain", ""))) is not None
 
 
 def stage_sources() -> None:
@@ -119,6 +131,8 @@ def stage_sources() -> None:
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
         write_whole(generated / name, data)
+    runs = {r["item"]: r["commit"][:10] for r in scoreboard.records() if r["commit"]}
+    write_whole(generated / "provenance.json", json.dumps(runs).encode())
     for page in (staging / "book").rglob("*.md"):  # numbers of ours inside sentences
         up = "../" * len(page.relative_to(staging).parents[:-1])
         page.write_text(prose.draw(page.read_text(encoding="utf-8"), up), encoding="utf-8")
@@ -172,6 +186,11 @@ def build_html() -> int:
     return subprocess.run(command, check=False, cwd=staging).returncode
 
 
+def built() -> Path:
+    """The folder of the built HTML."""
+    return _build("staging", "_build", "html")
+
+
 def pages() -> list[str]:
     """Every page that the table of contents names, without suffix."""
 
@@ -186,8 +205,7 @@ def pages() -> list[str]:
 
 def problems() -> list[str]:
     """What is wrong with the built book: a page that is missing, an item that failed; empty if nothing is."""
-    html = _build("staging", "_build", "html")
-    missing = [f"page {page} was not built" for page in pages() if not (html / f"{page}.html").is_file()]
+    missing = [f"page {page} was not built" for page in pages() if not (built() / f"{page}.html").is_file()]
     failed = [f"item {s['item']} failed: {s['reason']}" for s in statuses() if not s["ok"]]
     staged = {s["item"] for s in statuses()}
     never = [
@@ -213,7 +231,7 @@ def make(*, cores: int | None = None, executor: str | None = None) -> int:
     failed = [s for s in statuses() if not s["ok"]]
     for status in failed:
         print(f"failed: {status['item']}: {status['reason']} (log: build/logs/{status['item']}.log)", file=sys.stderr)
-    page = _build("staging", "_build", "html", "index.html")
+    page = built() / "index.html"
     if page.is_file():
         print(f"the book: {page}")
     return done.returncode or (1 if failed else 0)

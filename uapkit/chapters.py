@@ -7,13 +7,12 @@ import importlib
 import importlib.util
 import io
 import re
-from typing import Any
+import textwrap
 
-import matplotlib.pyplot as plt
 import yaml
 
+from uapkit.plots_output import as_svg
 from uapkit.runner.catalogue import papers, project_root
-from uapkit.seeds import child_seed
 
 TRY = re.compile(r"^```\{code-block\} python\n:name: try/(\w+)\n(?::.*\n)*(.*?)^```", re.M | re.S)
 
@@ -45,14 +44,6 @@ def picture(paper: str) -> bytes:
     return as_svg(importlib.import_module(f"uapkit.plots_idea_{paper}").figure(), paper)
 
 
-def as_svg(figure: Any, salt: str) -> bytes:
-    """A figure as SVG whose bytes do not depend on the day; text as outlines, so that no font is needed."""
-    buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": str(child_seed(0, salt)), "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return buffer.getvalue()
-
-
 def our_bibtex() -> str:
     """BibTeX of this project, from ``CITATION.cff``."""
     about = yaml.safe_load((project_root() / "CITATION.cff").read_text(encoding="utf-8"))
@@ -65,7 +56,12 @@ def our_bibtex() -> str:
         "version": about["version"],
         "url": about.get("repository-code") or config["repository"]["url"],
     }
-    return "@software{uapkit,\n" + ",\n".join(f"  {k} = {{{v}}}" for k, v in fields.items()) + "\n}"
+    return "@software{uapkit,\n" + ",\n".join(map(_field, fields.items())) + "\n}"
+
+
+def _field(pair: tuple[str, str]) -> str:
+    """``name = {value}``, broken over lines that a page can show whole."""
+    return textwrap.fill(f"  {pair[0]} = {{{pair[1]}}}", 64, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def papers_bibtex() -> dict[str, str]:

@@ -83,11 +83,13 @@ def _html(args: argparse.Namespace) -> int:
 
 
 def _check_book(args: argparse.Namespace) -> int:
-    from uapkit import book
+    from uapkit import book, linkcheck
 
     found = book.problems()
     print("\n".join(found) if found else f"all {len(book.pages())} pages are there and no item failed")
-    return 1 if found else 0
+    report = linkcheck.check(book.built())
+    print(linkcheck.words(report, links=args.links))
+    return 1 if found or report.problems else 0
 
 
 def _scoreboard(args: argparse.Namespace) -> int:
@@ -153,7 +155,9 @@ def parser() -> argparse.ArgumentParser:
     one = command("book", _book, "run every item's quick run and build the book")
     one.add_argument("--cores", type=int, default=None, help="parallel jobs (default: all cores)")
     one.add_argument("--executor", default=None, help="a Snakemake executor, e.g. slurm (extra `slurm`)")
-    command("check-book", _check_book, "is every page of the built book there, and did every item run?")
+    command("check-book", _check_book, "is the built book whole: pages, items, links, sizes?").add_argument(
+        "--links", action="store_true", help="list the external links (they are never fetched)"
+    )
     one = command("scoreboard", _scoreboard, "every experiment of the four papers: theirs, ours, verdict")
     one.add_argument("--format", choices=("text", "csv", "json"), default="text")
     command("data", _data, "data sets: what is here, what is missing, what to do")

@@ -10,9 +10,14 @@ import itertools
 from typing import Any
 
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import HTML
 
 from uapkit import runner
+from uapkit.plots_output import show_figures_so
+
+if get_ipython() is not None:  # in a notebook: figures as vector graphics or compact pictures
+    show_figures_so(get_ipython())
 
 
 def _number(value: Any) -> str:

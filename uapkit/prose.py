@@ -83,7 +83,7 @@ def _statistic(rows: pd.DataFrame, column: str, how: str, expression: str) -> st
         return str(row[column])
     is_rate = {"low", "high"} <= set(rows) and row["low"] <= row[column] <= row["high"]
     words = with_interval(float(row[column]), row["low"], row["high"]) if is_rate else number(float(row[column]))
-    return f"{words} ($n={int(row['n'])}$)" if is_rate and "n" in rows and row["n"] == row["n"] else words
+    return f"{words} (n\u00a0=\u00a0{int(row['n'])})" if is_rate and "n" in rows and row["n"] == row["n"] else words
 
 
 @cache
@@ -191,7 +191,7 @@ def counted(up: str = "") -> str:
     """The counts in words; each verdict links to the scoreboard filtered by it."""
     numbers = counts()
     words = ", ".join(
-        f'<a href="{up}scoreboard.html?verdict={word.replace(" ", "%20")}">{count} {word}</a>'
+        f'<a href="{up}scoreboard.html?verdict={word.replace(" ", "%20")}">{word} {count}</a>'
         for word, count in numbers["verdicts"].items()
     )
     return COUNTED.format(**numbers | {"verdicts": words})
@@ -200,11 +200,12 @@ def counted(up: str = "") -> str:
 def matrix() -> str:
     """Claims by verdict and paper, as a table."""
     records = scoreboard.records()
-    words = [w for w in VERDICTS if any(c["verdict"] == w for r in records for c in r["claims"])]
-    lines = ["| paper | " + " | ".join(words) + " |", "|---" * (len(words) + 1) + "|"]
-    for key, about in papers().items():
-        tally = Counter(c["verdict"] for r in records if r["paper"] == about["short"] for c in r["claims"])
-        lines.append(f"| {about['short']}: {{cite:t}}`{key}` | " + " | ".join(str(tally[w]) for w in words) + " |")
+    tally = Counter((r["paper"], c["verdict"]) for r in records for c in r["claims"])
+    short = [about["short"] for about in papers().values()]
+    lines = ["| claims | " + " | ".join(short) + " | all |", "|---|" + "---:|" * (len(short) + 1)]
+    for word in (w for w in VERDICTS if any(tally[p, w] for p in short)):
+        numbers = [tally[p, word] for p in short]
+        lines.append(f"| {word} | " + " | ".join(str(n) if n else "–" for n in numbers) + f" | {sum(numbers)} |")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from functools import cache
 from typing import Any
 
@@ -31,6 +32,11 @@ def text(value: Any) -> str:
     return "–" if value is None or value == "" or value != value else html.escape(str(value))
 
 
+def breakable(name: str) -> str:
+    """A long name that may break at its underscores, slashes and brackets, and nowhere else."""
+    return re.sub(r"([_/])|(?=\[)", r"\1<wbr>", text(name))
+
+
 def badge(verdict: str) -> str:
     """A verdict as a coloured word; the word alone says it, too."""
     return f'<span class="uapkit-verdict" data-verdict="{text(verdict)}">{text(verdict)}</span>'
@@ -45,9 +51,9 @@ def ours_of(claim: Record) -> str:
     shared = claimed[0] if len(set(claimed)) == 1 else ""
     each = [with_interval(e["estimate"], e["low"], e["high"]) for e in rows]
     if len(rows) == 1:
-        return f"{text(rows[0]['network'])}: {each[0]}{shared}"
+        return f"{breakable(rows[0]['network'])}: {each[0]}{shared}"
     lines = "".join(
-        f"<li>{text(e['network'])}: {value}{'' if shared else bound}{_of(e['n'])}</li>"
+        f"<li>{breakable(e['network'])}: {value}{'' if shared else bound}{_of(e['n'])}</li>"
         for e, value, bound in zip(rows, each, claimed, strict=True)
     )
     summary = f"{each[0]} to {each[-1]}{shared}, {len(rows)} networks or settings"
@@ -96,8 +102,8 @@ def _links(record: Record, up: str) -> str:
 def _row(record: Record, up: str) -> str:
     ids = ", ".join(record["experiments"]) or "ours"
     name = f'<a href="{up}{record["page"]}">{text(record["title"])}</a>' if record["page"] else text(record["title"])
-    about = f"{name}<br><code>{record['item']}</code><br><small>{_links(record, up)}</small>"
-    networks = ", ".join(text(n) for n in record["networks"]) or "–"
+    about = f"{name}<br><code>{breakable(record['item'])}</code><br><small>{_links(record, up)}</small>"
+    networks = ", ".join(breakable(n) for n in record["networks"]) or "–"
     sizes = f"<br>n = {record['n']}" if record["n"] else ""
     verdicts = sorted({c["verdict"] for c in record["claims"]} or {record["verdict"]})
     keys = {
@@ -161,7 +167,9 @@ def fragments() -> dict[str, str]:
         found[f"items_{key}.md"] = raw(table(part, "../../", f"items of {about['short']}"))
         found[f"claims_{key}.md"] = raw(claims_table(part, "../../", f"claims of {about['short']}"))
         shown = raw(table(part, "../", f"items of {about['short']}"))
-        whole.append(f"## {about['short']}: {about['paper']}\n\n{shown}")
+        authors, _, title = about["paper"].partition("), ")
+        head = f"{about['short']}: {authors}{')' if title else ''}"
+        whole.append(f"### {head}\n\n{title or about['paper']} ({{ref}}`the chapter <{key}/algorithms>`)\n\n{shown}")
     found["scoreboard.md"] = "\n".join(whole)
     return found
 

@@ -1,6 +1,14 @@
-"""Two mends of Jupyter Book 1: sphinx-thebe's scripts (a CDN, defined twice) leave, the commit stands on every page."""
+"""Mends of Jupyter Book 1, and what stands on every page.
 
+Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
+stands which run drew it, with a link to its parameters.
+"""
+
+import json
 import subprocess
+from pathlib import Path
+
+from docutils import nodes
 
 
 def commit(app):
@@ -27,7 +35,42 @@ def drop_thebe(app, pagename, templatename, context, doctree):
     context["script_files"] = [s for s in context.get("script_files", []) if keep(s)]
 
 
+def stored_runs(app):
+    """Commits of the stored runs by item, as the build wrote them."""
+    path = Path(app.srcdir, "book", "_generated", "provenance.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def name_sources(app, doctree, docname):
+    """A line under each figure that a cell of an item's page drew."""
+    kind, _, item = docname.partition("/")
+    if kind != "notebooks":
+        return
+    made_at = stored_runs(app).get(item)
+    quick, figures = not made_at, []
+    for node in doctree.findall(lambda n: isinstance(n, (nodes.title, nodes.image))):
+        if isinstance(node, nodes.title):
+            quick = quick or node.astext().startswith("The quick run")
+        elif "cell_output" in node.parent.get("classes", []):
+            figures.append((node, quick))
+    first = next(iter(doctree.findall(nodes.section)), None)
+    top = first["ids"][0] if first is not None else ""
+    for node, is_quick in figures:
+        words, target = (
+            ("drawn from the quick run: its parameters and code", top)
+            if is_quick
+            else (
+                f"drawn from the stored run at commit {made_at}: its parameters, data and weights",
+                "where-the-numbers-come-from",
+            )
+        )
+        line = f'<p class="uapkit-source"><a class="reference internal" href="#{target}">{words}</a></p>'
+        place = node.parent.index(node)
+        node.parent.insert(place + 1, nodes.raw("", line, format="html"))
+
+
 def setup(app):
     app.connect("config-inited", add_commit, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("doctree-resolved", name_sources)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
