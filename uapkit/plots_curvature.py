@@ -87,7 +87,7 @@ def bands(run: pd.DataFrame, model: str, *, rank: int = 1) -> Figure:
             axes[2 * line + 1, 0].set_ylabel("share")
         for ax in axes[-1]:
             ax.set_xlabel("s")
-        figure.suptitle(short(model))
+        axes[0, 0].set_title(f"{short(model)}\nclass {targets[0]}, {kinds[0]}", fontsize=9)
         _legend(figure, [axes[0, 0], axes[1, 0]], 3)
     return figure
 
@@ -149,8 +149,8 @@ def energy(run: pd.DataFrame, model: str) -> Figure:
                     label=label,
                     markersize=4,
                 )
-            ax.set(title=name, xscale="log", ylim=(0, 1.02), xlabel="dimension", ylabel="share of the norm")
-        figure.suptitle(short(model))
+            title = f"{name}, {short(model)}"
+            ax.set(title=title, xscale="log", ylim=(0, 1.02), xlabel="dimension", ylabel="share of the norm")
         _legend(figure, axes, 2)
     return figure
 
