@@ -193,6 +193,8 @@ def fig4_gallery_evidence(table: pd.DataFrame) -> list[dict]:
     satisfy the claim, too: it counts where the network's perturbation fools more than a random one, so the null holds only
     where it does not.
     """
+    if "other_network" not in table:
+        return []
     found, pairs = [], table[table["kind"] == "pair"]
     for model, rows in by_network(table):
         own = pairs[(pairs["model"] == model) | (pairs["other_network"] == model)]["cosine_similarity"].abs()

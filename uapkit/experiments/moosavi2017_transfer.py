@@ -80,8 +80,11 @@ def _t(flags: np.ndarray) -> torch.Tensor:
 
 def _means(table: pd.DataFrame) -> list[dict]:
     """Rows of the means over the other networks, with Student's interval over the images."""
-    arrays, rows = table.attrs["arrays"], []
-    cells = table[table["kind"] == FOREIGN] if "kind" in table else table.iloc[:0]
+    arrays: dict = table.attrs["arrays"]
+    rows: list[dict] = []
+    if "kind" not in table:
+        return rows
+    cells = table[table["kind"] == FOREIGN]
     weights = dict(zip(table["model"], table["weights"], strict=True))
     for kind, column in (("row mean", "source"), ("column mean", "model")):
         for name, part in cells.groupby(column, sort=False):
@@ -96,7 +99,10 @@ def _means(table: pd.DataFrame) -> list[dict]:
 @evidence
 def tab2_transfer_evidence(table: pd.DataFrame) -> list[dict]:
     """Foreign perturbations against random ones on each network, paired; null: one random draw against the others."""
-    found, arrays = [], table.attrs["arrays"]
+    arrays: dict = table.attrs["arrays"]
+    found: list[dict] = []
+    if "kind" not in table:
+        return found
     for model, rows in by_network(table[table["kind"].isin([OWN, FOREIGN, "null"])]):
         foreign = rows.loc[rows["kind"] == FOREIGN, "source"]
         draws = [v for k, v in arrays.items() if k.startswith(f"fooled/{model}/null/")]
