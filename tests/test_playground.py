@@ -8,30 +8,31 @@ import onnx
 import pytest
 import torch
 
-from uapkit import data, playground
-from uapkit.models.model import Model
-from uapkit.models.nets.digits import SmallVGG
+from uapkit import data, models, playground
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return Model(SmallVGG(), mean=0.5, std=0.5, input_size=(1, 28, 28), name="playground").eval()
+    return models.load("vgg_digits")
 
 
-def test_exported_network_takes_any_number_of_images_and_names_no_file(model):
-    made = playground.export(model)
-    graph = onnx.load_from_string(made)
+@pytest.fixture(scope="module")
+def exported(model):
+    return playground.export(model)
+
+
+def test_exported_network_takes_any_number_of_images_and_names_no_file(exported):
+    graph = onnx.load_from_string(exported)
     onnx.checker.check_model(graph)
     assert graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
-    assert b".py" not in made, "stack traces would name this machine's folders"
+    assert b".py" not in exported, "stack traces would name this machine's folders"
 
 
-def test_exported_network_gives_the_logits_of_the_network(model):
+def test_exported_network_gives_the_logits_of_the_network(model, exported):
     from onnx.reference import ReferenceEvaluator
 
     x = data.load("digits", n=2).x
-    found = ReferenceEvaluator(onnx.load_from_string(playground.export(model))).run(None, {"x": x.numpy()})[0]
+    found = ReferenceEvaluator(onnx.load_from_string(exported)).run(None, {"x": x.numpy()})[0]
     assert np.abs(found - model(x).numpy()).max() < 1e-4
 
 

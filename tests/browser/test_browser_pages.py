@@ -1,0 +1,98 @@
+"""Every page of the built book in a real browser: quiet, self-contained, typeset, narrow enough, accessible."""
+
+from pathlib import Path
+
+import pytest
+
+from uapkit.book import pages
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+PAGES = [*pages(), "search", "genindex"]
+
+
+@pytest.fixture(scope="module")
+def desk(watched):
+    """One page at desktop width for the whole pass."""
+    return watched()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_from_disk(desk, name):
+    desk.page.set_viewport_size({"width": 1280, "height": 900})
+    page = desk.open(name)
+    page.evaluate("() => window.MathJax?.startup?.promise")
+    raw = page.evaluate(
+        "() => [...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).map(m => m.textContent)"
+    )
+    assert raw == [], "mathematics is not typeset"
+    assert page.locator("mjx-merror, [data-mml-node=merror]").count() == 0, "mathematics that MathJax cannot read"
+    broken = page.evaluate(
+        "() => [...document.images].filter(i => i.complete && i.naturalWidth === 0 && i.src).map(i => i.src.slice(0, 100))"
+    )
+    assert broken == []
+    assert serious(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, f"sideways scroll: {too_wide(page)}"
+    assert desk.complaints() == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_from_a_server(desk, served, name):
+    desk.open(name, served)
+    assert desk.complaints() == []
+
+
+def serious(page):
+    """axe-core's serious and critical violations, each with its first places."""
+    if not AXE.is_file():
+        pytest.skip("no axe-core; `npm ci` (part of `make book`) installs it")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    return [
+        f"{v['id']}: {v['help']}; {[n['html'][:150] for n in v['nodes'][:3]]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+
+
+def too_wide(page):
+    """The elements that reach beyond the right edge, for the message of a failing test."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > 391
+            && !e.closest('.uapkit-scroll, pre, .cell_output, .output')).slice(0, 5).map(e => e.outerHTML.slice(0, 150))"""
+    )
+
+
+def test_search_finds_words_of_the_text(desk):
+    page = desk.open("search")
+    page.goto(page.url + "?q=eigenvalue")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    assert desk.complaints() == []
+
+
+def test_page_reads_without_javascript(watched):
+    plain = watched(javascript=False)
+    page = plain.open("book/playground")
+    assert page.locator("noscript").first.inner_text().startswith("The playground needs JavaScript")
+    assert page.locator("main table").count() >= 1, "the measured rates stand there all the same"
+
+
+def test_keyboard_reaches_links_and_shows_where_it_is(desk):
+    desk.page.set_viewport_size({"width": 1280, "height": 900})
+    page = desk.open("book/index")
+    reached = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(FOCUS))
+    assert len({r["place"] for r in reached}) == len(reached), "each press moves on"
+    assert [r for r in reached if not r["visible"]] == []
+
+
+FOCUS = """() => {
+    const e = document.activeElement, marks = [e, e.parentElement, e.nextElementSibling].filter(Boolean).map(getComputedStyle);
+    return {
+        place: [...document.querySelectorAll('*')].indexOf(e),
+        what: e.outerHTML.slice(0, 120),
+        visible: marks.some(s => (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== 'none'),
+    };
+}"""

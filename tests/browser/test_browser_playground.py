@@ -1,0 +1,165 @@
+"""The playground in a real browser: it equals PyTorch, follows the mouse and the keyboard, and needs nothing from outside."""
+
+import numpy as np
+import pytest
+import torch
+
+from uapkit import data, playground
+
+WAIT = 120_000  # milliseconds; 15 MB of WebAssembly are unpacked and compiled
+READ = "digit => document.getElementById('playground').dataset.clean === String(digit)"
+STROKES = {  # in shares of the drawing area
+    0: [[(0.5, 0.15), (0.3, 0.3), (0.28, 0.6), (0.5, 0.85), (0.7, 0.6), (0.7, 0.3), (0.5, 0.15)]],
+    3: [[(0.3, 0.2), (0.6, 0.15), (0.68, 0.32), (0.45, 0.47), (0.7, 0.65), (0.6, 0.85), (0.3, 0.8)]],
+    6: [[(0.6, 0.15), (0.38, 0.5), (0.4, 0.8), (0.6, 0.8), (0.62, 0.6), (0.4, 0.6)]],
+}
+
+
+@pytest.fixture(scope="module")
+def play(watched):
+    """The page from the disk, its network started."""
+    one = watched()
+    one.open("book/playground")
+    one.page.wait_for_selector('#playground[data-ready="yes"]', timeout=WAIT)
+    return one
+
+
+@pytest.fixture(scope="module")
+def network(play):
+    model = playground.network()
+    in_page = play.page.evaluate("() => window.uapkitPlaygroundData.network_sha256")
+    assert in_page == playground.state_sha256(model.net.state_dict()), "built from other code; build the book again"
+    return model
+
+
+def logits(page, x):
+    """The page's logits (n, 10) of images (n, 1, 28, 28)."""
+    given = [float(v) for v in x.flatten()]
+    found = page.evaluate("async (x) => [...await uapkitPlayground.logits(new Float32Array(x))]", given)
+    return torch.tensor(found).view(-1, 10)
+
+
+def settle(page, action):
+    """Do something and wait until the page has answered it."""
+    before = int(page.get_attribute("#playground", "data-done"))
+    action()
+    page.wait_for_function("before => Number(document.getElementById('playground').dataset.done) > before", arg=before)
+
+
+def choose(page, perturbation, strength):
+    settle(page, lambda: page.select_option('[data-part="perturbation"]', label=perturbation))
+    place = playground.STRENGTHS.index(strength)
+    settle(page, lambda: page.locator('[data-part="strength"]').fill(str(place)))
+
+
+def test_answers_equal_pytorch(play, network):
+    x = data.load("digits", n=40).x
+    vectors = [
+        torch.tensor(list(v)).view(1, 28, 28)
+        for v in play.page.evaluate("() => uapkitPlayground.vectors.map(v => [...v])")
+    ]
+    assert len(vectors) == 4
+    for v in [torch.zeros(1, 28, 28), *vectors]:
+        moved = x + 0.2 * v
+        assert (logits(play.page, moved) - network(moved)).abs().max() < 1e-4
+
+
+def test_digits_of_the_page_are_test_digits(play):
+    test = data.load("digits")
+    shown = torch.tensor(play.page.evaluate("() => uapkitPlayground.digits.map(d => [...d])")).view(-1, 1, 28, 28)
+    places = [int((test.x == one).flatten(1).all(1).nonzero()[0]) for one in shown]
+    assert [int(test.y[i]) for i in places] == [d for d in range(10) for _ in range(2)]
+
+
+def test_shown_labels_and_rates_are_those_of_pytorch(play, network):
+    test, page = data.load("digits"), play.page
+    for name, strength in (("SPM", 0.3), ("UAP", 0.3), ("SVD", 0.2), ("random signs", 0.3)):
+        choose(page, name, strength)
+        k = page.locator('[data-part="perturbation"]').input_value()
+        v = torch.tensor(page.evaluate("k => [...uapkitPlayground.vectors[k]]", int(k))).view(1, 28, 28)
+        x = torch.tensor(page.evaluate("() => [...uapkitPlayground.input()]")).view(1, 1, 28, 28)
+        root = page.locator("#playground")
+        assert int(root.get_attribute("data-clean")) == int(network(x).argmax())
+        assert int(root.get_attribute("data-perturbed")) == int(network(x + strength * v).argmax())
+        fooled = (network(test.x).argmax(1) != network(test.x + strength * v).argmax(1)).float().mean()
+        assert f"answer for {100 * float(fooled):.1f} %" in page.locator('[data-part="rate"]').inner_text()
+
+
+def test_slider_changes_some_labels_and_none_at_strength_zero(play):
+    page, changed = play.page, {0.0: 0, 0.3: 0}
+    for strength in changed:
+        choose(page, "UAP", strength)
+        for k in range(0, 20, 2):
+            settle(page, lambda k=k: page.locator('[name="digit"]').nth(k).check())
+            root = page.locator("#playground")
+            changed[strength] += root.get_attribute("data-clean") != root.get_attribute("data-perturbed")
+    assert changed[0.0] == 0
+    assert changed[0.3] >= 3
+
+
+@pytest.mark.parametrize("digit", STROKES)
+def test_drawn_digits_are_read(play, digit):
+    page = play.page
+    page.click('[data-part="clear"]')
+    pad = page.locator('[data-part="pad"]')
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+
+    def draw():
+        for stroke in STROKES[digit]:
+            places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+            page.mouse.move(*places[0])
+            page.mouse.down()
+            for place in places[1:]:
+                page.mouse.move(*place, steps=5)
+            page.mouse.up()
+
+    settle(page, draw)
+    page.wait_for_function(
+        "digit => document.getElementById('playground').dataset.clean === String(digit)", arg=digit, timeout=10_000
+    )
+
+
+def test_drawing_goes_through_the_resize_of_the_data_set(play):
+    """A drawn full square is all ink: 32 x 32 points of one, hence an image of ones."""
+    page = play.page
+    page.click('[data-part="clear"]')
+    assert max(page.evaluate("() => [...uapkitPlayground.input()]")) == 0
+    pad = page.locator('[data-part="pad"]').bounding_box()
+    page.mouse.move(pad["x"] + 20, pad["y"] + 20)
+    page.mouse.down()
+    for row in range(20, 180, 8):
+        page.mouse.move(pad["x"] + 20, pad["y"] + row)
+        page.mouse.move(pad["x"] + 176, pad["y"] + row, steps=2)
+    page.mouse.up()
+    seen = np.array(page.evaluate("() => [...uapkitPlayground.input()]")).reshape(28, 28)
+    assert seen[4:-4, 4:-4].min() > 0.99
+    assert seen.max() <= 1
+
+
+def test_keyboard_alone_is_enough(play):
+    page = play.page
+    page.locator('[name="digit"]').first.focus()
+    settle(page, lambda: page.keyboard.press("ArrowRight"))
+    assert page.evaluate("() => document.querySelector('[name=digit]:checked').value") == "1"
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.dataset.part") == "perturbation"
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.dataset.part") == "strength"
+    settle(page, lambda: page.keyboard.press("Home"))
+    assert "The answer stays." in page.locator('[data-part="answer"]').inner_text()
+    assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_playground_starts_over_http_and_on_a_phone(watched, served):
+    one = watched(width=390)
+    page = one.open("book/playground", served)
+    page.wait_for_selector('#playground[data-ready="yes"]', timeout=WAIT)
+    assert "Without: " in page.locator('[data-part="answer"]').inner_text()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert one.complaints() == []
+    one.context.close()
+
+
+def test_playground_from_the_disk_asks_for_nothing(play):
+    assert play.complaints() == []
