@@ -1,11 +1,14 @@
 """The recipes of paper J's networks: deterministic, resumable, augmentation that keeps labels' pictures."""
 
+import hashlib
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from uapkit import data
+from uapkit import data, models, runner
 from uapkit.models import jetley_recipes as j
 from uapkit.models.nets.nin import NIN
 
@@ -64,3 +67,18 @@ def test_bad_input(digits):
         j.train("lenet_minst")
     with pytest.raises(ValueError, match="labels"):
         j.fit(j.RECIPES["lenet_mnist"], digits[0], data.Images(torch.rand(2, 1, 28, 28)))
+
+
+@pytest.mark.parametrize("name", j.RECIPES)
+def test_stored_weights_are_those_of_their_record(name):
+    """Curve, record, packaged weights and the card in the catalogue are of one run."""
+    folder = runner.project_root() / "results" / "jetley2018" / "training"
+    record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    assert record["dirty"] is False
+    assert hashlib.sha256((folder / f"{name}.csv").read_bytes()).hexdigest() == record["curve_sha256"]
+    weights = Path(j.__file__).parent / "weights" / f"{name}.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == record["weights_sha256"]
+    card = models.load(name).card
+    assert card.sha256 == record["weights_sha256"]
+    assert card.accuracy[0]["top1"] == pytest.approx(100 * record["test_accuracy"])
+    assert record["recipe"]["epochs"] == j.RECIPES[name].epochs
