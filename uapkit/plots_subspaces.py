@@ -232,6 +232,7 @@ def tradeoff(run: pd.DataFrame) -> Figure:
     models = list(dict.fromkeys(run["model"]))
     places = {
         "attack directions": 0,
+        "curvature directions": 4,
         "random directions": 6,
         "principal components": 2,
         "down-sampling": 1,

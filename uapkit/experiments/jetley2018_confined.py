@@ -22,10 +22,10 @@ from uapkit.experiments.jetley2018_first_order import (
     Pairs,
     at,
     bootstrap_median,
+    curved,
     deepfool,
     of_network,
 )
-from uapkit.experiments.jetley2018_shared import Curved, class_subspaces
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, mean_of
 from uapkit.intervals import Rate
 from uapkit.seeds import child_seed
@@ -156,13 +156,8 @@ def sec_uap_energy(
         for kind in SPANS:
             for share, m in zip(shares, pairs.dimensions(model, shares), strict=True):
                 yield kind, share, pairs.span(model, kind, m)
-        points = of_network(n_curvature, model, "n_curvature")
-        if points:
-            ends = of_network(k, model, "k")
-            study = Curved(pairs.data_of(model), points, 0, 1, seed, device, n_train=n_train, k=ends)
-            study.max_products = max_products
-            study.specs([pairs.model(model)])
-            spaces = class_subspaces(study, pairs.model(model).name)
+        spaces = curved(pairs, model, n_curvature, n_train, k, max_products)
+        if spaces is not None:
             for kind in ("positive", "negative", "flat"):
                 for share in shares:
                     each = max(1, round(share * spaces.d / len(spaces.classes)))

@@ -20,6 +20,7 @@ from uapkit import attacks, checks, evaluate, models, spectra, subspace
 from uapkit import data as sets
 from uapkit.data.images import Images
 from uapkit.experiments.common import SIZED, Bench, kept_for
+from uapkit.experiments.jetley2018_shared import Curved, Subspaces, class_subspaces
 from uapkit.intervals import CONFIDENCE
 from uapkit.models import Model
 from uapkit.seeds import child_seed, generator
@@ -227,6 +228,16 @@ def deepfool(model: Model, images: Images, *, block: int = BLOCK, **settings: An
 
 
 FIELDS = ("r", "success", "n_iter", "label", "adversarial")
+
+
+def curved(pairs: Pairs, spec: str, points: Count, n_train: int, k: Any, max_products: int) -> Subspaces | None:
+    """The curvature subspaces of ``fig3_accuracy`` from ``points`` boundary points a class; None for 0 points."""
+    n = of_network(points, spec, "n_curvature")
+    if not n:
+        return None
+    study = Curved(pairs.data_of(spec), n, 0, 1, pairs.seed, pairs.device, n_train=n_train, k=of_network(k, spec, "k"))
+    study.max_products = max_products
+    return class_subspaces(study, study.specs([pairs.model(spec) if spec in pairs.bench(spec)._own else spec])[0])
 
 
 class Projected(nn.Module):

@@ -24,6 +24,7 @@ from uapkit.experiments.jetley2018_first_order import (
     at,
     bootstrap_median,
     correct,
+    curved,
     deepfool,
 )
 from uapkit.experiments.tidy import by_network, claim, evidence
@@ -41,6 +42,10 @@ def ext_tradeoff(
     shares: Sequence[float] = (0.02, 0.1, 0.5),
     sides: Sequence[float] = (0.8, 0.5, 0.3),
     robust: Mapping[str, str] | None = None,
+    n_curvature: int | Mapping[str, int] = {"mlp_digits": 5, "other": 0},
+    n_train: int = 500,
+    k: int | Mapping[str, int | None] | None = None,
+    max_products: int = 300,
     n_fit: Count = 100,
     n_eval: Count | None = 150,
     n_attack: int = 25,
@@ -52,8 +57,9 @@ def ext_tradeoff(
 
     One row a (model, defence, level). Defences put before the network: "without attack directions" (the images' part in
     S_hi is replaced by that of the mean image), "only attack directions" (the rest is), the same two for "principal
-    components" and "random directions" (level: share of all dimensions, from ``shares``), and "down-sampling" (level:
-    share of the side, from ``sides``). Defence "adversarial training" is the network that ``robust`` names. accuracy, low,
+    components" and "random directions" (level: share of all dimensions, from ``shares``), with ``n_curvature`` boundary
+    points a class also for "curvature directions" (both ends, see ``sec_uap_energy`` for n_train, k and
+    max_products), and "down-sampling" (level: share of the side, from ``sides``). Defence "adversarial training" is the network that ``robust`` names. accuracy, low,
     high, n: on the scored images; loss: accuracy lost, with its paired interval (loss_low, loss_high). gain: norm of
     DeepFool on the defended network, through the defence, over that on the network as it is, median over ``n_attack``
     images with bootstrap interval (gain_low, gain_high); where it fools nobody the norm is infinite. transferred: share
@@ -67,10 +73,18 @@ def ext_tradeoff(
         d, side, mean = fit[0].numel(), fit.shape[-1], fit.mean(0)
         spans = {} if d * d > LARGEST else SPANS
         for kind, name in spans.items():
-            for share, k in zip(shares, pairs.dimensions(spec, shares), strict=True):
-                span = pairs.span(spec, kind, k)
+            for share, m in zip(shares, pairs.dimensions(spec, shares), strict=True):
+                span = pairs.span(spec, kind, m)
                 yield f"without {name}", share, Projected(net, span, mean, remove=True)
                 yield f"only {name}", share, Projected(net, span, mean)
+        spaces = curved(pairs, spec, n_curvature, n_train, k, max_products)
+        for share in shares:
+            if spaces is None:
+                break
+            each = max(1, round(share * d / len(spaces.classes) / 2))
+            span = spaces.basis("both", min(each, spaces.most("both")))
+            yield "without curvature directions", share, Projected(net, span, mean, remove=True)
+            yield "only curvature directions", share, Projected(net, span, mean)
         for share in sides:
             yield "down-sampling", share, Resampled(net, max(1, round(share * side)))
         if spec in robust:
