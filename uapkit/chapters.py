@@ -11,6 +11,7 @@ import textwrap
 
 import yaml
 
+from uapkit import bench
 from uapkit.plots_output import as_svg
 from uapkit.runner.catalogue import papers, project_root
 
@@ -88,4 +89,4 @@ def fragments() -> dict[str, bytes]:
     """Files that pages include from ``book/_generated``."""
     found = {f"idea_{paper}.svg": picture(paper) for paper in pictured()}
     found |= {f"try_{name}.txt": output(name, code).encode() for name, code in try_cells().items()}
-    return found | {name: text.encode() for name, text in citations().items()}
+    return found | {name: text.encode() for name, text in (citations() | bench.fragments()).items()}

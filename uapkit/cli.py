@@ -126,7 +126,7 @@ def _models(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     from uapkit.bench import run
 
-    return run(args.name)
+    return run(args.name, args.save)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -164,9 +164,9 @@ def parser() -> argparse.ArgumentParser:
     command("models", _models, "networks: what is here, what is missing, what to do").add_argument(
         "--train-digits", action="store_true", help="train the small networks on the embedded digits, once"
     )
-    command("bench", _bench, "speed as ratios within one run").add_argument(
-        "name", nargs="?", help="one benchmark; all without"
-    )
+    one = command("bench", _bench, "speed as ratios within one run")
+    one.add_argument("name", nargs="?", help="one benchmark; all without")
+    one.add_argument("--save", action="store_true", help="store the tables that the page of benchmarks shows")
     command("stage", _stage, None).add_argument("item")  # used by the workflow
     command("html", _html, None)
     return top
