@@ -174,8 +174,8 @@ def principal_curvatures(
     ``target``. [jetley2018] prints that difference; its released code takes the opposite sign. Which end moves images in
     is measured, not only derived: experiment jetley2018/fig2_positive.
 
-    Source: [jetley2018], Algorithm 1. Departures: the rival is fixed at the point; a score of
-    Krylov vectors is kept and diagonalised without restarts; products are not restricted to the tangent space, as there.
+    Source: [jetley2018], Algorithm 1, and its released code, neither of which restricts products to the tangent space of
+    the boundary. Departures: the rival is fixed at the point; Lanczos keeps all its vectors and never restarts.
     Raises ValueError for settings out of range or images that do not reach ``target``.
     """
     ready(model)
