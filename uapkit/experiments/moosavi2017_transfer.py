@@ -15,7 +15,7 @@ from uapkit.experiments.moosavi2017_shared import PerNetwork, Study, facts, kind
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, mean_of
 from uapkit.sweep import sweep
 
-OWN, FOREIGN, OTHERS = "own", "foreign", "all others"
+OWN, FOREIGN, OTHERS, ON_OTHERS = "own", "foreign", "all others", "its own, on all others"
 
 
 def tab2_transfer(
@@ -37,8 +37,8 @@ def tab2_transfer(
 
     One row a (source, model): ``source`` is the network that the perturbation was computed for (a row of the paper's
     table), ``model`` the one attacked (a column); kind "own" or "foreign"; fooling_rate, low, high, n on scored images.
-    kind "row mean": the mean over all other networks of the perturbation of ``model`` (source too), "column mean": the
-    mean over all others' perturbations on ``model`` (source "all others"), with intervals over the images. Null: source
+    kind "row mean": the mean over all other networks of the perturbation of ``model``, "column mean": the mean over all
+    others' perturbations on ``model``, with intervals over the images. Null: source
     "random signs" or "random direction", one row a draw. Networks on other images (``data`` by network) make a table of
     their own. Flags as ``fooled/<model>/<source>``, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
     """
@@ -90,7 +90,12 @@ def _means(table: pd.DataFrame) -> list[dict]:
         for name, part in cells.groupby(column, sort=False):
             flags = [arrays[f"fooled/{r.model}/{r.source}"] for r in part.itertuples()]
             mean = mean_of(_t(np.mean(flags, axis=0)))
-            about = {"model": name, "source": name if kind == "row mean" else OTHERS, "kind": kind, "status": "run"}
+            about = {
+                "model": name,
+                "source": ON_OTHERS if kind == "row mean" else OTHERS,
+                "kind": kind,
+                "status": "run",
+            }
             about |= {"weights": weights[name], "data": part["data"].iloc[0]}
             rows.append(about | {"fooling_rate": mean["estimate"]} | {c: mean[c] for c in ("low", "high", "n")})
     return rows
