@@ -269,7 +269,7 @@ def _as_array(picture: Any) -> np.ndarray | None:
 
 
 def _data_uri(picture: Any, most: int) -> str:
-    """``picture`` for an img tag: few colours as PNG without loss, photographs and figures as WebP."""
+    """``picture`` for an img tag: small ones as PNG and those of few colours as WebP without loss, photographs as WebP."""
     if isinstance(picture, bytes):
         kind = next((k for start, k in KINDS.items() if picture.lstrip().startswith(start)), None)
         if kind is None:
@@ -287,12 +287,10 @@ def _data_uri(picture: Any, most: int) -> str:
     if image.width > most and not few:
         image = image.resize((most, round(image.height * most / image.width)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if few:
-        if image.mode == "RGB":
-            image = image.quantize(256, dither=Image.Dither.NONE)
+    if image.width <= PIXELS:
         image.save(buffer, format="PNG", optimize=True)
         return _inline("png", buffer.getvalue())
-    image.save(buffer, format="WEBP", quality=85, method=6)
+    image.convert("RGB").save(buffer, format="WEBP", lossless=few, quality=85, method=4)
     return _inline("webp", buffer.getvalue())
 
 
