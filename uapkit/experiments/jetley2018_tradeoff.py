@@ -39,8 +39,8 @@ def ext_tradeoff(
     *,
     models: Sequence[Any] = ("mlp_digits", "lenet_digits"),
     data: Data = "digits",
-    shares: Sequence[float] = (0.02, 0.1, 0.5),
-    sides: Sequence[float] = (0.8, 0.5, 0.3),
+    shares: Sequence[float] = (0.02, 0.1),
+    sides: Sequence[float] = (0.5, 0.3),
     robust: Mapping[str, str] | None = None,
     n_curvature: int | Mapping[str, int] = {"mlp_digits": 5, "other": 0},
     n_train: int = 500,
@@ -48,8 +48,8 @@ def ext_tradeoff(
     max_products: int = 300,
     n_fit: Count = 100,
     n_eval: Count | None = 150,
-    n_attack: int = 25,
-    max_iter: int = 50,
+    n_attack: int = 12,
+    max_iter: int = 25,
     seed: int = 0,
     device: str = "cpu",
 ) -> pd.DataFrame:
@@ -58,12 +58,12 @@ def ext_tradeoff(
     One row a (model, defence, level). Defences put before the network: "without attack directions" (the images' part in
     S_hi is replaced by that of the mean image), "only attack directions" (the rest is), the same two for "principal
     components" and "random directions" (level: share of all dimensions, from ``shares``), with ``n_curvature`` boundary
-    points a class also for "curvature directions" (both ends, see ``sec_uap_energy`` for n_train, k and
-    max_products), and "down-sampling" (level: share of the side, from ``sides``). Defence "adversarial training" is the network that ``robust`` names. accuracy, low,
-    high, n: on the scored images; loss: accuracy lost, with its paired interval (loss_low, loss_high). gain: norm of
-    DeepFool on the defended network, through the defence, over that on the network as it is, median over ``n_attack``
-    images with bootstrap interval (gain_low, gain_high); where it fools nobody the norm is infinite. transferred: share
-    fooled by twice the DeepFool of the network as it is.
+    points a class also for "curvature directions" (both ends; ``n_train``, ``k`` and ``max_products`` as in
+    ``sec_uap_energy``), and "down-sampling" (level: share of the side, from ``sides``). Defence "adversarial training" is
+    the network that ``robust`` names. accuracy, low, high, n: on the scored images; loss: accuracy lost, with its paired
+    interval (loss_low, loss_high). gain: norm of DeepFool on the defended network, through the defence, over that on the
+    network as it is, median over ``n_attack`` images with bootstrap interval (gain_low, gain_high); where it fools nobody
+    the norm is infinite. transferred: share fooled by twice the DeepFool of the network as it is.
     """
     pairs = Pairs(data, n_fit, n_eval, seed, device, max_iter)
     robust = dict(robust or {})
