@@ -7,7 +7,7 @@ PORT ?= 8000
 COURSE ?= build/classroom
 SEED ?= 0
 
-.PHONY: help setup test lint book serve bench classroom clean
+.PHONY: help setup test browser lint book serve bench classroom clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,6 +34,9 @@ setup: $(STAMP)  ## make .venv with every package of the lock
 
 test: setup  ## run the tests
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
+
+browser: setup  ## look at the built book in a real Chromium (part of `test`, too)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/browser
 
 lint: setup  ## check style and types of the package and the notebooks
 	.venv/bin/ruff check .
