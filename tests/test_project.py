@@ -89,3 +89,18 @@ def test_public_names_of_the_package_import():
         assert getattr(uapkit, name).__name__ == f"uapkit.{name}"
     with pytest.raises(AttributeError, match="no attribute 'atacks'"):
         uapkit.atacks  # noqa: B018
+
+
+def test_workflow_builds_checks_looks_and_publishes():
+    """The book is checked and looked at in a browser before it is uploaded, and published only from main."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8"))["jobs"]
+    steps = [step.get("run") or step["uses"] for step in jobs["book"]["steps"]]
+    order = [
+        next(k for k, step in enumerate(steps) if words in step)
+        for words in ("make book", "check-book", "chromium", "tests/browser", "upload-pages-artifact")
+    ]
+    assert order == sorted(order)
+    assert jobs["publish"]["needs"] == "book"
+    assert "refs/heads/main" in jobs["publish"]["if"]
+    assert jobs["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
+    assert any("deploy-pages" in step["uses"] for step in jobs["publish"]["steps"])

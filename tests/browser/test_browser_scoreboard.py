@@ -1,0 +1,90 @@
+"""The scoreboard in a browser: sorting, filtering, by keyboard, on a phone, and without JavaScript."""
+
+import json
+
+import pytest
+
+PAGE = "book/scoreboard"
+ROWS = "table.uapkit-scoreboard tbody tr"
+
+
+def visible(page):
+    return page.locator(f"{ROWS}:visible").count()
+
+
+@pytest.fixture
+def board(watched):
+    one = watched()
+    page = one.open(PAGE)
+    page.wait_for_selector("#uapkit-controls select")
+    yield page
+    assert one.complaints() == []
+
+
+def test_filters_narrow_the_rows_and_say_how_many(board):
+    every = visible(board)
+    board.get_by_label("Paper", exact=True).select_option("E")
+    papers = board.locator(f"{ROWS}:visible").evaluate_all("all => all.map(e => e.dataset.paper)")
+    assert set(papers) == {"E"}
+    assert 0 < len(papers) < every
+    assert f"{len(papers)} of {every}" in board.locator("#uapkit-controls output").inner_text()
+    board.get_by_label("Text", exact=True).fill("principal angles")
+    assert 1 <= visible(board) < len(papers)
+    board.get_by_label("Text", exact=True).fill("no such words")
+    assert visible(board) == 0
+
+
+def test_a_verdict_is_chosen_by_the_address(watched, built):
+    states = {
+        c["verdict"] for r in json.loads((built / "_static" / "scoreboard.json").read_text()) for c in r["claims"]
+    }
+    verdict = sorted(states)[0]
+    page = watched().open(PAGE)
+    page.goto(f"{page.url}?verdict={verdict}")
+    page.wait_for_selector("#uapkit-controls select")
+    verdicts = page.locator(f"{ROWS}:visible").evaluate_all("all => all.map(e => e.dataset.verdicts)")
+    assert verdicts
+    assert all(verdict in one.split("|") for one in verdicts)
+
+
+def test_heads_sort_by_keyboard_and_say_so(board):
+    head = board.locator("table.uapkit-scoreboard th", has_text="Seconds").first
+    button = head.locator("button")
+    button.focus()
+    board.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    board.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    table = board.locator("table.uapkit-scoreboard").first
+    seconds = table.locator("tbody tr").evaluate_all("all => all.map(e => e.dataset.seconds)")
+    known = [float(s) for s in seconds if s]
+    assert known == sorted(known, reverse=True)
+    assert seconds[len(known) :] == [""] * (len(seconds) - len(known)), "what was not run comes last"
+
+
+def test_ids_sort_as_numbers(board):
+    board.get_by_label("Sort by", exact=True).select_option("title")
+    board.get_by_label("Sort by", exact=True).select_option("order")
+    ids = (
+        board.locator("table.uapkit-scoreboard")
+        .first.locator("tbody tr")
+        .evaluate_all("all => all.map(e => e.dataset.order)")
+    )
+    numbers = [int(one[1:]) for one in ids if one.startswith("K")]
+    assert numbers == sorted(numbers)
+    assert ids[-1] == "~", "our additions come last"
+
+
+def test_a_phone_shows_cards_and_no_sideways_scroll(watched):
+    page = watched(width=390).open(PAGE)
+    page.wait_for_selector("#uapkit-controls select")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    cards = page.locator(ROWS).first.evaluate("e => getComputedStyle(e).display")
+    assert cards == "block"
+
+
+def test_without_javascript_a_plain_table_remains(watched, built):
+    page = watched(javascript=False).open(PAGE)
+    rows = json.loads((built / "_static" / "scoreboard.json").read_text())
+    assert visible(page) == len(rows)
+    assert page.locator("#uapkit-controls select").count() == 0
