@@ -50,9 +50,10 @@ def _legend(figure: Figure, axes: Iterable[plt.Axes], columns: int = 3) -> None:
 
 
 def _plain_log(axis: Axis) -> None:
-    """A logarithmic axis with ordinary numbers on it."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    """A logarithmic axis with ordinary numbers on it, few enough to be read."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e4 else f"{value:.0e}"))
     axis.set_minor_formatter(NullFormatter())
 
 
