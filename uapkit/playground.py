@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import inspect
 import json
 import warnings
 from pathlib import Path
@@ -28,13 +29,15 @@ from uapkit.models import training
 from uapkit.models.card import state_sha256
 from uapkit.models.model import Model
 from uapkit.models.nets.digits import SmallVGG
-from uapkit.runner.results import code_hash
 from uapkit.seeds import child_seed
 
 EPOCHS = 30
 LAYERS = ("block1_pool", "block2_pool", "block3_pool")
 N_FIT, N_SELECT, SEED, EPS = 64, 128, 0, 0.2
 STRENGTHS = tuple(round(0.025 * k, 3) for k in range(13))  # root mean square of a pixel's change
+# what network and perturbations depend on
+LEARNT_BY = ("models/training.py", "models/model.py", "models/nets/digits.py", "data/*.py", "seeds.py")
+MADE_BY = ("attacks/*.py", "operators/*.py", "singular.py", "spectra.py", "evaluate.py", "intervals.py", "norms.py")
 RUNTIME = "onnxruntime-web"
 
 
@@ -53,7 +56,8 @@ def distorted(x: Tensor, draws: torch.Generator) -> Tensor:
 
 def network() -> Model:
     """The playground's network: ``vgg_digits``' plan, trained on distorted digits so that it reads drawings, too."""
-    path = _cache("safetensors")
+    own = inspect.getsource(distorted) + inspect.getsource(network)
+    path = _cache("safetensors", *LEARNT_BY, extra=f"{own}{EPOCHS} {SEED}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(child_seed(SEED, "initial_weights"))
         net = SmallVGG()
@@ -69,10 +73,12 @@ def network() -> Model:
     return model.eval()
 
 
-def _cache(suffix: str) -> Path:
-    """A file in the user's cache whose name changes with the code and torch."""
-    made_from = code_hash("playground") + Path(__file__).read_text(encoding="utf-8") + torch.__version__
-    return cache_folder("playground", f"{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.{suffix}")
+def _cache(suffix: str, *sources: str, extra: str = "") -> Path:
+    """A file in the user's cache whose name changes with these sources (patterns in the package), ``extra`` and torch."""
+    package = Path(__file__).parent
+    texts = [p.read_text(encoding="utf-8") for pattern in sources for p in sorted(package.glob(pattern))]
+    key = hashlib.sha256("\0".join([*texts, extra, torch.__version__]).encode()).hexdigest()[:16]
+    return cache_folder("playground", f"{key}.{suffix}")
 
 
 def perturbations(model: Model, train: Images, *, seed: int = SEED) -> dict[str, tuple[str, Tensor]]:
@@ -164,8 +170,8 @@ def contents(seed: int = SEED) -> dict[str, Any]:
 
 
 def cached() -> dict[str, Any]:
-    """:func:`contents`, from the user's cache where code and torch are the same."""
-    path = _cache("json")
+    """:func:`contents`, from the user's cache where its sources and torch are the same."""
+    path = _cache("json", "playground.py", *LEARNT_BY, *MADE_BY)
     if not path.is_file():
         write_whole(path, json.dumps(contents()).encode())
     return json.loads(path.read_text(encoding="utf-8"))
