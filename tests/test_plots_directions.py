@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uapkit import plots_directions as plots
+from uapkit import plots_courses, plots_directions
 
 RATES = {"fooling_rate": 0.2, "low": 0.1, "high": 0.3, "error_low": 0.0, "error_high": 1.0}
 
@@ -23,7 +23,7 @@ def test_bars_are_as_high_as_the_shares_and_leave_out_what_was_not_run():
         for (m, k), s in zip(itertools.product("ab", ("trained", "random")), (0.5, 0.2, 0.6, 0.3), strict=True)
     ]
     table = pd.DataFrame([*rows, {"status": "not run here", "model": "c"}])
-    (ax,) = plots.bars(table, "share").axes
+    (ax,) = plots_directions.bars(table, "share").axes
     assert sorted(bar.get_height() for bar in ax.patches) == pytest.approx([0.2, 0.3, 0.5, 0.6])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
 
@@ -34,7 +34,7 @@ def test_angles_have_the_networks_points_and_the_random_band():
         for k, values in (("trained", (80.0, 60.0)), ("random", (89.0, 82.0)))
         for j, v in enumerate(values, 1)
     ]
-    (ax,) = plots.angles(pd.DataFrame(rows)).axes
+    (ax,) = plots_directions.angles(pd.DataFrame(rows)).axes
     assert list(ax.lines[0].get_ydata()) == [80, 60]
     band = ax.collections[-1].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == (81, 91)
@@ -58,17 +58,17 @@ def curves():
 
 
 def test_curves_have_a_panel_a_network_and_dot_the_other_training_seeds(curves):
-    ax = plots.curves(curves).axes[0]
+    ax = plots_courses.curves(curves).axes[0]
     assert drawn(ax, "100 images, held out") == ([0.0, 0.5], [0.05, 0.9])
     assert drawn(ax, "random direction") == ([0.0, 0.5], [0.1, 0.1])
     assert [line.get_linestyle() for line in ax.lines].count(":") == 1, "of seed 1 the cross-fitted curve alone"
-    ax = plots.curves(curves, "fooling_rate").axes[0]
+    ax = plots_courses.curves(curves, "fooling_rate").axes[0]
     assert drawn(ax, "5000 images, other half") == ([0.0, 0.5], [0.2, 0.2])
 
 
 def test_by_index_shows_the_largest_norm_and_the_random_band(curves):
     table = curves[curves["fit"] != "other half"].assign(index=[1, 1, 1, 1, 2, 2, 2, 2, np.nan, np.nan])
-    axes = plots.by_index(table).axes
+    axes = plots_courses.by_index(table).axes
     assert list(axes[0].lines[0].get_ydata()) == [0.9]
     assert axes[0].get_ylabel() == "error at 0.5 mean norms"
 
@@ -95,7 +95,7 @@ def test_ranges_follow_the_chosen_sign():
             ("random direction", True, 0.1),
         )
     ]
-    axes = plots.ranges(pd.DataFrame(rows)).axes
+    axes = plots_courses.ranges(pd.DataFrame(rows)).axes
     by_label = {ax.get_ylabel(): ax for ax in axes}
     assert drawn(by_label["invariance"], "n") == ([0.0, 180.0], [0.0, 1.0])
     assert drawn(by_label["error rate"], "n") == ([0.0, 180.0], [0.6, 0.6])
@@ -111,6 +111,6 @@ def test_survival_ends_where_nothing_is_left():
         for sample in ("held out", "in sample")
         for d, s, b in ((0.0, 1.0, 0.1), (0.3, 0.2, 0.0), (0.9, 0.0, 0.0))
     ]  # fmt: skip
-    ax = plots.survival(pd.DataFrame(rows)).axes[0]
+    ax = plots_directions.survival(pd.DataFrame(rows)).axes[0]
     assert ax.get_xlim() == pytest.approx((0, 0.4))
     assert drawn(ax, "bound of Theorem 1")[1] == [0.1, 0, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -22,20 +22,23 @@ KIND_COLOURS = {
 LINES = ("-", "--", ":", "-.")
 
 
-def _run(table: pd.DataFrame) -> pd.DataFrame:
+def run_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of what was not run."""
     return table[table["status"] == "run"]
 
 
-def _first_seed(rows: pd.DataFrame) -> pd.DataFrame:
+def first_seed(rows: pd.DataFrame) -> pd.DataFrame:
     """The networks of training seed 0, for figures that would be crowded with all of them; a table has the others."""
     return rows[rows["training_seed"] == 0] if "training_seed" in rows else rows
 
 
-def _names(rows: pd.DataFrame, column: str) -> list[Any]:
+def names_in(rows: pd.DataFrame, column: str) -> list[Any]:
+    """Different values of a column, in their order."""
     return list(dict.fromkeys(rows[column].dropna()))
 
 
-def _panels(count: int, columns: int, width: float = 3.4, height: float = 2.9) -> tuple[Figure, list[plt.Axes]]:
+def panels(count: int, columns: int, width: float = 3.4, height: float = 2.9) -> tuple[Figure, list[plt.Axes]]:
+    """A figure of ``count`` panels, ``columns`` a line, each ``width`` by ``height`` inches."""
     lines = -(-count // columns)
     figure, axes = plt.subplots(
         lines, columns, figsize=(width * columns, height * lines), squeeze=False, layout="constrained"
@@ -45,18 +48,19 @@ def _panels(count: int, columns: int, width: float = 3.4, height: float = 2.9) -
     return figure, list(axes.flat)[:count]
 
 
-def _legend(figure: Figure, ax: plt.Axes, columns: int = 3) -> None:
+def legend(figure: Figure, ax: plt.Axes, columns: int = 3) -> None:
+    """One legend for the whole figure, below it, with the labels of ``ax``."""
     handles, labels = ax.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, max(1, len(labels))), fontsize=8)
 
 
 def bars(table: pd.DataFrame, value: str, by: str = "model") -> Figure:
     """One group of bars a network, one bar a kind, with intervals."""
-    run = _run(table)
-    names, kinds = _names(run, by), _names(run, "kind")
+    run = run_rows(table)
+    names, kinds = names_in(run, by), names_in(run, "kind")
     width = 0.8 / len(kinds)
     with style():
-        figure, (ax,) = _panels(1, 1, max(6.0, 1.6 * len(names)), 4.0)
+        figure, (ax,) = panels(1, 1, max(6.0, 1.6 * len(names)), 4.0)
         for j, kind in enumerate(kinds):
             rows = run[run["kind"] == kind].drop_duplicates(by).set_index(by).reindex(names)
             error = [(rows[value] - rows["low"]).clip(lower=0), (rows["high"] - rows[value]).clip(lower=0)]
@@ -66,17 +70,17 @@ def bars(table: pd.DataFrame, value: str, by: str = "model") -> Figure:
             )
         ax.set(ylabel=value.replace("_", " "), xticks=range(len(names)))
         ax.set_xticklabels([short(str(n)).replace(" ", "\n", 1) for n in names], fontsize=8)
-        _legend(figure, ax)
+        legend(figure, ax)
     return figure
 
 
 def spectra(table: pd.DataFrame) -> Figure:
     """Squared singular values as shares of their sum, a panel a (network, attack), full lines for the largest sample."""
-    run, arrays = _first_seed(_run(table)), table.attrs["arrays"]
+    run, arrays = first_seed(run_rows(table)), table.attrs["arrays"]
     pairs = list(dict.fromkeys(zip(run["model"], run["attack"], strict=True)))
-    samples = sorted(_names(run, "sample"), reverse=True)
+    samples = sorted(names_in(run, "sample"), reverse=True)
     with style():
-        figure, axes = _panels(len(pairs), 3)
+        figure, axes = panels(len(pairs), 3)
         for ax, (model, attack) in zip(axes, pairs, strict=True):
             for kind, colour in KIND_COLOURS.items():
                 for line, sample in zip(LINES, samples, strict=False):
@@ -92,20 +96,20 @@ def spectra(table: pd.DataFrame) -> Figure:
             ax.set(title=f"{short(model)}\n{attack}", xscale="log", yscale="log", ylim=(1e-5, 1), xlabel="direction")
             ax.title.set_fontsize(9)
         axes[0].set_ylabel("share of the squares")
-        _legend(figure, axes[0])
+        legend(figure, axes[0])
     return figure
 
 
 def dot_products(table: pd.DataFrame) -> Figure:
     """Mean modulus of the dot products, a panel a k, with the nulls beside; the dashed line is the paper's 0.07."""
-    run = _first_seed(_run(table))
-    ks = sorted(_names(run, "k"))
+    run = first_seed(run_rows(table))
+    ks = sorted(names_in(run, "k"))
     with style():
-        figure, axes = _panels(len(ks), 1, 8.0, 3.6)
+        figure, axes = panels(len(ks), 1, 8.0, 3.6)
         for ax, k in zip(axes, ks, strict=True):
             rows = run[run["k"] == k]
             points = list(dict.fromkeys(zip(rows["model"], rows["attack"], rows["sample"], strict=True)))
-            for j, kind in enumerate(_names(rows, "kind")):
+            for j, kind in enumerate(names_in(rows, "kind")):
                 here = rows[rows["kind"] == kind]
                 place = [
                     points.index(p) + 0.15 * (j - 1.5)
@@ -128,18 +132,18 @@ def dot_products(table: pd.DataFrame) -> Figure:
             ax.axhline(0.07, color="black", linestyle="--", linewidth=0.8)
             ax.set(title=f"top {k:.0f}", ylabel="mean |dot product|", ylim=(0, None), xticks=range(len(points)))
             ax.set_xticklabels([f"{short(m)}, {a}, {n:.0f}" for m, a, n in points], rotation=60, ha="right", fontsize=7)
-        _legend(figure, axes[0], 4)
+        legend(figure, axes[0], 4)
     return figure
 
 
 def angles(table: pd.DataFrame) -> Figure:
     """Principal angles, the largest first, a panel a network, with bands or points of the nulls."""
-    run = _run(table)
-    names = _names(run, "model")
+    run = run_rows(table)
+    names = names_in(run, "model")
     with style():
-        figure, axes = _panels(len(names), min(3, len(names)), 3.6, 3.2)
+        figure, axes = panels(len(names), min(3, len(names)), 3.6, 3.2)
         for ax, model in zip(axes, names, strict=True):
-            for j, kind in enumerate(_names(run, "kind")):
+            for j, kind in enumerate(names_in(run, "kind")):
                 rows = run[(run["model"] == model) & (run["kind"] == kind)].sort_values("index")
                 if kind.startswith("random"):
                     ax.fill_between(
@@ -158,63 +162,7 @@ def angles(table: pd.DataFrame) -> Figure:
                         label=kind,
                     )
             ax.set(title=short(model), xlabel="index", ylabel="angle in degrees", ylim=(0, 91))
-        _legend(figure, axes[0], 4)
-    return figure
-
-
-def _other_seeds(run: pd.DataFrame, model: str, attack: str) -> list[pd.DataFrame]:
-    """The cross-fitted curves of ``model``'s network trained from other seeds, one each."""
-    if "training_seed" not in run:
-        return []
-    network = run.loc[run["model"] == model, "network"].iloc[0]
-    keep = (run["network"] == network) & (run["model"] != model) & (run["attack"] == attack)
-    rows = run[keep & (run["fit"] == "other half") & (run["chosen"] == True)]  # noqa: E712
-    return [one.sort_values("relative_norm") for _, one in rows.groupby("model", sort=False)]
-
-
-def curves(table: pd.DataFrame, value: str = "error_rate") -> Figure:
-    """Rate against the norm, a panel a (network, attack): each sample at its chosen sign, the other sign thin, baselines.
-
-    Networks from other training seeds are dotted, for the largest sample scored with the vector of the other half.
-    """
-    everything, run = _run(table), _first_seed(_run(table))
-    bounds = ("error_low", "error_high") if value == "error_rate" else ("low", "high")
-    vectors = run[run["kind"] == "singular vector"]
-    pairs = list(dict.fromkeys(zip(vectors["model"], vectors["attack"], strict=True)))
-    with style():
-        figure, axes = _panels(len(pairs), 3)
-        for ax, (model, attack) in zip(axes, pairs, strict=True):
-            rows = vectors[(vectors["model"] == model) & (vectors["attack"] == attack)]
-            for j, ((fit, n), here) in enumerate(rows.groupby(["fit", "n_fit"], sort=False)):
-                for chosen, one in here.groupby("chosen"):
-                    one = one.sort_values("relative_norm")
-                    good = bool(chosen)
-                    ax.plot(
-                        one["relative_norm"],
-                        one[value],
-                        color=COLOURS[j],
-                        marker=MARKERS[j] if good else None,
-                        markersize=4,
-                        linewidth=1.5 if good else 0.6,
-                        label=f"{n:.0f} images, {fit}" if good else None,
-                    )
-                    if good:
-                        ax.fill_between(
-                            one["relative_norm"], one[bounds[0]], one[bounds[1]], color=COLOURS[j], alpha=0.15
-                        )
-            for k, one in enumerate(_other_seeds(everything, model, attack)):
-                label = "other training seeds" if k == 0 else None
-                ax.plot(one["relative_norm"], one[value], color=COLOURS[4], linestyle=":", label=label)
-            others = run[(run["model"] == model) & ~run["kind"].isin(["singular vector", "difference"])]
-            for line, (kind, here) in zip(
-                ("--", ":", "-.", (0, (5, 1))), others.groupby("kind", sort=False), strict=False
-            ):
-                worst = here.groupby("relative_norm")[value].max()
-                ax.plot(worst.index, worst, color="black", linewidth=1, linestyle=line, label=kind)
-            ax.set(title=f"{short(model)}\n{attack}", ylim=(0, 1), xlabel="norm / mean image norm")
-            ax.title.set_fontsize(9)
-        axes[0].set_ylabel(value.replace("_", " "))
-        _legend(figure, axes[0])
+        legend(figure, axes[0], 4)
     return figure
 
 
@@ -222,7 +170,7 @@ def vectors(arrays: Mapping[str, np.ndarray], prefix: str, columns: int = 5) -> 
     """The vectors whose names begin with ``prefix`` as contrast-stretched pictures, ``columns`` a line."""
     chosen = {k: v for k, v in arrays.items() if k.startswith(prefix)}
     with style(grid=False):
-        figure, axes = _panels(len(chosen), columns, 1.5, 1.75)
+        figure, axes = panels(len(chosen), columns, 1.5, 1.75)
         for ax, (name, v) in zip(axes, chosen.items(), strict=True):
             ax.imshow(as_picture(v, stretch=True), interpolation="nearest")
             ax.axis("off")
@@ -233,13 +181,13 @@ def vectors(arrays: Mapping[str, np.ndarray], prefix: str, columns: int = 5) -> 
 
 def survival(table: pd.DataFrame) -> Figure:
     """Share of directions aligned by at least delta, held out and in sample, with the bound and the random null."""
-    run = _run(table)
+    run = run_rows(table)
     pairs = list(dict.fromkeys(zip(run["model"], run["attack"], strict=True)))
     with style():
-        figure, axes = _panels(len(pairs), 3)
+        figure, axes = panels(len(pairs), 3)
         for ax, (model, attack) in zip(axes, pairs, strict=True):
             here = run[(run["model"] == model) & (run["attack"] == attack)]
-            for kind in _names(here, "kind"):
+            for kind in names_in(here, "kind"):
                 for line, sample in zip(LINES, ("held out", "in sample"), strict=False):
                     rows = here[(here["kind"] == kind) & (here["sample"] == sample)]
                     if kind == "trained" or sample == "held out":
@@ -256,16 +204,16 @@ def survival(table: pd.DataFrame) -> Figure:
             ax.set(title=f"{short(model)}\n{attack}", xlabel="delta", ylim=(0, 1), xlim=(0, min(1, seen + 0.1)))
             ax.title.set_fontsize(9)
         axes[0].set_ylabel("share with |cos| ≥ delta")
-        _legend(figure, axes[0])
+        legend(figure, axes[0])
     return figure
 
 
 def sampling(table: pd.DataFrame) -> Figure:
     """Distance of the sampled eigenvector from that of all rows against m, with the stated bound, a panel a (network, attack)."""
-    run = _run(table)
+    run = run_rows(table)
     pairs = list(dict.fromkeys(zip(run["model"], run["attack"], strict=True)))
     with style():
-        figure, axes = _panels(len(pairs), 3)
+        figure, axes = panels(len(pairs), 3)
         for ax, (model, attack) in zip(axes, pairs, strict=True):
             here = run[(run["model"] == model) & (run["attack"] == attack) & (run["kind"] == "trained")]
             for j, (column, label) in enumerate(
@@ -281,14 +229,14 @@ def sampling(table: pd.DataFrame) -> Figure:
             ax.axhline(2**0.5, color="black", linestyle="--", linewidth=0.8, label="√2: says nothing above")
             ax.set(title=f"{short(model)}\n{attack}", xscale="log", yscale="log", xlabel="rows m")
             ax.title.set_fontsize(9)
-        _legend(figure, axes[0])
+        legend(figure, axes[0])
     return figure
 
 
 def training(curves_by_name: Mapping[str, pd.DataFrame]) -> Figure:
     """Accuracy on validation and test images by epoch, a line a training."""
     with style():
-        figure, (ax,) = _panels(1, 1, 6.5, 3.6)
+        figure, (ax,) = panels(1, 1, 6.5, 3.6)
         for j, (name, curve) in enumerate(curves_by_name.items()):
             colour = COLOURS[j % len(COLOURS)]
             ax.plot(
@@ -307,70 +255,5 @@ def training(curves_by_name: Mapping[str, pd.DataFrame]) -> Figure:
                 label=f"{short(name)}, training (with dropout)",
             )
         ax.set(xlabel="epoch", ylabel="accuracy")
-        _legend(figure, ax, 2)
-    return figure
-
-
-def by_index(table: pd.DataFrame) -> Figure:
-    """Error under vectors 1 to k at the largest norm, both signs, with the band of random directions, a panel a network."""
-    run = _run(table)
-    names, size = _names(run, "model"), run["relative_norm"].max()
-    run = run[run["relative_norm"] == size]
-    with style():
-        figure, axes = _panels(len(names), min(3, len(names)), 3.6, 3.2)
-        for ax, model in zip(axes, names, strict=True):
-            here = run[run["model"] == model]
-            for j, attack in enumerate(_names(here, "attack")):
-                rows = here[(here["attack"] == attack) & (here["chosen"] == True)].sort_values("index")  # noqa: E712
-                error = [
-                    (rows["error_rate"] - rows["error_low"]).clip(lower=0),
-                    (rows["error_high"] - rows["error_rate"]).clip(lower=0),
-                ]
-                ax.errorbar(
-                    rows["index"],
-                    rows["error_rate"],
-                    yerr=error,
-                    color=COLOURS[j],
-                    marker=MARKERS[j],
-                    capsize=3,
-                    label=attack,
-                )
-            for kind, colour in (
-                ("random direction", COLOURS[6]),
-                ("random direction in the data's subspace", COLOURS[2]),
-            ):
-                null = here[here["kind"] == kind]
-                if len(null):
-                    ax.axhspan(null["error_low"].min(), null["error_high"].max(), color=colour, alpha=0.2, label=kind)
-            ax.set(title=short(model), xlabel="vector", ylim=(0, 1), ylabel=f"error at {size:g} mean norms")
-        _legend(figure, axes[0])
-    return figure
-
-
-def ranges(
-    table: pd.DataFrame, values: Sequence[str] = ("accuracy", "invariance", "top_share", "error_rate")
-) -> Figure:
-    """How accuracy, invariance, concentration and error at the largest norm depend on the range trained with."""
-    run = _run(table)
-    size = run["relative_norm"].max()
-    chosen = run[(run["relative_norm"] == size) & (run["chosen"] == True)]  # noqa: E712
-    with style():
-        figure, axes = _panels(len(values), 2, 3.6, 2.9)
-        for ax, value in zip(axes, values, strict=True):
-            for j, model in enumerate(_names(chosen, "model")):
-                rows = chosen[(chosen["model"] == model) & (chosen["kind"] == "singular vector")].sort_values(
-                    "trained_range"
-                )
-                ax.plot(rows["trained_range"], rows[value], color=COLOURS[j], marker=MARKERS[j], label=short(model))
-                if value == "error_rate":
-                    ax.fill_between(
-                        rows["trained_range"], rows["error_low"], rows["error_high"], color=COLOURS[j], alpha=0.2
-                    )
-                    null = chosen[(chosen["model"] == model) & (chosen["kind"] == "random direction")]
-                    worst = null.groupby("trained_range")["error_rate"].max()
-                    ax.plot(
-                        worst.index, worst, color=COLOURS[j], linestyle="--", label=f"{short(model)}, random direction"
-                    )
-            ax.set(xlabel="trained range in degrees", ylabel=value.replace("_", " "), ylim=(0, 1))
-        _legend(figure, axes[-1])
+        legend(figure, ax, 2)
     return figure
