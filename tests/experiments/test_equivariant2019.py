@@ -125,6 +125,15 @@ def test_too_large_a_sample_is_refused():
         paper.tab1_angles(**SMALL, n_fit=501)
 
 
+def test_weights_have_their_tag_without_being_loaded():
+    b = bench()
+    mine = models.wrap(torch.nn.Flatten(), input_size=(1, 28, 28), name="mine")
+    b.specs([mine])
+    names = ("stdcnn_mnist_rot", "gcnn_mnist_rot[trained]", "nobody_trained_this", "mine")
+    assert [b.weights(n) for n in names] == ["trained", "trained", "default", "default"]
+    assert not b._models
+
+
 def test_training_seeds_are_read_from_names_and_averaged():
     assert [d.training_seed(n) for n in ("stdcnn_mnist_rot", "gcnn_mnist_rot_seed2", "x_seed12[tag]")] == [0, 2, 12]
     assert d.family("gcnn_mnist_rot_seed2") == d.family("gcnn_mnist_rot")
