@@ -7,6 +7,7 @@ vectors counts all classes together.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,7 +143,7 @@ class Pairs:
                 return {"vectors": vectors.float().numpy(), "values": values.numpy()}
 
             point = {"attack": attack, "images": fit.sha256, "max_iter": self.max_iter if attack == "deepfool" else 0}
-            found = kept_for(model, "singular basis", point, compute, DEEPFOOL)
+            found = kept_for(model, "singular basis", point, compute, [*DEEPFOOL, spectra, sys.modules[__name__]])
             self._bases[spec, attack] = torch.from_numpy(found["vectors"]), torch.from_numpy(found["values"])
         return self._bases[spec, attack]
 
