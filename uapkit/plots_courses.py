@@ -11,6 +11,9 @@ from uapkit.plots import COLOURS, MARKERS, short, style
 from uapkit.plots_directions import first_seed, legend, names_in, panels, run_rows
 
 
+BASELINES = (("--", "black"), (":", "black"), ("-.", "black"), ("-", "0.55"))
+
+
 def _other_seeds(run: pd.DataFrame, model: str, attack: str) -> list[pd.DataFrame]:
     """The cross-fitted curves of ``model``'s network trained from other seeds, one each."""
     if "training_seed" not in run:
@@ -55,11 +58,9 @@ def curves(table: pd.DataFrame, value: str = "error_rate") -> Figure:
                 label = "other training seeds" if k == 0 else None
                 ax.plot(one["relative_norm"], one[value], color=COLOURS[4], linestyle=":", label=label)
             others = run[(run["model"] == model) & ~run["kind"].isin(["singular vector", "difference"])]
-            for line, (kind, here) in zip(
-                ("--", ":", "-.", (0, (5, 1))), others.groupby("kind", sort=False), strict=False
-            ):
+            for (line, colour), (kind, here) in zip(BASELINES, others.groupby("kind", sort=False), strict=False):
                 worst = here.groupby("relative_norm")[value].max()
-                ax.plot(worst.index, worst, color="black", linewidth=1, linestyle=line, label=kind)
+                ax.plot(worst.index, worst, color=colour, linewidth=1, linestyle=line, label=kind)
             ax.set(title=f"{short(model)}\n{attack}", ylim=(0, 1), xlabel="norm / mean image norm")
             ax.title.set_fontsize(9)
         axes[0].set_ylabel(value.replace("_", " "))
