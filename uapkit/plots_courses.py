@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from uapkit.plots import COLOURS, MARKERS, short, style
 from uapkit.plots_directions import first_seed, legend, names_in, panels, run_rows
 
-
 BASELINES = (("--", "black"), (":", "black"), ("-.", "black"), ("-", "0.55"))
 
 
