@@ -28,7 +28,11 @@ def test_fig7_label_graph(table):
     graph = own[own["part"] == "graph"].iloc[0]
     assert graph["edges"] == len(edges)
     assert graph["labels"] == len({*edges["source"], *edges["target"]})
-    assert graph["in_degree"] == edges["target"].value_counts().max()
+    degrees = edges["target"].value_counts()
+    assert graph["in_degree"] == degrees.max()
+    assert graph["targets"] == len(degrees)
+    half = int(graph["half"])
+    assert degrees.iloc[:half].sum() >= len(edges) / 2 > degrees.iloc[: half - 1].sum()
     shares = own[own["part"] == "targets"].set_index("top")["top_share"]
     assert shares[1] <= shares[3] <= shares[10] == 1
     assert table[table["part"] == "alone"]["target"].isin([str(k) for k in range(10)]).all()

@@ -49,14 +49,15 @@ def fig7_label_graph(
     that image; ties go to the label that comes first. Of the paper's graph neither the rule for ties nor the least
     number of images is known, so ``count`` (images on the edge) stands beside ``n`` (fooled images of i). Rows by
     ``part``: "edge" (source, target); "graph" (edges, labels, components, largest: labels in the largest component,
-    in_degree: the largest); "targets" (top_share of the ``n`` fooled images that get one of the ``top`` most frequent
-    new labels; low, high; and crossed_top_share with the labels that are most frequent in the other half of the images,
-    because the most frequent labels of a few images hold many of them by chance); "regions" (share of images of another
-    kind whose label is one of the universal perturbation's ``top`` new labels); "alone" (label and confidence of the
-    perturbation by itself). Kinds: "universal"; nulls "random signs" of the same norm, "random signs, larger",
-    ``larger`` times that, and "shuffled labels", one row a draw: the same fooled images with the clean label of another
-    image as new label. Of the regions: "the images themselves" (not perturbed), "uniform noise", and "random phases",
-    noise with the images' own amplitude spectra.
+    targets: labels that an edge leads to, half: how many of them take half of the edges, in_degree: the most edges to
+    one label); "targets" (top_share of the ``n`` fooled images that get one of the ``top`` most frequent new labels;
+    low, high; and crossed_top_share with the labels that are most frequent in the other half of the images, because the
+    most frequent labels of a few images hold many of them by chance); "regions" (share of images of another kind whose
+    label is one of the universal perturbation's ``top`` new labels); "alone" (label and confidence of the perturbation
+    by itself). Kinds: "universal"; nulls "random signs" of the same norm, "random signs, larger", ``larger`` times
+    that, and "shuffled labels", one row a draw: the same fooled images with the clean label of another image as new
+    label. Of the regions: "the images themselves" (not perturbed), "uniform noise", and "random phases", noise with the
+    images' own amplitude spectra.
     """
     specs = [m if isinstance(m, str) else m.name for m in models]
     sizes = {spec: for_network(n_graph, spec) or for_network(n_eval, spec) for spec in specs}
@@ -116,8 +117,10 @@ def _about(kind: str, before: Tensor, after: Tensor, tops: Sequence[int], names:
     """The graph and the shares of the most frequent new labels; edges only where there are names."""
     edges = majority(before, after)
     found, degrees = components(edges), np.unique([j for _, j, *_ in edges], return_counts=True)[1]
+    reach = np.sort(degrees)[::-1].cumsum()
     sizes = {"edges": len(edges), "labels": sum(map(len, found)), "components": len(found), "largest": len(found[0])}
-    rows: list[dict] = [{"kind": kind, "part": "graph", **sizes, "in_degree": int(degrees.max()), "n": len(after)}]
+    sizes |= {"targets": len(degrees), "half": int((reach < len(edges) / 2).sum()) + 1, "in_degree": int(degrees.max())}
+    rows: list[dict] = [{"kind": kind, "part": "graph", **sizes, "n": len(after)}]
     for top in tops:
         crossed = {f"crossed_{name}": value for name, value in _share(crossed_hits(after, top)).items() if name != "n"}
         hit = torch.isin(after, most_frequent(after, top))
