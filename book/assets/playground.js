@@ -1,6 +1,6 @@
 // The playground: draw or pick a digit, add a universal perturbation, watch the network's answer. Runs in the page alone.
 (() => {
-  const root = document.getElementById("playground");
+  const root = document.getElementById("playground-app");
   if (!root) return;
   const find = (name) => root.querySelector(`[data-part="${name}"]`);
   const say = (text) => { find("answer").textContent = text; };

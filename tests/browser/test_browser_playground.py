@@ -7,7 +7,7 @@ import torch
 from uapkit import data, playground
 
 WAIT = 120_000  # milliseconds; 15 MB of WebAssembly are unpacked and compiled
-READ = "digit => document.getElementById('playground').dataset.clean === String(digit)"
+READ = "digit => document.getElementById('playground-app').dataset.clean === String(digit)"
 STROKES = {  # in shares of the drawing area
     0: [[(0.5, 0.15), (0.3, 0.3), (0.28, 0.6), (0.5, 0.85), (0.7, 0.6), (0.7, 0.3), (0.5, 0.15)]],
     3: [[(0.3, 0.2), (0.6, 0.15), (0.68, 0.32), (0.45, 0.47), (0.7, 0.65), (0.6, 0.85), (0.3, 0.8)]],
@@ -20,7 +20,7 @@ def play(watched):
     """The page from the disk, its network started."""
     one = watched()
     one.open("book/playground")
-    one.page.wait_for_selector('#playground[data-ready="yes"]', timeout=WAIT)
+    one.page.wait_for_selector('#playground-app[data-ready="yes"]', timeout=WAIT)
     return one
 
 
@@ -41,9 +41,9 @@ def logits(page, x):
 
 def settle(page, action):
     """Do something and wait until the page has answered it."""
-    before = int(page.get_attribute("#playground", "data-done"))
+    before = int(page.get_attribute("#playground-app", "data-done"))
     action()
-    page.wait_for_function("before => Number(document.getElementById('playground').dataset.done) > before", arg=before)
+    page.wait_for_function("before => Number(document.getElementById('playground-app').dataset.done) > before", arg=before)
 
 
 def choose(page, perturbation, strength):
@@ -78,7 +78,7 @@ def test_shown_labels_and_rates_are_those_of_pytorch(play, network):
         k = page.locator('[data-part="perturbation"]').input_value()
         v = torch.tensor(page.evaluate("k => [...uapkitPlayground.vectors[k]]", int(k))).view(1, 28, 28)
         x = torch.tensor(page.evaluate("() => [...uapkitPlayground.input()]")).view(1, 1, 28, 28)
-        root = page.locator("#playground")
+        root = page.locator("#playground-app")
         assert int(root.get_attribute("data-clean")) == int(network(x).argmax())
         assert int(root.get_attribute("data-perturbed")) == int(network(x + strength * v).argmax())
         fooled = (network(test.x).argmax(1) != network(test.x + strength * v).argmax(1)).float().mean()
@@ -91,7 +91,7 @@ def test_slider_changes_some_labels_and_none_at_strength_zero(play):
         choose(page, "UAP", strength)
         for k in range(0, 20, 2):
             settle(page, lambda k=k: page.locator('[name="digit"]').nth(k).check())
-            root = page.locator("#playground")
+            root = page.locator("#playground-app")
             changed[strength] += root.get_attribute("data-clean") != root.get_attribute("data-perturbed")
     assert changed[0.0] == 0
     assert changed[0.3] >= 3
@@ -116,7 +116,7 @@ def test_drawn_digits_are_read(play, digit):
 
     settle(page, draw)
     page.wait_for_function(
-        "digit => document.getElementById('playground').dataset.clean === String(digit)", arg=digit, timeout=10_000
+        "digit => document.getElementById('playground-app').dataset.clean === String(digit)", arg=digit, timeout=10_000
     )
 
 
@@ -154,7 +154,7 @@ def test_keyboard_alone_is_enough(play):
 def test_playground_starts_over_http_and_on_a_phone(watched, served):
     one = watched(width=390)
     page = one.open("book/playground", served)
-    page.wait_for_selector('#playground[data-ready="yes"]', timeout=WAIT)
+    page.wait_for_selector('#playground-app[data-ready="yes"]', timeout=WAIT)
     assert "Without: " in page.locator('[data-part="answer"]').inner_text()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     assert one.complaints() == []
