@@ -109,7 +109,7 @@ def _row(record: Record, up: str) -> str:
     keys = {
         "paper": record["paper"],
         "verdicts": "|".join(verdicts),
-        "order": ids if ids != "ours" else "~",
+        "order": ids if ids != "ours" else "",
         "title": record["title"],
         "n": record["n"] or "",
         "seconds": record["seconds"] or "",

@@ -44,8 +44,12 @@
   }
 
   function labelled(label, box) {
-    const frame = document.createElement("label");
-    frame.append(label + " ", box);
+    const frame = document.createElement("span");
+    const words = document.createElement("label");
+    box.id = `uapkit-${label.toLowerCase().replace(" ", "-")}`;
+    words.htmlFor = box.id;
+    words.textContent = label;
+    frame.append(words, " ", box);
     return [frame, box];
   }
 

@@ -17,7 +17,9 @@ HIDDEN = (
 
 @pytest.fixture(scope="module")
 def printed(watched):
-    page = watched().open(CHAPTER)
+    one = watched()
+    one.context.set_default_navigation_timeout(120_000)  # formulas are typeset before the page counts as loaded
+    page = one.open(CHAPTER)
     page.wait_for_timeout(1500)
     page.emulate_media(media="print")
     return page
