@@ -44,7 +44,8 @@ def rates(table: pd.DataFrame, reported: pd.DataFrame | None = None) -> Figure:
     """
     run = _was_run(table)
     norms = sorted(set(run["norm"]))
-    series = [(kind, where) for kind in ATTACKS for where in ("held out", "X")] + [(None, "held out")]
+    series: list[tuple[str | None, str]] = [(kind, where) for kind in ATTACKS for where in ("held out", "X")]
+    series += [(None, "held out"), ("equal length", "held out")]
     with style():
         figure, axes = _panels(len(norms), columns=1, width=7.0, height=0.45 * run["model"].nunique() + 1.6)
         for ax, norm in zip(axes, norms, strict=True):
@@ -54,9 +55,10 @@ def rates(table: pd.DataFrame, reported: pd.DataFrame | None = None) -> Figure:
                 same = part["kind"].str.startswith("random") if kind is None else part["kind"] == kind
                 rows = part[same & (part["scored_on"] == where)]
                 middle = rows["fooling_rate"]
-                y = [models.index(m) + 0.15 * (place - 2) for m in rows["model"]]
+                y = [models.index(m) + 0.14 * (place - 2.5) for m in rows["model"]]
                 errors = [(middle - rows["low"]).clip(lower=0), (rows["high"] - middle).clip(lower=0)]
-                name = "random, same norm" if kind is None else f"{kind}, {'on X' if where == 'X' else 'other images'}"
+                words = {None: "random, of norm eps", "equal length": "random, same 2-norm as UAP"}
+                name = words.get(kind, f"{kind}, {'on X' if where == 'X' else 'other images'}")
                 if len(rows):
                     ax.errorbar(
                         middle, y, xerr=errors, linestyle="none", capsize=2, color=COLOURS[place],

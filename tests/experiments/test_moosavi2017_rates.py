@@ -83,6 +83,7 @@ def test_tab1_fooling_rates(rates):
         assert on_x["data"] == "X (24 train)"
         assert on_x["end"] == made.made_by["end"]
     assert (held["l2_norm"].dropna() <= 255 * 0.2 * 28 * 1.0001).all()
+    assert (rows_of(held, kind="equal length")["l2_norm"].to_numpy() == rows_of(held, kind="UAP")["l2_norm"]).all()
     for norm in (2.0, math.inf):
         attack = rows_of(held, kind="UAP", norm=norm)
         null = held[held["kind"].str.startswith("random") & (held["norm"] == norm)]

@@ -17,7 +17,7 @@ from uapkit.experiments.moosavi2017_shared import PerNetwork, Study, facts, for_
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, rows_of
 from uapkit.sweep import sweep
 
-UAP, BLOCKED = "UAP", "UAP, blocked"
+UAP, BLOCKED, EQUAL = "UAP", "UAP, blocked", "equal length"
 
 
 def tab1_fooling_rates(
@@ -40,7 +40,8 @@ def tab1_fooling_rates(
     """Table 1 of [moosavi2017]: fooling rates in the 2-norm and the infinity norm, on X and on other images.
 
     One row a (model, norm, kind, scored_on): kind "UAP" (Algorithm 1 in the paper's order), on the networks in
-    ``blocked`` also "UAP, blocked" (``block`` images a step, norm inf only), and the null, one row a draw. scored_on "X"
+    ``blocked`` also "UAP, blocked" (``block`` images a step, norm inf only), and the null of norm eps, one row a draw;
+    "equal length" is a null as long in the 2-norm as the perturbation itself, which may not fill its ball. scored_on "X"
     (data then reads "X (n train)") or "held out": fooling_rate, low, high, n. eps: radius, 0 to 255; l2_norm and
     linf_norm what the perturbation has of it. end: "reached" (``target_rate`` on X), "stalled" or "pass limit", after
     ``passes``; steps: images that moved v; failures: those where DeepFool reached no other label. Flags of the scored
@@ -60,6 +61,11 @@ def tab1_fooling_rates(
             {"scored_on": "X", "data": f"X ({len(on_x)} train)", **about, **rate(on_x)},
             {"scored_on": "held out", **about, **rate(flags)},
         ]
+        if kind == UAP:
+            noise = study.random(model, 0, norm)
+            noise = noise * (made.v.double().norm() / noise.double().norm()).to(noise)
+            sizes = {"l2_norm": about["l2_norm"], "linf_norm": 255 * float(noise.abs().max())}
+            rows.append({"kind": EQUAL, "scored_on": "held out", **sizes, **rate(study.fooled(model, noise))})
         curve = np.array([made.history, made.made_by["held_out_rates"]])
         return rows, {f"fooled/{name}": flags.numpy(), f"passes/{name}": curve}
 
