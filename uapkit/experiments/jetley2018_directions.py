@@ -172,7 +172,10 @@ def _overlap(a: list[Tensor], b: list[Tensor], k: int) -> dict[str, float]:
 
 @evidence
 def fig4_deepfool_svd_evidence(table: pd.DataFrame) -> list[dict]:
-    """A tenth of all directions: more than half of the accuracy on S_hi, less on S_lo; random spans are the null."""
+    """A tenth of all directions: more than half of the accuracy on S_hi, less on S_lo; random spans are the null.
+
+    And, ours: more accuracy on S_hi than on as many principal components of the images, paired.
+    """
     found = []
     for model, rows in by_network(table):
         half = float(rows.loc[rows["kind"] == "images", "accuracy"].iloc[0]) / 2
@@ -182,6 +185,11 @@ def fig4_deepfool_svd_evidence(table: pd.DataFrame) -> list[dict]:
             ours = {"estimate": mine["accuracy"], **{k: mine[k] for k in ("low", "high", "n")}}
             beside = {"null": null["accuracy"], "null_low": null["low"], "null_high": null["high"]}
             found.append(claim("replicates_with_first_order", name, ours, sense, half, **beside))
+        share, arrays = at(rows, "S_hi")["share"], table.attrs["arrays"]
+        hi, data = (arrays[f"right/{model}/{kind}/{share:g}"] for kind in ("S_hi", "principal components"))
+        found.append(
+            claim("beyond_principal_components", f"{model}, d = {at(rows, 'S_hi')['d']:g}", paired(hi, data), ">", 0.0)
+        )
     return found
 
 
