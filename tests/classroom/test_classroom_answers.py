@@ -11,7 +11,6 @@ from nbformat import validate
 from uapkit.classroom import build, notebooks
 
 NAMES = notebooks.names()
-MISTAKES = [(name, mistake) for name in NAMES for mistake in notebooks.mistakes(name)]
 
 
 @pytest.fixture(scope="module")
@@ -22,20 +21,16 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_solution_passes_and_untouched_fails(name, place):
-    source = notebooks.read(name)
-    assert {key: why for key, why in notebooks.run(source, place).items() if why} == {}
+def test_solution_passes_untouched_fails_and_mistakes_are_caught(name, place):
+    """Each mistake runs from its own cell on, with what the solution has defined before it, to the test that must fail."""
+    source, keep = notebooks.read(name), {}
+    assert {key: why for key, why in notebooks.run(source, place, keep=keep).items() if why} == {}
     blank = notebooks.run(notebooks.student_version(source), place)
     assert [key for key in notebooks.tests(source) if not blank[key]] == [], "tests that an empty answer passes"
-
-
-@pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=[f"{name}-{m.name}" for name, m in MISTAKES])
-def test_mistake_is_caught_by_its_test(name, mistake, place):
-    source = notebooks.read(name)
-    outcome = notebooks.run(notebooks.with_answers(source, {mistake.cell: mistake.code}), place)
-    why = outcome[mistake.caught]
-    assert why.startswith("AssertionError: "), f"{mistake.caught} must fail by its own message, got {why!r}"
-    assert re.search(mistake.message, why), why
+    for mistake in notebooks.mistakes(name):
+        why = notebooks.caught(source, mistake, place, keep)
+        assert why.startswith("AssertionError: "), f"{mistake.name} must fail by the test's own message, got {why!r}"
+        assert re.search(mistake.message, why), f"{mistake.name}: {why}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,6 +24,9 @@ from uapkit.runner.catalogue import project_root
 MARK = re.compile(r"^\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", re.M)
 
 
+Space = dict[str, object]
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A plausible wrong answer: ``code`` in place of ``cell`` makes the test ``caught`` fail with ``message`` (a regex)."""
@@ -102,19 +105,33 @@ def with_answers(notebook: NotebookNode, replaced: Mapping[str, str]) -> Noteboo
     return result
 
 
-def run(notebook: NotebookNode, place: Path, *, start: Mapping[str, object] | None = None) -> dict[str, str]:
+def run(
+    notebook: NotebookNode,
+    place: Path,
+    *,
+    first: str = "",
+    last: str = "",
+    start: Space | None = None,
+    keep: dict[str, Space] | None = None,
+) -> dict[str, str]:
     """Execute the code cells in order in this process; for every failing cell its name and error, "" for passed tests.
 
     Only for notebooks that are trusted: nothing limits or isolates the code. place: the folder with ``kit.py`` and its
-    data. As under nbgrader a failing cell does not stop the others. start: names that are already defined.
+    data. As under nbgrader a failing cell does not stop the others. keep: filled with the names defined before every
+    solution cell. first, start: begin at that cell with such names, to try one answer without the cells before it.
+    last: end after that cell.
     """
     outcome: dict[str, str] = {}
-    space: dict[str, object] = {"__name__": "__main__", **(start or {})}
+    space: Space = {"__name__": "__main__", **(start or {})}
+    begun = not first
     with _as_in_a_kernel(place):
         for cell in notebook.cells:
-            if cell.cell_type != "code":
-                continue
             name = about(cell).get("grade_id", cell.id)
+            begun = begun or name == first
+            if cell.cell_type != "code" or not begun:
+                continue
+            if keep is not None and about(cell).get("solution"):
+                keep[name] = dict(space)
             if about(cell).get("grade"):
                 outcome[name] = ""
             try:
@@ -122,7 +139,15 @@ def run(notebook: NotebookNode, place: Path, *, start: Mapping[str, object] | No
                     exec(compile(cell.source, f"<{name}>", "exec"), space)
             except Exception as error:
                 outcome[name] = f"{type(error).__name__}: {error}"
+            if name == last:
+                break
     return outcome
+
+
+def caught(source: NotebookNode, mistake: Mistake, place: Path, keep: dict[str, Space]) -> str:
+    """What the mistake's test says to it, "" for nothing; ``keep`` as a run of the solution has filled it."""
+    wrong = with_answers(source, {mistake.cell: mistake.code})
+    return run(wrong, place, first=mistake.cell, last=mistake.caught, start=keep[mistake.cell])[mistake.caught]
 
 
 @contextlib.contextmanager
@@ -134,6 +159,8 @@ def _as_in_a_kernel(place: Path) -> Iterator[None]:
     try:
         for module in own:
             sys.modules.pop(module, None)
+        torch.set_default_dtype(torch.float64)  # as kit.py does
+        torch.set_num_threads(1)
         os.environ["NBGRADER_EXECUTION"] = "in process"
         with warnings.catch_warnings():
             yield
