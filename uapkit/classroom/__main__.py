@@ -76,6 +76,14 @@ def _grade(args: argparse.Namespace) -> int:
     return 0
 
 
+def _hand_back(args: argparse.Namespace) -> int:
+    from uapkit.classroom import grade
+
+    students = grade.hand_back(args.course, args.assignment)
+    print(f"feedback of {len(students)} students and grades.csv in {args.course}")
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; errors that a teacher can mend are one sentence."""
     top = argparse.ArgumentParser(prog="python -m uapkit.classroom", description="Assignments: build, check, grade.")
@@ -106,6 +114,8 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--memory", type=float, default=4, help="its memory limit in gigabytes")
     one.add_argument("--jobs", type=int, default=1, help="submissions at once")
     one.add_argument("--sandbox", default="auto", help="auto, none, or words to put before a kernel's command")
+    one = course(command("hand-back", _hand_back, "feedback and grades.csv anew, after grading by hand"))
+    one.add_argument("assignment")
     args = top.parse_args(argv)
     try:
         return args.does(args)

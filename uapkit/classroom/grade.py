@@ -85,8 +85,6 @@ def grade(
     of processor time, for one submission; a single cell has its own limit in ``nbgrader_config.py``. memory: gigabytes.
     jobs: submissions at once. sandbox: see :func:`sandbox_command`. Raises ValueError where nothing was handed in.
     """
-    from nbgrader.plugins import CsvExportPlugin
-
     checks.one_of(name, notebooks.names(), "assignment")
     checks.in_range(seconds, 1, 86400, "seconds")
     checks.in_range(memory, 1, 1024, "memory")
@@ -112,9 +110,7 @@ def grade(
             rows.append(
                 {"student": student, "status": status, **_points(book, name, student), "seconds": round(took, 1)}
             )
-    _feedback(out, name, [student for student, (status, _) in zip(todo, statuses, strict=True) if status == "graded"])
-    with gradebook as book:
-        CsvExportPlugin(to=str(out / "grades.csv")).export(book)
+    hand_back(out, name)
     report = pd.DataFrame(rows)
     report.to_csv(out / f"report_{name}.csv", index=False)
     return report
@@ -209,9 +205,15 @@ def _points(book: Any, name: str, student: str) -> dict[str, float]:
     return {"points": got, "possible": sum(notebooks.tests(source).values()), "by_hand": by_hand}
 
 
-def _feedback(out: Path, name: str, students: list[str]) -> None:
-    """One HTML page a student, and nothing else: nbgrader would add the assignment's files, the secret seed among them."""
+def hand_back(out: Path, name: str) -> list[str]:
+    """Write feedback and ``grades.csv`` from the gradebook as it is, points given by hand included; the students' names.
+
+    A student gets one HTML page and nothing else: nbgrader would add the assignment's files, the secret seed among them.
+    """
+    from nbgrader.plugins import CsvExportPlugin
+
     course = api(out)
+    students = sorted(path.parent.name for path in (out / "autograded").glob(f"*/{name}"))
     for student in students:
         done = course.generate_feedback(name, student, force=True)
         if not done["success"]:
@@ -219,3 +221,6 @@ def _feedback(out: Path, name: str, students: list[str]) -> None:
         for path in (out / "feedback" / student / name).glob("*"):
             if path.suffix != ".html":
                 path.unlink() if path.is_file() else shutil.rmtree(path)
+    with course.gradebook as book:
+        CsvExportPlugin(to=str(out / "grades.csv")).export(book)
+    return students
