@@ -106,3 +106,20 @@ def test_script_knows_the_heads_and_the_rows_keys():
         assert head.strip() in scoreboard_html.HEAD
         assert f"data-{key}=" in row
     assert "http" not in script, "no request to anywhere"
+
+
+def test_an_interval_belongs_to_the_value_beside_it():
+    row = pd.Series(
+        {
+            "fooling_rate": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            "error_rate": 0.55,
+            "error_low": 0.45,
+            "error_high": 0.65,
+            "share": 0.5,
+        }
+    )
+    assert scoreboard.interval_of(row, "fooling_rate") == (0.4, 0.6)
+    assert scoreboard.interval_of(row, "error_rate") == (0.45, 0.65)
+    assert scoreboard.interval_of(row, "share") is None

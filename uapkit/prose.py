@@ -81,9 +81,11 @@ def _statistic(rows: pd.DataFrame, column: str, how: str, expression: str) -> st
     row = rows.loc[rows[column].idxmin() if how == "min" else rows[column].idxmax()] if how != "only" else rows.iloc[0]
     if not isinstance(row[column], (int, float)):
         return str(row[column])
-    is_rate = {"low", "high"} <= set(rows) and row["low"] <= row[column] <= row["high"]
-    words = with_interval(float(row[column]), row["low"], row["high"]) if is_rate else number(float(row[column]))
-    return f"{words} (n\u00a0=\u00a0{int(row['n'])})" if is_rate and "n" in rows and row["n"] == row["n"] else words
+    interval = scoreboard.interval_of(row, column)
+    if interval is None:
+        return number(float(row[column]))
+    size = f" (n\u00a0=\u00a0{int(row['n'])})" if "n" in rows and row["n"] == row["n"] else ""
+    return with_interval(float(row[column]), *interval) + size
 
 
 @cache

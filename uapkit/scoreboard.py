@@ -94,6 +94,16 @@ def _largest_n(table: pd.DataFrame | None) -> int | None:
     return None
 
 
+def interval_of(row: pd.Series, column: str) -> tuple[float, float] | None:
+    """The interval of a value: columns ``low`` and ``high`` right behind it, or ones with its own stem; else None."""
+    names, stem = list(row.index), column.rpartition("_")[0]
+    pair = ("low", "high") if names[names.index(column) + 1 :][:1] == ["low"] else (f"{stem}_low", f"{stem}_high")
+    if not set(pair) <= set(names):
+        return None
+    low, high = (float(row[c]) for c in pair)
+    return (low, high) if low <= row[column] <= high else None
+
+
 def _levels(rows: pd.DataFrame) -> list[Record]:
     """The paper's own numbers, a quantity each: smallest, largest, how many. Others' numbers are not the paper's."""
     found = []
@@ -114,18 +124,12 @@ def _ours(theirs: pd.DataFrame, run: pd.DataFrame) -> list[Record]:
         rows = run.dropna(subset=[metric]) if metric in run else run.iloc[:0]
         if rows.empty or not pd.api.types.is_numeric_dtype(rows[metric]):
             continue
-        ends = [rows.loc[rows[metric].idxmin()], rows.loc[rows[metric].idxmax()]]
-        has = {"low", "high"} <= set(rows) and metric.endswith(("rate", "accuracy", "share", "angle"))
-        found.append(
-            {
-                "metric": metric,
-                "count": len(rows),
-                "ends": [
-                    {"value": float(r[metric])} | ({"low": float(r["low"]), "high": float(r["high"])} if has else {})
-                    for r in ends[: 1 + (len(rows) > 1)]
-                ],
-            }
-        )
+        ends = [rows.loc[rows[metric].idxmin()], rows.loc[rows[metric].idxmax()]][: 1 + (len(rows) > 1)]
+        values = [{"value": float(r[metric])} for r in ends]
+        for value, row in zip(values, ends, strict=True):
+            interval = interval_of(row, metric)
+            value |= dict(zip(("low", "high"), interval, strict=True)) if interval else {}
+        found.append({"metric": metric, "count": len(rows), "ends": values})
     return found
 
 
