@@ -114,3 +114,12 @@ def test_survival_ends_where_nothing_is_left():
     ax = plots_directions.survival(pd.DataFrame(rows)).axes[0]
     assert ax.get_xlim() == pytest.approx((0, 0.4))
     assert drawn(ax, "bound of Theorem 1")[1] == [0.1, 0, 0]
+
+
+def test_training_seeds_share_a_colour_and_one_label():
+    curve = pd.DataFrame({"epoch": [1, 2], "test_accuracy": [0.8, 0.9], "train_accuracy": [0.7, 0.8]})
+    (ax,) = plots_directions.training({"a": curve, "a_seed1": curve + 0, "b": curve}).axes
+    assert drawn(ax, "a, test") == ([1, 2], [0.8, 0.9])
+    assert len(ax.lines) == 6
+    assert len({line.get_color() for line in ax.lines}) == 2
+    assert len(ax.get_legend_handles_labels()[1]) == 4

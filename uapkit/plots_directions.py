@@ -234,26 +234,29 @@ def sampling(table: pd.DataFrame) -> Figure:
 
 
 def training(curves_by_name: Mapping[str, pd.DataFrame]) -> Figure:
-    """Accuracy on validation and test images by epoch, a line a training."""
+    """Accuracy on training and test images by epoch: a colour a network, a line a training seed (``_seedK`` of the name)."""
+    families = list(dict.fromkeys(name.partition("_seed")[0] for name in curves_by_name))
     with style():
         figure, (ax,) = panels(1, 1, 6.5, 3.6)
-        for j, (name, curve) in enumerate(curves_by_name.items()):
-            colour = COLOURS[j % len(COLOURS)]
-            ax.plot(
-                curve["epoch"],
-                curve["test_accuracy"],
-                color=colour,
-                marker=MARKERS[j % len(MARKERS)],
-                markersize=3,
-                label=f"{short(name)}, test",
-            )
-            ax.plot(
-                curve["epoch"],
-                curve["train_accuracy"],
-                color=colour,
-                linestyle=":",
-                label=f"{short(name)}, training (with dropout)",
-            )
-        ax.set(xlabel="epoch", ylabel="accuracy")
+        for name, curve in curves_by_name.items():
+            family, _, seed = name.partition("_seed")
+            j = families.index(family)
+            for column, line, what in (
+                ("test_accuracy", "-", "test"),
+                ("train_accuracy", ":", "training (with dropout)"),
+            ):
+                label = None if seed else f"{short(family)}, {what}"
+                marker = MARKERS[j % len(MARKERS)] if line == "-" else None
+                ax.plot(
+                    curve["epoch"],
+                    curve[column],
+                    color=COLOURS[j % len(COLOURS)],
+                    linestyle=line,
+                    linewidth=1,
+                    marker=marker,
+                    markersize=3,
+                    label=label,
+                )
+        ax.set(xlabel="epoch", ylabel="accuracy", ylim=(0.7, 1))
         legend(figure, ax, 2)
     return figure
