@@ -1,4 +1,4 @@
-"""In the dark: text of our tables stays readable, figures stand on white."""
+"""In the dark: text of our tables stays readable, figures stand on a light ground."""
 
 import pytest
 
@@ -27,15 +27,16 @@ def dark(request, watched):
 
 
 def test_words_can_be_read(dark):
-    selector = ".uapkit-table td, .uapkit-table caption, .uapkit-verdict, .uapkit-theirs, .uapkit-ours, figcaption p, .uapkit-source a"
+    ours = ("table td", "table caption", "verdict", "theirs", "ours", "source a")
+    selector = ", ".join(["figcaption p", *(f".uapkit-{name}" for name in ours)])
     found = dark.locator(selector).evaluate_all(CONTRAST)
     assert found
     faint = [one for one in found if one[0] < 4.5]
     assert faint == []
 
 
-def test_figures_stand_on_white(dark):
+def test_figures_stand_on_a_light_ground(dark):
     grounds = dark.locator("article.bd-article img[src*='_images/']").evaluate_all(
-        "all => all.map(e => getComputedStyle(e).backgroundColor)"
+        "all => all.map(e => getComputedStyle(e).backgroundColor.match(/[\\d.]+/g).map(Number))"
     )
-    assert all(ground in ("rgb(255, 255, 255)", "white") for ground in grounds), grounds
+    assert all(min(ground[:3]) > 200 for ground in grounds), grounds
