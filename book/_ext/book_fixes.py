@@ -1,10 +1,11 @@
 """Mends of Jupyter Book 1, and what stands on every page.
 
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
-stands which run drew it, with a link to its parameters.
+stands which run drew it, with a link to its parameters; the theme's controls get names that screen readers can say.
 """
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -69,8 +70,26 @@ def name_sources(app, doctree, docname):
         node.parent.insert(place + 1, nodes.raw("", line, format="html"))
 
 
+NAMES = [  # the theme's controls that a screen reader could not name, or named otherwise than they read
+    (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Show or hide the pages below">'),
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r'(search-button-field search-button__button[^>]*?) aria-label="Search"', r"\1"),
+    (r'(data-mode="(?:light|dark|auto)")\s+title="[^"]*"', r"\1"),
+]
+
+
+def name_controls(app, exception):
+    for page in Path(app.outdir).rglob("*.html"):
+        text = named = page.read_text(encoding="utf-8")
+        for pattern, name in NAMES:
+            named = re.sub(pattern, name, named)
+        if named != text:
+            page.write_text(named, encoding="utf-8")
+
+
 def setup(app):
     app.connect("config-inited", add_commit, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("doctree-resolved", name_sources)
+    app.connect("build-finished", name_controls)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

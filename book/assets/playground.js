@@ -58,7 +58,9 @@
     cell.classList.toggle("top", k === top);
   });
 
-  async function update() {
+  let latest = null;
+  const update = () => (latest = show());
+  async function show() {
     const own = ++wanted; // of several moves at once only the last is shown
     const index = Number(find("perturbation").value), place = Number(find("strength").value);
     const { name, rates, largest } = data.perturbations[index], strength = data.strengths[place];
@@ -86,7 +88,6 @@
     say(`Without: ${tops[0]} (${percent(shares[0][tops[0]])}). With ${name}: ${tops[1]} (${percent(shares[1][tops[1]])}). ${changed}`);
     root.dataset.clean = tops[0];
     root.dataset.perturbed = tops[1];
-    root.dataset.done = own;
   }
 
   // ---- drawing: white ink; the drawn box is scaled to 32 x 32, averaged over 4 x 4 blocks and resized, as the data set was
@@ -188,7 +189,7 @@
   root.hidden = false;
   pick(0);
   window.uapkitPlayground = {
-    logits, input: () => x, digits, vectors,
+    logits, input: () => x, digits, vectors, settled: () => latest,
     ready: load().then(update).then(() => { root.dataset.ready = "yes"; }).catch((error) => {
       say(`The network could not be started in this browser (${error.message}). It needs WebAssembly and DecompressionStream.`);
       throw error;

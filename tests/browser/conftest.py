@@ -72,6 +72,7 @@ class Watched:
     def __init__(self, browser, *, width=1280, javascript=True):
         self.context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=javascript)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(120_000)  # a busy machine is no fault of the page
         self.errors, self.elsewhere = [], []
         self.home = BUILT.as_uri()
         self.page.on("console", self._console)

@@ -47,7 +47,9 @@ def serious(page):
     if not AXE.is_file():
         pytest.skip("no axe-core; `npm ci` (part of `make book`) installs it")
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    found = page.evaluate(
+        "async () => (await axe.run(document, {resultTypes: ['violations'], preload: false})).violations"
+    )
     return [
         f"{v['id']}: {v['help']}; {[n['html'][:150] for n in v['nodes'][:3]]}"
         for v in found
@@ -63,17 +65,19 @@ def too_wide(page):
     )
 
 
-def test_search_finds_words_of_the_text(desk):
-    page = desk.open("search")
+@pytest.mark.parametrize("how", ["disk", "server"])
+def test_search_finds_words_of_the_text(desk, served, how):
+    page = desk.open("search", served if how == "server" else None)
     page.goto(page.url + "?q=eigenvalue")
-    page.wait_for_selector("#search-results li a", timeout=20_000)
-    assert desk.complaints() == []
+    page.wait_for_selector("#search-results li a")
+    # from a disk the browser lets no script read the pages found, so the list stands there without excerpts
+    assert [c for c in desk.complaints() if how == "server" or c.startswith("asked for")] == []
 
 
 def test_page_reads_without_javascript(watched):
     plain = watched(javascript=False)
     page = plain.open("book/playground")
-    assert page.locator("noscript").first.inner_text().startswith("The playground needs JavaScript")
+    assert page.locator("main noscript").first.inner_text().startswith("The playground needs JavaScript")
     assert page.locator("main table").count() >= 1, "the measured rates stand there all the same"
 
 

@@ -7,7 +7,6 @@ import torch
 from uapkit import data, playground
 
 WAIT = 120_000  # milliseconds; 15 MB of WebAssembly are unpacked and compiled
-READ = "digit => document.getElementById('playground-app').dataset.clean === String(digit)"
 STROKES = {  # in shares of the drawing area
     0: [[(0.5, 0.15), (0.3, 0.3), (0.28, 0.6), (0.5, 0.85), (0.7, 0.6), (0.7, 0.3), (0.5, 0.15)]],
     3: [[(0.3, 0.2), (0.6, 0.15), (0.68, 0.32), (0.45, 0.47), (0.7, 0.65), (0.6, 0.85), (0.3, 0.8)]],
@@ -41,9 +40,8 @@ def logits(page, x):
 
 def settle(page, action):
     """Do something and wait until the page has answered it."""
-    before = int(page.get_attribute("#playground-app", "data-done"))
     action()
-    page.wait_for_function("before => Number(document.getElementById('playground-app').dataset.done) > before", arg=before)
+    page.evaluate("() => uapkitPlayground.settled()")
 
 
 def choose(page, perturbation, strength):
@@ -53,7 +51,7 @@ def choose(page, perturbation, strength):
 
 
 def test_answers_equal_pytorch(play, network):
-    x = data.load("digits", n=40).x
+    x = data.load("digits", n=12).x
     vectors = [
         torch.tensor(list(v)).view(1, 28, 28)
         for v in play.page.evaluate("() => uapkitPlayground.vectors.map(v => [...v])")
@@ -115,9 +113,7 @@ def test_drawn_digits_are_read(play, digit):
             page.mouse.up()
 
     settle(page, draw)
-    page.wait_for_function(
-        "digit => document.getElementById('playground-app').dataset.clean === String(digit)", arg=digit, timeout=10_000
-    )
+    assert int(page.get_attribute("#playground-app", "data-clean")) == digit
 
 
 def test_drawing_goes_through_the_resize_of_the_data_set(play):
