@@ -19,8 +19,8 @@ GREY = "#777777"
 
 
 def _panels(names: Sequence[str], width: float = 4.0, height: float = 3.4) -> tuple[Figure, list[plt.Axes]]:
-    columns = min(2, len(names))
-    lines = -(-len(names) // columns)
+    columns = max(1, min(2, len(names)))
+    lines = max(1, -(-len(names) // columns))
     size = (width * columns if columns > 1 else 6.0, height * lines)
     figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
     for ax in axes.flat[len(names) :]:
@@ -30,7 +30,8 @@ def _panels(names: Sequence[str], width: float = 4.0, height: float = 3.4) -> tu
 
 def _legend(figure: Figure, ax: plt.Axes, columns: int = 3) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), fontsize=9)
+    if labels:
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), fontsize=9)
 
 
 def _models(run: pd.DataFrame) -> list[str]:
