@@ -93,7 +93,8 @@ def test_keyboard_reaches_links_and_shows_where_it_is(desk):
 
 
 FOCUS = """() => {
-    const e = document.activeElement, marks = [e, e.parentElement, e.nextElementSibling].filter(Boolean).map(getComputedStyle);
+    const e = document.activeElement; // the mark may be on a neighbour: a hidden radio's picture, a summary's arrow
+    const marks = [e, e.parentElement, e.nextElementSibling, e.firstElementChild].filter(Boolean).map(getComputedStyle);
     return {
         place: [...document.querySelectorAll('*')].indexOf(e),
         what: e.outerHTML.slice(0, 120),
