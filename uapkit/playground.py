@@ -207,7 +207,8 @@ def summary(made: dict[str, Any]) -> str:
     accuracy = "{:.3f} [{:.3f}, {:.3f}]".format(*made["accuracy"])
     return "\n".join(
         [
-            f"Fooling rates on all {made['n']} test digits, none of which was used to fit or to choose anything, with 95 % "
+            f"Fooling rates on all {made['n']} test digits, none of which a perturbation was fitted on or its layer and sign "
+            "chosen with (the network and its training were settled by people who had seen rates on these digits), with 95 % "
             "Wilson intervals, by strength (root mean square of a pixel's change; the same length for all four):",
             "",
             *lines,
