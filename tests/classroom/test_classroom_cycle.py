@@ -35,8 +35,8 @@ def test_whole_cycle(tmp_path, capsys):
         if folder.name not in keep:
             shutil.rmtree(folder)
     with open(out / "nbgrader_config.py", "a") as settings:
-        settings.write("c.Execute.timeout = 20\n")
-    report = grade.grade(out, NAME, seconds=240).set_index("student")
+        settings.write("c.Execute.timeout = 30\n")
+    report = grade.grade(out, NAME, seconds=400).set_index("student")
 
     assert list(report["possible"].unique()) == [20]
     assert report.loc["right_0", ["status", "points", "by_hand"]].tolist() == ["graded", 20, 10]
@@ -53,6 +53,12 @@ def test_whole_cycle(tmp_path, capsys):
     assert "in which direction does it have to go?" in page
     assert [p.name for p in (out / "feedback" / WRONG / NAME).iterdir()] == [f"{NAME}.html"], "and no secret seed"
     assert "could not be graded" in (out / "feedback" / "no_notebook" / NAME / f"{NAME}.html").read_text()
+
+    with build.api(out).gradebook as book:  # what the formgrader does
+        book.find_grade("proof", NAME, NAME, "right_0").manual_score = 4.5
+        book.db.commit()
+    assert grade.hand_back(out, NAME) == sorted(["hanging", WRONG, "right_0"])
+    assert pd.read_csv(out / "grades.csv").set_index("student_id").loc["right_0", "score"] == 24.5
 
     # the next hand-in of the same student is no notebook: nothing of the first one counts any more
     (out / "submitted" / "right_0" / NAME / f"{NAME}.ipynb").write_text("{")

@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     one = course(command("grade", _grade, "grade an assignment: tests, feedback, grades.csv"))
     one.add_argument("assignment")
     one.add_argument("--student", action="append", help="only this one (may be repeated)")
-    one.add_argument("--seconds", type=float, default=300, help="time limit of one submission")
+    one.add_argument("--seconds", type=float, default=600, help="time limit of one submission")
     one.add_argument("--memory", type=float, default=4, help="its memory limit in gigabytes")
     one.add_argument("--jobs", type=int, default=1, help="submissions at once")
     one.add_argument("--sandbox", default="auto", help="auto, none, or words to put before a kernel's command")

@@ -73,7 +73,7 @@ def grade(
     name: str,
     *,
     students: Sequence[str] | None = None,
-    seconds: float = 300,
+    seconds: float = 600,
     memory: float = 4,
     jobs: int = 1,
     sandbox: str = "auto",
