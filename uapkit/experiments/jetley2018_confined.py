@@ -49,7 +49,7 @@ def fig5_confined(
     One row a (model, kind, share, draw); kinds as in ``fig4_deepfool_svd``, and "unconfined". norm: median 2-norm over
     the images with its bootstrap interval (norm_low, norm_high), where an image that no step within ``max_iter`` fooled
     counts as infinite; mean_norm: over the fooled ones. fooling_rate, low, high, n: share fooled. image_norm: mean norm of
-    the projected images, their mean subtracted. ``attrs["arrays"]``: norms image by image, as ``attack/...`` and
+    the projected images, their mean subtracted. ``attrs["arrays"]``: image by image 1 / norm as ``reciprocal/...``, norms as
     ``image/...``; one confined perturbation a kind, as ``v/...``. The paper has overshoot 0.02, at most 100 steps and all
     classes as candidates (here the ten best-scoring), and shows means.
     """
@@ -66,7 +66,7 @@ def fig5_confined(
         def row(kind: str, share: float, k: int, draw: int, found: dict[str, Tensor], image: np.ndarray) -> dict:
             length = found["r"].flatten(1).norm(dim=1)
             norm = torch.where(found["success"], length, math.inf)
-            arrays[f"attack/{model}/{kind}/{share:g}/{draw}"] = norm.numpy()
+            arrays[f"reciprocal/{model}/{kind}/{share:g}/{draw}"] = (1 / norm).numpy()  # 0 where nobody is fooled
             arrays[f"image/{model}/{kind}/{share:g}/{draw}"] = image
             median, low, high = bootstrap_median(norm)
             mean = float(length[found["success"]].mean()) if found["success"].any() else math.nan
@@ -106,8 +106,8 @@ def fig5_confined_evidence(table: pd.DataFrame) -> list[dict]:
 
     def inverse(model: str, share: float, first: tuple[str, int], second: tuple[str, int]) -> Rate:
         attack, image = ([arrays[f"{what}/{model}/{kind}/{share:g}/{draw}"] for kind, draw in (first, second)]
-                         for what in ("attack", "image"))  # fmt: skip
-        return Rate.mean(torch.as_tensor((attack[0] < attack[1]) == (image[0] > image[1])))
+                         for what in ("reciprocal", "image"))  # fmt: skip
+        return Rate.mean(torch.as_tensor((attack[0] > attack[1]) == (image[0] > image[1])))
 
     for model, rows in by_network(table):
         share = float(at(rows, "S_hi")["share"])
