@@ -34,9 +34,7 @@ def test_whole_cycle(tmp_path, capsys):
     for folder in (out / "submitted").iterdir():
         if folder.name not in keep:
             shutil.rmtree(folder)
-    with open(out / "nbgrader_config.py", "a") as settings:
-        settings.write("c.Execute.timeout = 30\n")
-    report = grade.grade(out, NAME, seconds=400).set_index("student")
+    report = grade.grade(out, NAME).set_index("student")
 
     assert list(report["possible"].unique()) == [20]
     assert report.loc["right_0", ["status", "points", "by_hand"]].tolist() == ["graded", 20, 10]
