@@ -131,7 +131,12 @@ def dot_products(table: pd.DataFrame) -> Figure:
                 )
             ax.axhline(0.07, color="black", linestyle="--", linewidth=0.8)
             ax.set(title=f"top {k:.0f}", ylabel="mean |dot product|", ylim=(0, None), xticks=range(len(points)))
-            ax.set_xticklabels([f"{short(m)}, {a}, {n:.0f}" for m, a, n in points], rotation=60, ha="right", fontsize=7)
+            ax.set_xticklabels(
+                [f"{short(m).replace(' mnist rot', '')}, {a}, {n:.0f}" for m, a, n in points],
+                rotation=60,
+                ha="right",
+                fontsize=7,
+            )
         legend(figure, axes[0], 4)
     return figure
 
