@@ -49,7 +49,16 @@ def versions() -> dict[str, str]:
 
 def code_hash(paper: str) -> str:
     """sha256 over the sources and weights' cards that an item of ``paper`` may use; drawing and runner do not count."""
-    skip = {"cli.py", "page.py", "book.py", "linkcheck.py", "prose.py", "chapters.py", "interactive.py", "playground.py"}
+    skip = {
+        "cli.py",
+        "page.py",
+        "book.py",
+        "linkcheck.py",
+        "prose.py",
+        "chapters.py",
+        "interactive.py",
+        "playground.py",
+    }
     digest = hashlib.sha256()
     for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.glob("models/*.yml")]):
         relative = path.relative_to(PACKAGE)
