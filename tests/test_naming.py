@@ -91,6 +91,8 @@ def test_theorems_name_tests_that_exist():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef)
     }
+    for sheet in (ROOT / "classroom").rglob("*.ipynb"):  # task sheets name the tests of their notebook
+        tests |= set(re.findall(r"\b(test_\w+)", sheet.read_text(encoding="utf-8")))
     for page in (ROOT / "book").rglob("*.md"):
         for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")):
             assert name in tests or (ROOT / "tests" / f"{name}.py").is_file(), f"{page.name} names {name}"

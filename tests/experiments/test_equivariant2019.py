@@ -330,7 +330,9 @@ def test_ext_rotation_range():
     assert table[["accuracy", "invariance", "top_share"]].stack().between(0, 1).all()
     evidence, concentrated = (row for _, row in paper.EVIDENCE["ext_rotation_range"](table).iterrows())
     random = table[(table["kind"] == "random direction") & (table["relative_norm"] == 0.5)]
-    assert evidence["bound"] > random["error_rate"].iloc[1] - random["error_rate"].iloc[0], "beyond any random direction"
+    assert evidence["bound"] > random["error_rate"].iloc[1] - random["error_rate"].iloc[0], (
+        "beyond any random direction"
+    )
     shares = table.groupby("trained_range")["top_share"].first()
     assert concentrated["estimate"] == pytest.approx(shares[180.0] - shares[0.0])
     chosen = table[(table["kind"] == "singular vector") & (table["chosen"] == True) & (table["relative_norm"] == 0.5)]  # noqa: E712
