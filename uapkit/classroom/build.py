@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,10 @@ def api(out: Path) -> Any:
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config import PyFileConfigLoader
 
+    # nbgrader starts alembic by its name; it lies beside this interpreter, whose folder need not be on the path
+    here, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    if here not in path.split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([here, path]) if path else here
     config = PyFileConfigLoader("nbgrader_config.py", str(out)).load_config()
     config.CourseDirectory.root = str(out.resolve())
     config.NbGrader.log_level = "ERROR"
