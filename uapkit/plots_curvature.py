@@ -216,10 +216,15 @@ def directions(run: pd.DataFrame, model: str) -> Figure:
 
 
 def walk(
-    run: pd.DataFrame, model: str, *, classes: Sequence[str] | None = None, n_images: int = 2, every: int = 2
+    run: pd.DataFrame, model: str, *, classes: Sequence[str] | None = None, n_images: int | None = None, every: int = 2
 ) -> Frames:
-    """A slider along the directions of Figure 1: the image, its class scores (softmax) and the predicted label."""
+    """A slider along the directions of Figure 1: the image, its class scores (softmax) and the predicted label.
+
+    n_images: None shows two grey images or one in colour, whose pictures weigh twice as much.
+    """
     arrays = run.attrs["arrays"]
+    if n_images is None:
+        n_images = 1 if arrays[f"x/{model}"].shape[1] == 3 else 2
     rows = run[(run["status"] == "run") & (run["model"] == model)]
     target = rows["target"].iloc[0]
     s, x = arrays[f"s/{model}"][::every], arrays[f"x/{model}"]
