@@ -74,6 +74,17 @@ def test_items_share_a_singular_vector_and_the_labels_it_changes(store, monkeypa
     assert not torch.equal(first.v, study().vector("linear_digits", "logits", q=3.0).v)
 
 
+def test_another_vector_or_another_part_is_scored_anew(store):
+    def flags(v, part="scored"):
+        return Bench("digits", 8, 8, 64).fooled("linear_digits", v, part)
+
+    none, large = torch.zeros(1, 28, 28), torch.full((1, 28, 28), 5.0)
+    large[:, ::2] = -5
+    assert not flags(none).any()
+    assert flags(large).any()
+    assert len(flags(large, "held-in")) == 8
+
+
 def test_the_checksum_of_a_tensor_sees_numbers_shape_and_type():
     x = torch.arange(6.0)
     sums = {tensor_sha256(t) for t in (x, x.view(2, 3), x.double(), x + 1)}
