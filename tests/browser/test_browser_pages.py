@@ -66,7 +66,8 @@ def too_wide(page):
 
 
 @pytest.mark.parametrize("how", ["disk", "server"])
-def test_search_finds_words_of_the_text(desk, served, how):
+def test_search_finds_words_of_the_text(watched, served, how):
+    desk = watched()  # a page of its own: late answers to one way of opening would be held against the other
     page = desk.open("search", served if how == "server" else None)
     page.goto(page.url + "?q=eigenvalue")
     page.wait_for_selector("#search-results li a")
