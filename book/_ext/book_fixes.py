@@ -75,6 +75,7 @@ NAMES = [  # the theme's controls that a screen reader could not name, or named 
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     (r'(search-button-field search-button__button[^>]*?) aria-label="Search"', r"\1"),
     (r'(data-mode="(?:light|dark|auto)")\s+title="[^"]*"', r"\1"),
+    (r'(<div class="citation"[^>]*) role="doc-biblioentry"', r'\1 role="listitem"'),  # a list holds list items
 ]
 
 
