@@ -12,7 +12,13 @@ PAGES = [*pages(), "search", "genindex"]
 
 @pytest.fixture(scope="module")
 def desk(watched):
-    """One page at desktop width for the whole pass."""
+    """One page at desktop width for all that is opened from the disk."""
+    return watched()
+
+
+@pytest.fixture(scope="module")
+def online(watched):
+    """Another for all that comes from a server: a late request of one way would be held against the other."""
     return watched()
 
 
@@ -37,9 +43,9 @@ def test_page_from_disk(desk, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_from_a_server(desk, served, name):
-    desk.open(name, served)
-    assert desk.complaints() == []
+def test_page_from_a_server(online, served, name):
+    online.open(name, served)
+    assert online.complaints() == []
 
 
 def serious(page):
@@ -67,12 +73,12 @@ def too_wide(page):
 
 @pytest.mark.parametrize("how", ["disk", "server"])
 def test_search_finds_words_of_the_text(watched, served, how):
-    desk = watched()  # a page of its own: late answers to one way of opening would be held against the other
-    page = desk.open("search", served if how == "server" else None)
+    fresh = watched()  # from a disk its complaints come late, to whoever has the page next
+    page = fresh.open("search", served if how == "server" else None)
     page.goto(page.url + "?q=eigenvalue")
     page.wait_for_selector("#search-results li a")
     # from a disk the browser lets no script read the pages found, so the list stands there without excerpts
-    assert [c for c in desk.complaints() if how == "server" or c.startswith("asked for")] == []
+    assert [c for c in fresh.complaints() if how == "server" or c.startswith("asked for")] == []
 
 
 def test_page_reads_without_javascript(watched):
