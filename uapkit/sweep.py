@@ -129,16 +129,19 @@ def sweep(
 
 
 def kept(
-    what: str, point: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]], sources: Iterable[ModuleType]
-) -> dict[str, np.ndarray]:
+    what: str, point: Mapping[str, Any], compute: Callable[..., dict[str, np.ndarray]], sources: Iterable[ModuleType],
+    *, checkpointed: bool = False,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Arrays that several items of a paper need: computed once while a store is active, and anew without one.
 
     point: all that the arrays depend on besides the code, checksums of weights and images among it. sources: the modules
-    whose code they depend on. The seconds that kept arrays once took count for every run that uses them.
+    whose code they depend on. checkpointed: ``compute`` takes the path of a file in which it keeps its state until it is
+    done, None without a store. The seconds that kept arrays once took (since the last interruption) count for every
+    run that uses them.
     """
     outer = _store.get()
     if outer is None:
-        return compute()
+        return compute(None) if checkpointed else compute()
     code = hashlib.sha256("".join(inspect.getsource(module) for module in sources).encode()).hexdigest()
     store = Store(outer.folder.parent / "shared", {"code": code, "torch": outer.key.get("torch"), "params": {}})
     path = store.path(what, point, ())
@@ -146,7 +149,8 @@ def kept(
     if done is not None:
         outer.seconds += store.seconds
         return done[1]
-    started = time.perf_counter()
-    arrays = compute()
+    started, state = time.perf_counter(), path.with_suffix(".state")
+    arrays = compute(state) if checkpointed else compute()
     store.write(path, [], arrays, {}, time.perf_counter() - started)
+    state.unlink(missing_ok=True)
     return arrays

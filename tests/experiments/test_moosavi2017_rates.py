@@ -123,6 +123,32 @@ def test_fit_is_made_once_for_all_items(tmp_path, monkeypatch):
     assert first == again
 
 
+def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, monkeypatch):
+    real, at_start = attacks.uap, []
+
+    def uap(*a, callback=None, **kw):
+        at_start.append(kw["checkpoint"].exists())
+
+        def stop(one):
+            if len(at_start) == 1:
+                raise KeyboardInterrupt
+
+        return real(*a, callback=stop, **kw)
+
+    given = {**SMALL, "norms": (math.inf,), "blocked": (), "n_random": 0, "max_passes": 2, "target_rate": 1.0}
+    whole = paper.tab1_fooling_rates(**given)
+    monkeypatch.setattr(fits.attacks, "uap", uap)
+    with points.resuming(tmp_path / "item", {"params": {}}):
+        with pytest.raises(KeyboardInterrupt):
+            paper.tab1_fooling_rates(**given)
+        states = list((tmp_path / "shared").glob("*.state"))
+        assert len(states) == 1
+        table = paper.tab1_fooling_rates(**given)
+    assert at_start == [False, True]
+    assert not states[0].exists()
+    pd.testing.assert_frame_equal(table, whole)
+
+
 def test_fig5_diversity():
     table = paper.fig5_diversity(**SMALL, seeds=(0, 1, 2))
     grams = table.attrs["arrays"]["gram/mlp_digits"]

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -63,15 +64,16 @@ def fit_uap(
     point = identity(model) | run | SETTINGS | {"images": images.sha256, "device": device}
     point["held_out"] = None if held_out is None else held_out.sha256
 
-    def compute() -> dict[str, np.ndarray]:
-        made = attacks.uap(model, images, held_out=held_out, **run, **SETTINGS)
+    def compute(state: Path | None) -> dict[str, np.ndarray]:
+        made = attacks.uap(model, images, held_out=held_out, checkpoint=state, **run, **SETTINGS)
         return {
             "v": made.v.cpu().numpy(),
             "history": np.array(made.history),
             "made_by": np.array(json.dumps(made.made_by)),
         }
 
-    found = kept("uap", {**point, "norm": "inf" if math.isinf(norm) else norm}, compute, sources(model, *SOURCES))
+    key = {**point, "norm": "inf" if math.isinf(norm) else norm}
+    found = kept("uap", key, compute, sources(model, *SOURCES), checkpointed=True)
     v = torch.from_numpy(found["v"]).to(device)
     return Perturbation(v, eps, norm, json.loads(str(found["made_by"])), tuple(found["history"].tolist()))
 
