@@ -23,7 +23,7 @@ UAP, BLOCKED, EQUAL = "UAP", "UAP, blocked", "equal length"
 def tab1_fooling_rates(
     *,
     models: Sequence[Any] = ("lenet_digits", "vgg_digits"),
-    norms: Sequence[float] = (2.0, math.inf),
+    norms: PerNetwork = (2.0, math.inf),
     data: PerNetwork = "digits",
     n_fit: PerNetwork = 48,
     n_images: PerNetwork = None,
@@ -80,10 +80,11 @@ def tab1_fooling_rates(
 
     parts = []
     for spec in study.specs(models):
-        kinds = [(norm, UAP) for norm in norms] + ([(math.inf, BLOCKED)] if spec in blocked else [])
+        own = for_network(norms, spec)
+        kinds = [(norm, UAP) for norm in own] + ([(math.inf, BLOCKED)] if spec in blocked else [])
         points = [{"model": spec, "norm": norm, "kind": kind} for norm, kind in kinds]
         parts.append(sweep(points, attacked, over=over, desc=f"{spec}: UAP"))
-        parts.append(sweep([{"model": spec, "norm": norm} for norm in norms], null, over=over, desc=f"{spec}: null"))
+        parts.append(sweep([{"model": spec, "norm": norm} for norm in own], null, over=over, desc=f"{spec}: null"))
     return study.joined(parts)
 
 
