@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import zipfile
@@ -83,6 +84,34 @@ def test_unreadable_submissions_are_named(tmp_path):
     blank.cells = [cell for cell in blank.cells if cell.id != "test_fgsm"]
     nbformat.write(blank, path)
     assert grade.unreadable(path) == "cells were deleted: test_fgsm"
+
+
+def test_a_folder_that_is_no_course_gets_one_sentence(tmp_path):
+    for act in (grade.grade, grade.hand_back, fake.submit):
+        with pytest.raises(ValueError, match="make one with: make classroom COURSE="):
+            act(tmp_path / "nowhere", NAME)
+    with pytest.raises(ValueError, match="unknown assignment"):
+        grade.hand_back(tmp_path, "a1_lineer")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "student"),
+    [
+        ("alice_a1_linear.ipynb", "alice"),
+        ("doejane_12345_67890_a1_linear.ipynb", "doejane"),
+        ("Eva Li_88_assignsubmission_file_/a1_linear.ipynb", "Eva Li"),
+        ("Max Muster_77_assignsubmission_file_a6_replication.ipynb", "Max Muster"),
+        ("alice_notes.ipynb", None),
+    ],
+)
+def test_names_from_a_learning_platform(file, student):
+    from traitlets.config import PyFileConfigLoader
+
+    config = PyFileConfigLoader("nbgrader_config.py", str(notebooks.folder())).load_config()
+    found = re.match(config.FileNameCollectorPlugin.named_regexp, f"/course/downloaded/x/extracted/{file}")
+    assert (found and found["student_id"]) == student
+    assert found is None or found["file_id"] in ("a1_linear.ipynb", "a6_replication.ipynb")
 
 
 def test_a_process_and_its_children_are_stopped():

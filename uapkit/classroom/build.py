@@ -93,7 +93,9 @@ def _archive(out: Path, folders: list[Path]) -> None:
 
 
 def api(out: Path) -> Any:
-    """The interface of nbgrader to the course folder."""
+    """The interface of nbgrader to the course folder. ValueError where there is none."""
+    if not (out / "nbgrader_config.py").is_file():
+        raise ValueError(f"no course folder at {out}; make one with: make classroom COURSE={out}")
     from nbgrader.apps import NbGraderAPI
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config import PyFileConfigLoader

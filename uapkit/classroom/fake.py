@@ -26,7 +26,10 @@ def submit(out: Path, name: str, n: int = 10) -> list[str]:
     """
     checks.count(n, "n", 3 + len(MISBEHAVE))
     source = notebooks.read(name)
-    blank = nbformat.read(out / "release" / name / f"{name}.ipynb", as_version=4)
+    released = out / "release" / name / f"{name}.ipynb"
+    if not released.is_file():
+        raise ValueError(f"no {name} in a course folder at {out}; make one with: make classroom COURSE={out}")
+    blank = nbformat.read(released, as_version=4)
     right = notebooks.answers(source) | dict.fromkeys(notebooks.written(source), PROSE)
     first = next(iter(right))
     students: dict[str, nbformat.NotebookNode | None] = {

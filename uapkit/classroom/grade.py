@@ -88,6 +88,7 @@ def grade(
     checks.one_of(name, notebooks.names(), "assignment")
     checks.in_range(seconds, 1, 86400, "seconds")
     checks.in_range(memory, 1, 1024, "memory")
+    course = api(out)
     found = submissions(out, name)
     for student in students or ():
         checks.one_of(student, found, "student with a submission")
@@ -96,7 +97,7 @@ def grade(
     words = sandbox_command(sandbox)
     if not words:
         print("students' code is not cut off from the network on this machine: see 'Isolation' in the teacher's guide")
-    gradebook = api(out).gradebook
+    gradebook = course.gradebook
     with ThreadPoolExecutor(checks.count(jobs, "jobs")) as pool:
         todo = list(students or found)
         running = [pool.submit(_one, out, name, s, seconds, memory, words) for s in todo]
@@ -212,6 +213,7 @@ def hand_back(out: Path, name: str) -> list[str]:
     """
     from nbgrader.plugins import CsvExportPlugin
 
+    checks.one_of(name, notebooks.names(), "assignment")
     course = api(out)
     students = sorted(path.parent.name for path in (out / "autograded").glob(f"*/{name}"))
     for student in students:
