@@ -46,7 +46,7 @@ def full(monkeypatch):
 
 def test_rate_and_interval_share_a_cell():
     text = page.table(ROWS[["layer", "fooling_rate", "low", "high"]]).data
-    assert "0.500 [0.400, 0.600]" in text
+    assert "0.500\u00a0[0.400,\u00a00.600]" in text
     assert "<td>–</td>" in text, "a missing number is a dash"
     assert ">low<" not in text
 

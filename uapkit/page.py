@@ -37,7 +37,7 @@ def table(frame: pd.DataFrame, caption: str = "") -> HTML:
         rate = next((c for c in reversed(before) if c.endswith(("_rate", "accuracy", "_share"))), None)
         if rate:
             frame[rate] = [
-                "–" if v != v else f"{v:.3f} [{a:.3f}, {b:.3f}]"
+                "–" if v != v else f"{v:.3f}\u00a0[{a:.3f},\u00a0{b:.3f}]"  # on one line
                 for v, a, b in zip(frame[rate], frame["low"], frame["high"], strict=True)
             ]
             frame = frame.drop(columns=["low", "high"])

@@ -16,6 +16,7 @@ from uapkit.runner.results import commit
 from uapkit.scoreboard import Record, describe, number, with_interval
 
 HEAD = ("Id", "Experiment", "Claim: published, ours, verdict", "Networks and n", "Seconds")
+CLAIM_HEAD = ("Id", "Claim", "Published", "Ours, 95 % interval", "Verdict")
 SENSES = {">": "claimed &gt; ", "<": "claimed &lt; ", "=": "claimed "}
 
 
@@ -148,8 +149,10 @@ def claims_table(records: list[Record], up: str, label: str, wanted: set[tuple[s
             who = f"{record['paper']}, {claim['source']} ({claim['confidence']})"
             said = f"{text(claim['text'])}<br><small>{text(who)}</small>"
             cells = (where, said, text(claim["theirs"]), ours_of(claim), badge(claim["verdict"]))
-            rows.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
-    head = "".join(f'<th scope="col">{h}</th>' for h in ("Id", "Claim", "Published", "Ours, 95 % interval", "Verdict"))
+            named = zip(CLAIM_HEAD, cells, strict=True)
+            marked = ((h, c, " data-empty" if c == "–" else "") for h, c in named)
+            rows.append("<tr>" + "".join(f'<td data-label="{h}"{empty}>{c}</td>' for h, c, empty in marked) + "</tr>")
+    head = "".join(f'<th scope="col">{h}</th>' for h in CLAIM_HEAD)
     return (
         f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{text(label)}">'
         f'<table class="uapkit-table uapkit-claimtable"><thead><tr>{head}</tr></thead>\n<tbody>\n'

@@ -31,6 +31,24 @@ def test_navigation_stays_off_the_paper(printed):
         assert shown == 0, selector
 
 
+def test_the_title_is_printed(printed):
+    title = printed.locator("article.bd-article h1").first
+    assert title.evaluate("e => e.getClientRects().length") == 1
+    assert printed.locator("#jb-print-docs-body").evaluate("e => e.getClientRects().length") == 0, "once"
+
+
+def test_one_line_a_network_stays_folded_and_tables_break_over_pages(printed):
+    lists = printed.locator("td details ul").evaluate_all(
+        "all => all.map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.getBoundingClientRect().height)"
+    )
+    assert lists
+    assert not any(lists)
+    tables = printed.locator("article.bd-article table").evaluate_all(
+        "all => all.map(e => getComputedStyle(e).breakInside)"
+    )
+    assert set(tables) == {"auto"}
+
+
 def test_solutions_are_printed(printed):
     boxes = printed.locator(".solution .section, .solution > section, .solution > p").evaluate_all(
         "all => all.map(e => [getComputedStyle(e).visibility, e.getBoundingClientRect().height])"

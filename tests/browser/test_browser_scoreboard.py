@@ -83,6 +83,14 @@ def test_a_phone_shows_cards_and_no_sideways_scroll(watched):
     assert cards == "block"
 
 
+def test_a_phone_shows_claims_as_cards_with_their_verdicts(watched):
+    page = watched(width=390).open("book/disagreements")
+    rows = page.locator("table.uapkit-claimtable tbody tr")
+    edges = rows.locator(".uapkit-verdict").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
+    assert len(edges) == rows.count() > 10
+    assert max(edges) <= 390, "no verdict lies beyond the edge of the screen"
+
+
 def test_without_javascript_a_plain_table_remains(watched, built):
     page = watched(javascript=False).open(PAGE)
     rows = json.loads((built / "_static" / "scoreboard.json").read_text())
