@@ -22,8 +22,8 @@ def test_no_number_of_the_summary_is_typed():
         found = [word for word in typed(one["words"]) if word != "five"]
         assert not found, f"{found} typed in book/findings.yml: {one['words']}"
     assert typed(prose.COUNTED.replace("The four papers'", "")) == []
-    for title, _ in prose.LISTS:
-        assert typed(title) == []
+    for words in [*prose.SAYS.values(), *(what for _, what in prose.STATES), *(title for _, title, _ in prose.LISTS)]:
+        assert typed(words) == []
 
 
 def test_the_check_sees_typed_numbers():
@@ -35,9 +35,10 @@ def test_counts_are_those_of_the_scoreboard():
     assert counts["items"] == len(records) == counts["run"] + counts["waiting"] + counts["planned"]
     assert counts["claims"] == sum(len(r["claims"]) for r in records)
     text = re.sub("<.*?>", "", prose.counted())
-    for key in ("experiments", "items", "run", "claims", "judged"):
+    for key in ("experiments", "items", "run", "claims", "asked", "judged"):
         assert re.search(rf"\b{counts[key]}\b", text), key
     assert sum(counts["verdicts"].values()) == counts["judged"]
+    assert not re.search(r"\b0 ", text), "a state that nothing is in is not spoken of"
 
 
 def test_a_rate_is_drawn_with_interval_and_n():
@@ -90,11 +91,19 @@ def test_fenced_examples_stay_and_directives_are_filled():
 
 
 def test_a_finding_is_shown_only_while_its_verdicts_stand(monkeypatch):
-    standing = prose.standing()
+    standing = {says: prose.standing(says) for says in prose.SAYS}
     records = [dict(r, claims=[dict(c, verdict="planned") for c in r["claims"]]) for r in scoreboard.records()]
     monkeypatch.setattr(scoreboard, "records", lambda: records)
-    assert prose.standing() == []
-    assert standing, "the stored results support at least one finding"
+    assert [prose.standing(says) for says in prose.SAYS] == [[], [], []]
+    assert all(standing.values()), "the stored results support something of each kind"
+
+
+def test_every_finding_is_of_a_kind_and_stands_under_its_heading():
+    assert {one["says"] for one in prose.findings()} == set(prose.SAYS)
+    text = prose.summary()
+    places = [text.index(f"**{title}**") for title in prose.SAYS.values()] + [len(text)]
+    for says, start, end in zip(prose.SAYS, places, places[1:], strict=False):
+        assert all(start < text.index(words) < end for words in prose.standing(says)), says
 
 
 def test_every_page_of_the_book_can_be_drawn():

@@ -142,15 +142,15 @@ def _claims(parts: list[str], up: str, *, by_verdict: bool) -> str:
 
 
 def findings() -> list[dict[str, Any]]:
-    """What surprised us, as written in ``book/findings.yml``: words, and the verdicts on which they stand."""
+    """What held up, fell or surprised us, as ``book/findings.yml`` says it: words, and the verdicts on which they stand."""
     return yaml.safe_load((project_root() / "book" / "findings.yml").read_text(encoding="utf-8"))
 
 
-def standing() -> list[str]:
-    """The findings whose verdicts are those of the stored results, with their numbers drawn."""
+def standing(says: str) -> list[str]:
+    """The findings of one kind (a key of :data:`SAYS`) whose verdicts are those of the stored results, with their numbers drawn."""
     verdicts = {(r["item"], c["claim"]): c["verdict"] for r in scoreboard.records() for c in r["claims"]}
     found = []
-    for one in findings():
+    for one in (one for one in findings() if one["says"] == says):
         wanted = {tuple(key.split(" ")): word for key, word in one["when"].items()}
         unknown = [" ".join(key) for key in wanted if key not in verdicts]
         if unknown:
@@ -161,10 +161,10 @@ def standing() -> list[str]:
 
 
 COUNTED = (
-    "The four papers' {experiments} experiments are {items} items here, {ours} that we added among them: {run} have a stored "
-    "full run, {waiting} have code but no stored run yet, {planned} are planned. They state {claims} claims, of which "
-    "{judged} are judged: {verdicts}."
+    "The four papers' {experiments} experiments are {items} items here, {ours} that we added among them: {states}. They hold "
+    "{claims} claims, {asked} of them questions of ours; {judged} are judged: {verdicts}."
 )
+STATES = (("run", "have a stored full run"), ("waiting", "have code but no stored run yet"), ("planned", "are planned"))
 
 
 def counts() -> dict[str, Any]:
@@ -184,6 +184,7 @@ def counts() -> dict[str, Any]:
         "waiting": sum(r["verdict"] == "not run here" for r in records),
         "planned": sum(r["verdict"] == "planned" for r in records),
         "claims": len(claims),
+        "asked": sum(c["confidence"] == "ours" for c in claims),
         "judged": sum(judged.values()),
         "verdicts": judged,
     }
@@ -196,7 +197,8 @@ def counted(up: str = "") -> str:
         f'<a href="{up}scoreboard.html?verdict={word.replace(" ", "%20")}">{word} {count}</a>'
         for word, count in numbers["verdicts"].items()
     )
-    return COUNTED.format(**numbers | {"verdicts": words})
+    states = ", ".join(f"{numbers[key]} {what}" for key, what in STATES if numbers[key])
+    return COUNTED.format(**numbers | {"verdicts": words, "states": states})
 
 
 def matrix() -> str:
@@ -223,16 +225,20 @@ def _listed(title: str, verdicts: tuple[str, ...]) -> str:
     return f"````{{admonition}} {title}: {len(lines)}\n:class: dropdown\n\n{body}\n````"
 
 
+SAYS = {"held": "What held up", "fell": "What did not hold up", "surprised": "What surprised us"}
 LISTS = (
-    ("What held up, on every network where it was tested", ("confirmed",)),
-    ("What held up on some networks only", ("partly",)),
-    ("What did not hold up", ("differs", "not above chance")),
-    ("What our runs are too small to say", ("undecided",)),
+    ("held", "All that held up, on every network where it was tested", ("confirmed",)),
+    ("held", "What held up on some networks only", ("partly",)),
+    ("fell", "All that did not hold up", ("differs", "not above chance")),
+    ("surprised", "What our runs are too small to say", ("undecided",)),
 )
 
 
 def summary() -> str:
-    """The scoreboard's opening words: what held up, what did not, what surprised us."""
-    surprises = "\n".join(f"- {words}" for words in standing()) or "- Nothing yet that stands on a stored run."
-    parts = [counted(), matrix(), "**What surprised us**\n\n" + surprises]
-    return "\n\n".join(parts + [_listed(title, verdicts) for title, verdicts in LISTS]) + "\n"
+    """The scoreboard's opening words: what held up, what did not, what surprised us, each claim a line behind a heading."""
+    parts = [counted(), matrix()]
+    for says, title in SAYS.items():
+        words = "\n".join(f"- {one}" for one in standing(says)) or "- Nothing yet that stands on a stored run."
+        lists = [_listed(head, verdicts) for place, head, verdicts in LISTS if place == says]
+        parts += [f"**{title}**\n\n{words}", *lists]
+    return "\n\n".join(parts) + "\n"

@@ -95,10 +95,12 @@ def _largest_n(table: pd.DataFrame | None) -> int | None:
 
 
 def interval_of(row: pd.Series, column: str) -> tuple[float, float] | None:
-    """The interval of a value: columns ``low`` and ``high`` right behind it, or ones with its own stem; else None."""
+    """The interval of a value: columns ``low`` and ``high`` right behind it, or ones with its own name or stem; else None."""
     names, stem = list(row.index), column.rpartition("_")[0]
-    pair = ("low", "high") if names[names.index(column) + 1 :][:1] == ["low"] else (f"{stem}_low", f"{stem}_high")
-    if not set(pair) <= set(names):
+    own = [(f"{name}_low", f"{name}_high") for name in (column, stem)]
+    pairs = [("low", "high")] if names[names.index(column) + 1 :][:1] == ["low"] else own
+    pair = next((pair for pair in pairs if set(pair) <= set(names)), None)
+    if pair is None:
         return None
     low, high = (float(row[c]) for c in pair)
     return (low, high) if low <= row[column] <= high else None
