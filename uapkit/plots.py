@@ -120,11 +120,17 @@ def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: 
     return figure
 
 
-def examples(images: np.ndarray, v: np.ndarray, rows: pd.DataFrame) -> Figure:
-    """Pictures (n, c, h, w) before and after ``v``, clipped for display, with predicted labels and confidences."""
+def examples(images: np.ndarray, v: np.ndarray, rows: pd.DataFrame, title: str = "") -> Figure:
+    """Pictures (n, c, h, w) before and after ``v``, clipped for display, with predicted labels and confidences.
+
+    title: whose ``v`` it is, for pages that show several.
+    """
     n = len(rows)
     with style(grid=False):
         figure, axes = plt.subplots(2, n, figsize=(2.2 * n, 5.2), squeeze=False, layout="constrained")
+        figure.suptitle(title, fontsize=11)
+        for ax, words in zip(axes[:, 0], ("before", "after"), strict=True):
+            ax.text(-0.04, 0.5, words, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=9)
         for k, row in enumerate(rows.to_dict("records")):
             for line, shift, name, share in (
                 (0, 0, "label", "confidence"),

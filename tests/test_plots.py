@@ -1,0 +1,27 @@
+"""Figures that several pages share."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from uapkit import plots
+
+
+def test_examples_say_whose_perturbation_it_is_and_which_row_has_it():
+    rows = pd.DataFrame(
+        {
+            "label": ["cat", "cup"],
+            "confidence": [0.5, 0.9],
+            "perturbed_label": ["dog", "cup"],
+            "perturbed_confidence": 0.4,
+        }
+    )
+    figure = plots.examples(np.zeros((2, 3, 4, 4)), np.full((3, 4, 4), 0.2), rows, "a network, random signs")
+    assert figure.get_suptitle() == "a network, random signs"
+    upper, lower = figure.axes[:2], figure.axes[2:]
+    assert [ax.get_title() for ax in upper] == ["cat\n50%", "cup\n90%"]
+    assert [ax.get_title() for ax in lower] == ["dog\n40%", "cup\n40%"]
+    assert [line[0].texts[0].get_text() for line in (upper, lower)] == ["before", "after"]
+    assert np.ptp(lower[0].images[0].get_array()) == 0
+    assert lower[0].images[0].get_array().max() == 0.2
+    plt.close(figure)
