@@ -169,6 +169,7 @@
     Object.assign(radio, { type: "radio", name: "digit", value: k, checked: k === 0 });
     radio.setAttribute("aria-label", `test digit ${digit.label}, number ${seenLabels[digit.label]}`);
     radio.addEventListener("change", () => pick(k));
+    radio.id = `playground-digit-${k}`;
     label.append(radio, small(digits[k]));
     find("digits").append(label);
   });
@@ -186,11 +187,30 @@
   find("strength").value = data.strengths.indexOf(0.25);
   find("perturbation").addEventListener("change", update);
   find("strength").addEventListener("input", update);
+  // the page opens with the first of its digits whose answer changes, if there is one
+  async function begin() {
+    const v = vectors[Number(find("perturbation").value)], strength = data.strengths[Number(find("strength").value)];
+    const clean = new Float32Array(D * digits.length), moved = new Float32Array(D * digits.length);
+    digits.forEach((digit, k) => digit.forEach((value, i) => {
+      clean[k * D + i] = value;
+      moved[k * D + i] = value + strength * v[i];
+    }));
+    const tops = [await logits(clean), await logits(moved)].map((z) => digits.map((_, k) => {
+      const own = z.slice(CLASSES * k, CLASSES * (k + 1));
+      return own.indexOf(Math.max(...own));
+    }));
+    const first = digits.findIndex((_, k) => tops[0][k] !== tops[1][k]);
+    if (first > 0 && x === digits[0]) { // unless the reader was faster
+      document.getElementById(`playground-digit-${first}`).checked = true;
+      pick(first);
+    }
+  }
+
   root.hidden = false;
   pick(0);
   window.uapkitPlayground = {
     logits, input: () => x, digits, vectors, settled: () => latest,
-    ready: load().then(update).then(() => { root.dataset.ready = "yes"; }).catch((error) => {
+    ready: load().then(begin).then(update).then(() => { root.dataset.ready = "yes"; }).catch((error) => {
       say(`The network could not be started in this browser (${error.message}). It needs WebAssembly and DecompressionStream.`);
       throw error;
     }),

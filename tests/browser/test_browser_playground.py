@@ -50,6 +50,16 @@ def choose(page, perturbation, strength):
     settle(page, lambda: page.locator('[data-part="strength"]').fill(str(place)))
 
 
+def test_opens_with_a_digit_whose_answer_changes(play):
+    root, page = play.page.locator("#playground-app"), play.page
+    assert root.get_attribute("data-clean") != root.get_attribute("data-perturbed")
+    assert "The answer has changed." in page.locator('[data-part="answer"]').inner_text()
+    k = int(page.locator('[name="digit"]:checked').input_value())
+    assert page.evaluate("k => uapkitPlayground.digits[k] === uapkitPlayground.input()", k), (
+        "the marked digit is the shown one"
+    )
+
+
 def test_answers_equal_pytorch(play, network):
     x = data.load("digits", n=12).x
     vectors = [
