@@ -71,6 +71,18 @@ def test_the_first_chapter_has_every_part():
     assert [part for part in PARTS if part not in heads] == []
 
 
+BLOCKS = re.compile(r"^```(?:\{code-block\} )?\w+\n(.*?)^```", re.M | re.S)
+# add_item.md shows templates to authors, whose long lines are explanations
+PROSE = [page for page in (ROOT / "book").rglob("*.md") if page.name != "add_item.md"]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda p: p.stem)
+def test_code_of_a_page_is_read_whole(page):
+    """What stands in a block of code fits between the two bars of a page that is 1280 points wide."""
+    blocks = BLOCKS.findall(page.read_text(encoding="utf-8"))
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 77] == []
+
+
 def test_terms_that_pages_use_are_in_the_glossary():
     glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
     known = set(re.findall(r"^(\S.*)\n    ", glossary, re.M))
