@@ -124,6 +124,13 @@ def test_built_book_has_no_dead_link_no_external_load_no_heavy_page_and_no_figur
 
 
 @built
+def test_the_book_says_how_large_it_is():
+    said = re.search(r"a folder of (\d+) MB", (BUILT / "book" / "rerun.html").read_text(encoding="utf-8"))
+    assert said
+    assert abs(int(said.group(1)) - linkcheck.check(BUILT).total / 1e6) <= 1
+
+
+@built
 def test_the_commit_stands_on_every_page():
     for page in pages_of_the_book():
         assert re.search(r"Built from <code>[0-9a-f]{10}</code>", page.read_text(encoding="utf-8")), page.name

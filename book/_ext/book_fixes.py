@@ -1,7 +1,8 @@
 """Mends of Jupyter Book 1, and what stands on every page.
 
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
-stands which run drew it, with a link to its parameters; the theme's controls get names that screen readers can say.
+stands which run drew it, with a link to its parameters; the theme's controls get names that screen readers can say; the size of
+the book stands where a page asks for it.
 """
 
 import json
@@ -23,6 +24,7 @@ def commit(app):
 
 
 def add_commit(app, config):
+    config.myst_substitutions = {**config.myst_substitutions, "book_size": SIZE}
     config.html_theme_options["extra_footer"] = (
         config.html_theme_options.get("extra_footer", "") + f" Built from <code>{commit(app)}</code>."
     )
@@ -79,10 +81,14 @@ NAMES = [  # the theme's controls that a screen reader could not name, or named 
 ]
 
 
+SIZE = "the size that the build finds"  # stands where a page says {{ book_size }} until all files are there
+
+
 def name_controls(app, exception):
+    size = f"{sum(path.stat().st_size for path in Path(app.outdir).rglob('*') if path.is_file()) / 1e6:.0f} MB"
     for page in Path(app.outdir).rglob("*.html"):
         text = named = page.read_text(encoding="utf-8")
-        for pattern, name in NAMES:
+        for pattern, name in [*NAMES, (SIZE, size)]:
             named = re.sub(pattern, name, named)
         if named != text:
             page.write_text(named, encoding="utf-8")

@@ -11,7 +11,7 @@ MARKS = """all => all
 @pytest.mark.parametrize("name", ["book/rerun", "book/papers/khrulkov2018", "notebooks/khrulkov2018/tab1_layers"])
 def test_what_is_cut_off_on_a_phone_is_marked(watched, name):
     page = watched(width=390).open(name)
-    page.wait_for_selector("[data-more]")
+    page.wait_for_selector("[data-more]", state="attached")
     found = page.locator("article.bd-article").locator(WIDE).evaluate_all(MARKS)
     assert found
     assert [one for one in found if "right" not in one[0].split() or "inset" not in one[1] or one[2] < 0] == []
