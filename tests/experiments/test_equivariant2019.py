@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from uapkit import attacks, data, evaluate, models
 from uapkit.experiments import directions as d
@@ -120,6 +121,37 @@ def test_a_steerable_filter_has_one_angular_frequency(m):
     assert d.angular_share(noise)[0] < 0.5
 
 
+def test_round_share_is_what_no_rotation_changes():
+    y, x = torch.meshgrid(*[torch.arange(28.0) - 13.5] * 2, indexing="ij")
+    ring, wave = torch.exp(-((torch.hypot(x, y) - 8) ** 2) / 8), torch.cos(2 * torch.atan2(y, x))
+    assert d.round_share(ring[None]) > 0.99
+    assert d.round_share((ring * wave)[None]) < 0.01
+    half = d.round_share((ring * (1 + 2**0.5 * wave))[None])  # cos^2 is one half on average
+    assert half == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("slug", "given", "words"),
+    [
+        ("tab1_angles", {"k": 785}, r"top directions must lie in \[1, 784\]"),
+        ("fig1_energy", {"k": 0}, "top directions must be an integer of at least 1"),
+        ("tab1_angles", {"n_random": 0}, "n_random must be an integer of at least 1"),
+        ("thm1_alignment", {"n_delta": 1}, "n_delta must be an integer of at least 2"),
+        ("thm2_sampling", {"samples": (0,)}, "sampled rows must be an integer of at least 1"),
+    ],
+)
+def test_bad_parameters_get_one_clear_sentence(slug, given, words):
+    with pytest.raises(ValueError, match=words):
+        getattr(paper, slug)(**SMALL, n_fit=40, **given)
+
+
+def test_images_that_the_network_does_not_take_are_refused(tmp_path):
+    for k in range(24):
+        Image.fromarray(np.full((32, 32, 3), 10 * k, np.uint8)).save(tmp_path / f"{k:02d}.png")
+    with pytest.raises(ValueError, match=rf"{NET} takes images of 1 x 28 x 28, but .* holds 3 x 32 x 32"):
+        paper.fig1_energy(models=(NET,), data=str(tmp_path), n_fit=24, labels="predicted")
+
+
 def test_too_large_a_sample_is_refused():
     with pytest.raises(ValueError, match="digits holds 500 images, got a sample of 501"):
         paper.tab1_angles(**SMALL, n_fit=501)
@@ -130,7 +162,7 @@ def test_weights_have_their_tag_without_being_loaded():
     mine = models.wrap(torch.nn.Flatten(), input_size=(1, 28, 28), name="mine")
     b.specs([mine])
     names = ("stdcnn_mnist_rot", "gcnn_mnist_rot[trained]", "nobody_trained_this", "mine")
-    assert [b.weights(n) for n in names] == ["trained", "trained", "default", "default"]
+    assert [b.weights(n) for n in names] == ["trained", "trained", "default", "wrapped"]
     assert not b._models
 
 
@@ -315,6 +347,11 @@ def test_sec_accuracy():
     expected = float((models.load(NET).predict(images) == images.y).double().mean())
     assert clean.loc[30.0, "accuracy"] == pytest.approx(expected)
     assert table[table["kind"] == "untrained network"]["accuracy"].max() < 0.4
+    averaged = table[table["kind"] == "averaged"]
+    assert averaged["rotation"].tolist() == [30.0]
+    net, quarters = models.load(NET), [torch.rot90(images.x, k, (-1, -2)) for k in range(4)]
+    labels = sum(net(x).softmax(1) for x in quarters).argmax(1)
+    assert averaged["accuracy"].item() == pytest.approx(float((labels == images.y).double().mean()))
     curve = table[table["kind"] == "epoch"]
     assert curve["epoch"].tolist() == [1]
     assert 0 < curve["train_loss"].item() < 3

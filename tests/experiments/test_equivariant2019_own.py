@@ -80,3 +80,24 @@ def test_papermill_takes_another_rotation_range_and_data_set(tmp_path, monkeypat
     asked, usual = (paper.fig7_invariant_vectors(**given | {"rotation": r})["wavelength"][0] for r in (120.0, 30.0))
     assert f">{asked:.4g}<" in shown
     assert f">{usual:.4g}<" not in shown
+
+
+OWN_FILE = """
+import torch
+from uapkit import models
+
+def make():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(49, 10))
+    return models.wrap(net, mean=0.3, std=0.3, input_size=(1, 28, 28), name="mine")
+"""
+
+
+def test_papermill_takes_a_users_own_module(tmp_path, monkeypatch):
+    monkeypatch.setenv("UAPKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "my_net.py").write_text(OWN_FILE)
+    given = {"models": [f"{tmp_path}/my_net.py:make"], "rotation": 120.0, "n_fit": 30, "k": 2, "n_random": 2}
+    source = project_root() / "notebooks/equivariant2019/tab1_angles.ipynb"
+    done = papermill.execute_notebook(source, tmp_path / "out.ipynb", given, progress_bar=False, cwd=project_root())
+    shown = "".join(str(output) for cell in done.cells for output in cell.get("outputs", []))
+    assert "networks mine; images digits; 30 to fit" in shown

@@ -71,7 +71,9 @@ class Bench:
         return self._models[spec]
 
     def weights(self, spec: str) -> str:
-        """The tag of the weights that ``spec`` stands for."""
+        """The tag of the weights that ``spec`` stands for; "wrapped" for a module of the user's own."""
+        if spec in self._own:
+            return self._own[spec].card.weights
         return self._tags.get(spec, split_name(spec)[1])
 
     def untrained(self, spec: str) -> models.Model:

@@ -73,11 +73,23 @@ class Turned(Bench):
         checks.one_of(self.labels, ("true", "predicted"), "kind of labels")
 
     def model(self, spec: str) -> models.Model:
-        """The network; NotHere also for one of the recipes' networks that nobody has trained yet."""
+        """The network; NotHere also for one of the recipes' networks that nobody has trained yet.
+
+        ValueError if it does not take the images of the set.
+        """
         name = split_name(spec)[0]
         if spec not in self._own and name not in models.list() and re.match(r"(stdcnn|gcnn|roteqnet)_mnist_rot", name):
             raise checks.NotHere(f"{name} has not been trained yet; `python -m uapkit.models.recipes --help` says how")
-        return super().model(spec)
+        model = super().model(spec)
+        shape = tuple(self._all()[0].x.shape[1:])
+        if model.input_size and shape != model.input_size:
+            try:  # some networks take images of any size
+                with torch.no_grad():
+                    model(self._all()[0].x[:1].to(self.device))
+            except RuntimeError:
+                taken, held = (" x ".join(map(str, size)) for size in (model.input_size, shape))
+                raise ValueError(f"{spec} takes images of {taken}, but {self.data} holds {held}") from None
+        return model
 
     def weights(self, spec: str) -> str:
         """The tag of the weights, also where a finished point made loading them needless."""
@@ -180,18 +192,22 @@ def moments(rows: Tensor, groups: int = GROUPS) -> Tensor:
     return torch.stack([part.double().T @ part.double() for part in rows.tensor_split(groups)])
 
 
+def _largest(k: int | None, d: int) -> list[int] | None:
+    """Which of d ascending eigenvalues are the k largest; ValueError unless 1 <= k <= d."""
+    if k is not None and checks.count(k, "number of top directions") > d:
+        raise ValueError(f"the number of top directions must lie in [1, {d}] for images of {d} pixels, got {k}")
+    return None if k is None else [d - k, d - 1]
+
+
 def top_values(moment: Tensor, k: int | None = None) -> np.ndarray:
-    """(k,) largest eigenvalues as shares of the trace, largest first; all of them for None."""
-    d = len(moment)
-    subset = None if k is None else [d - k, d - 1]
+    """(k,) largest eigenvalues as shares of the trace, largest first; all of them for None. ValueError for k > d."""
+    subset = _largest(k, len(moment))
     return eigh((moment / moment.trace()).numpy(), subset_by_index=subset, eigvals_only=True)[::-1].clip(0)
 
 
 def top(moment: Tensor, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(k largest eigenvalues as shares of the trace, (d, k) eigenvectors), largest first; all of them for None."""
-    d = len(moment)
-    matrix = (moment / moment.trace()).numpy()
-    values, vectors = eigh(matrix, subset_by_index=None if k is None else [d - k, d - 1])
+    values, vectors = eigh((moment / moment.trace()).numpy(), subset_by_index=_largest(k, len(moment)))
     return values[::-1].clip(0), vectors[:, ::-1]
 
 
@@ -241,16 +257,28 @@ def mean_dots(a: Tensor, b: Tensor, ks: Sequence[int]) -> np.ndarray:
     return np.array([dots[:k, :k].mean() for k in ks])
 
 
-def angular_share(v: Tensor, n_angles: int = 64) -> tuple[float, int]:
-    """(share, m): how much of the energy of ``v`` (c, h, w) beyond its mean over angles is at one angular frequency m.
-
-    The picture is read on circles about its centre (bilinear). A filter f(r) cos(m t + s), which is steerable by two
-    copies of itself, has share 1 at m.
-    """
+def _angular_power(v: Tensor, n_angles: int) -> Tensor:
+    """Energy of ``v`` (c, h, w) at each angular frequency, read on circles about its centre (bilinear)."""
     radii = torch.arange(1, (min(v.shape[-2:]) - 1) // 2 + 1, dtype=torch.float64)
     t = torch.arange(n_angles, dtype=torch.float64) * (2 * torch.pi / n_angles)
     grid = torch.stack([radii[:, None] * t.cos(), radii[:, None] * t.sin()], -1)
     grid = grid * 2 / torch.tensor([v.shape[-1], v.shape[-2]])  # grid_sample's coordinates run over [-1, 1]
     read = grid_sample(v[None].double(), grid[None], mode="bilinear", align_corners=False)[0]
-    power = (torch.fft.rfft(read, dim=-1).abs() ** 2 * radii[:, None]).sum((0, 1))[1:]
+    power = (torch.fft.rfft(read, dim=-1).abs() ** 2 * radii[:, None]).sum((0, 1))
+    power[1 : (n_angles + 1) // 2] *= 2  # a real picture has these twice, at m and at -m
+    return power
+
+
+def angular_share(v: Tensor, n_angles: int = 64) -> tuple[float, int]:
+    """(share, m): how much of the energy of ``v`` (c, h, w) beyond its mean over angles is at one angular frequency m.
+
+    A filter f(r) cos(m t + s), which is steerable by two copies of itself, has share 1 at m.
+    """
+    power = _angular_power(v, n_angles)[1:]
     return float(power.max() / power.sum()), int(power.argmax()) + 1
+
+
+def round_share(v: Tensor, n_angles: int = 64) -> float:
+    """Share of the energy of ``v`` (c, h, w) that no rotation changes: its mean over angles. 1 for a picture f(r)."""
+    power = _angular_power(v, n_angles)
+    return float(power[0] / power.sum())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from uapkit import checks
 from uapkit.experiments.directions import Turned, family, training_seed
 from uapkit.seeds import child_seed
 from uapkit.subspace import random_subspace
@@ -44,6 +45,7 @@ def tidy(
 
 def subspaces(bench: Turned, kind: str, n: int, k: int, n_random: int) -> list[np.ndarray]:
     """(d, k) bases of random subspaces of all of R^d, or inside the images' own principal subspace."""
+    checks.count(n_random, "n_random")
     size, inside = bench.turned(1).x[0].numel(), None if kind == "random" else bench.own_subspace(n)
     return [
         random_subspace(size, k, child_seed(bench.seed, f"{kind} {j}"), inside=inside).numpy() for j in range(n_random)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from uapkit import evaluate
+from uapkit import checks, evaluate
 from uapkit.experiments import directions as d
 from uapkit.experiments.directions import ATTACKS, Turned
 from uapkit.experiments.equivariant2019_shared import CHOOSE, QUICK, points_of, tidy
@@ -38,6 +38,7 @@ def thm1_alignment(
     one half, measured on the other, both ways. mean_square: of the measured c = <a, v>, the lambda for which the bound is
     exact there; same_sign: share of the larger sign among the rows that are aligned, of which the theorem says nothing.
     """
+    checks.count(n_delta, "n_delta", 2)
     bench = Turned(data, 0, seed=seed, device=device, rotation=rotation, labels=labels)
     n = bench.count(n_fit)
 
@@ -98,6 +99,8 @@ def thm2_sampling(
     d log d / error^2, the stated order; m_bernstein: 2 (lambda1 + error / 3) log(2 d) / error^2, what the matrix
     Bernstein bound asks for rank-one summands of unit norm. kind "random": rows without a common direction.
     """
+    for m in samples:
+        checks.count(m, "number of sampled rows")
     bench = Turned(data, 0, seed=seed, device=device, rotation=rotation, labels=labels)
     n = bench.count(n_fit)
 

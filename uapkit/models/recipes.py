@@ -252,10 +252,12 @@ def train(
     Sets smaller than MNIST are used whole, a tenth of them for validation.
 
     Source: [equivariant2019], Section 3 and Table 2; the protocol is ours where the paper gives none (:data:`RECIPES`).
-    Raises ValueError for an unknown network or a rotation outside [0, 180].
+    Raises ValueError for an unknown network, a rotation outside [0, 180] or images of another size.
     """
     recipe = replace(RECIPES[checks.one_of(net, RECIPES, "network")], rotation=float(rotation), seed=seed)
     sets = [load(data, split=split, root=root) for split in ("train", "test")]
+    if (shape := tuple(sets[0].x.shape[1:])) != (1, 28, 28):
+        raise ValueError(f"{net} is trained on images of 1 x 28 x 28, but {data} holds {' x '.join(map(str, shape))}")
     n = min(recipe.n_images or len(sets[0]), len(sets[0]))
     recipe = replace(recipe, n_images=n, n_validation=min(recipe.n_validation, max(1, n // 10)))
     recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)

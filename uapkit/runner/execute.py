@@ -11,6 +11,7 @@ import yaml
 
 from uapkit import checks, provenance
 from uapkit.files import cache_folder
+from uapkit.runner import own
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.results import code_hash, commit, store, versions
 from uapkit.sweep import resuming
@@ -56,7 +57,9 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
 
     ``attrs["provenance"]`` holds id, parameters, seed, commit, inputs' sha256, versions, device and seconds. Finished
     points of a sweep are kept in the user's cache, so an interrupted run resumes. With ``save`` the table is stored
-    under ``results/``. Raises ValueError for an unknown item or parameter, OSError if the results cannot be written.
+    under ``results/``. A parameter ``"file.py:name"`` stands for a network of the user's own, see
+    :func:`uapkit.runner.own.load`. Raises ValueError for an unknown item or parameter, OSError if the results cannot be
+    written.
     """
     about = item(name)
     full = check_parameters(about, params)
@@ -64,10 +67,13 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
     assert function is not None
     at, dirty = commit()
     key = {"item": name, "params": _plain(full), "code": code_hash(about.paper), "torch": torch.__version__}
-    with provenance.recording() as inputs, resuming(cache_folder("runs", name), key) as points:
-        started = time.perf_counter()
-        table = function(**full)
-        elapsed = time.perf_counter() - started
+    with provenance.recording() as inputs:
+        found: dict[str, str] = {}
+        given = {k: own.networks(v, found) for k, v in full.items()}
+        with resuming(cache_folder("runs", name), {**key, "own": found} if found else key) as points:
+            started = time.perf_counter()
+            table = function(**given)
+            elapsed = time.perf_counter() - started
     record = {
         "id": name,
         "params": _plain(full),
