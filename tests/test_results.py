@@ -33,6 +33,8 @@ def test_stored_parameters_are_those_of_the_full_run(name):
     def plain(value):
         if isinstance(value, list):
             return [plain(v) for v in value]
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
         return str(value) if value == float("inf") else value
 
     wanted = {k: plain(v) for k, v in runner.full_parameters(about).items()}
