@@ -107,7 +107,7 @@ def sweep(
         path = store.path(compute.__qualname__, point, over) if store else None
         done = store.read(path) if store and path else None
         if done is None:
-            started = time.perf_counter()
+            started, before = time.perf_counter(), store.seconds if store else 0.0
             try:
                 with provenance.recording() as inputs:
                     result = compute(**point)
@@ -118,7 +118,11 @@ def sweep(
             for name, sha256 in inputs.items():
                 provenance.note_input(name, sha256)
             if store and path:
-                store.write(path, new_rows, new_arrays, inputs, time.perf_counter() - started)
+                kept_seconds, store.seconds = (
+                    store.seconds - before,
+                    before,
+                )  # they belong to the point, for later runs, too
+                store.write(path, new_rows, new_arrays, inputs, time.perf_counter() - started + kept_seconds)
         else:
             new_rows, new_arrays = done
         rows += [{**point, "status": "run", **row} for row in new_rows]

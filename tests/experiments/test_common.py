@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from uapkit import evaluate, models
 from uapkit.experiments.common import Bench, kept_for, tensor_sha256
 from uapkit.experiments.khrulkov2018_shared import Study
 from uapkit.models.nets.digits import Linear
-from uapkit.sweep import resuming
+from uapkit.sweep import resuming, sweep
 
 
 @pytest.fixture
@@ -41,6 +43,30 @@ def test_a_kept_array_is_computed_once_for_the_same_weights_and_again_for_others
     assert len(calls) == 2
     kept_for(wrapped(1.0), "thing", {"layer": "other"}, compute, [evaluate])
     assert len(calls) == 3
+
+
+def test_what_a_kept_array_cost_stays_with_the_points_that_use_it(tmp_path):
+    def compute(k):
+        kept_for(wrapped(1.0), "slow", {}, lambda: time.sleep(0.3) or {"a": np.zeros(1)}, [evaluate])
+        return [{"value": k}]
+
+    seconds, started = [], time.perf_counter()
+    for item in ("first", "second", "second"):
+        with resuming(tmp_path / item, {"params": {}}) as store:
+            sweep([{"k": 1}], compute)
+        seconds.append(store.seconds)
+        if item == "first":
+            assert 0.3 <= store.seconds <= time.perf_counter() - started, "counted once"
+    assert store.reused == 1
+    assert seconds[1] >= 0.3
+    assert seconds[2] == seconds[1]
+
+
+def test_the_tag_of_weights_is_known_without_a_run():
+    bench = Bench("digits", 4, 0, 4)
+    assert bench.weights("cifar10_resnet20[random]") == "random"
+    assert bench.weights("lenet_mnist") == models.load("lenet_mnist").card.weights != "default"
+    assert bench.weights("vgg16") == "default", "missing weights keep the name that was asked for"
 
 
 def test_a_network_typed_into_a_notebook_is_never_kept(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import math
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from uapkit import data as sets
 from uapkit import evaluate, models
+from uapkit.checks import NotHere
 from uapkit.data.images import Images
 from uapkit.models import model as model_module
 from uapkit.models.card import state_sha256
@@ -74,6 +76,9 @@ class Bench:
         """The tag of the weights that ``spec`` stands for; "wrapped" for a module of the user's own."""
         if spec in self._own:
             return self._own[spec].card.weights
+        if spec not in self._tags:  # a run all of whose points are reused has not met it yet
+            with contextlib.suppress(NotHere):
+                self.model(spec)
         return self._tags.get(spec, split_name(spec)[1])
 
     def untrained(self, spec: str) -> models.Model:
