@@ -66,7 +66,8 @@ def test_the_tag_of_weights_is_known_without_a_run():
     bench = Bench("digits", 4, 0, 4)
     assert bench.weights("cifar10_resnet20[random]") == "random"
     assert bench.weights("lenet_mnist") == models.load("lenet_mnist").card.weights != "default"
-    assert bench.weights("vgg16") == "default", "missing weights keep the name that was asked for"
+    assert bench.weights("vgg16") == "IMAGENET1K_V1", "also where they are missing"
+    assert bench.weights("no_network") == "default"
 
 
 def test_a_network_typed_into_a_notebook_is_never_kept(store):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import math
@@ -19,10 +18,10 @@ from torch import Tensor
 
 from uapkit import data as sets
 from uapkit import evaluate, models
-from uapkit.checks import NotHere
 from uapkit.data.images import Images
 from uapkit.models import model as model_module
 from uapkit.models.card import state_sha256
+from uapkit.models.catalogue import find
 from uapkit.seeds import child_seed, generator
 from uapkit.sweep import kept
 
@@ -52,7 +51,6 @@ class Bench:
     resize: str = "squash"
     split: str = "test"
     _own: dict[str, models.Model] = field(default_factory=dict)
-    _tags: dict[str, str] = field(default_factory=dict)
     _models: dict[str, models.Model] = field(default_factory=dict)
     _images: dict[int | None, tuple[Images, Images, Images]] = field(default_factory=dict)
     _clean: dict[tuple[str, str], Tensor] = field(default_factory=dict)
@@ -69,17 +67,14 @@ class Bench:
         if spec not in self._models:
             name, tag = split_name(spec)
             self._models = {spec: models.load(name, weights=tag, device=self.device)}  # one at a time bounds memory
-            self._tags[spec] = self._models[spec].card.weights
         return self._models[spec]
 
     def weights(self, spec: str) -> str:
         """The tag of the weights that ``spec`` stands for; "wrapped" for a module of the user's own."""
         if spec in self._own:
             return self._own[spec].card.weights
-        if spec not in self._tags:  # a run all of whose points are reused has not met it yet
-            with contextlib.suppress(NotHere):
-                self.model(spec)
-        return self._tags.get(spec, split_name(spec)[1])
+        name, tag = split_name(spec)  # not from the network: a run all of whose points are reused does not load it
+        return find(name, tag).weights if tag == "default" and name in models.list() else tag
 
     def untrained(self, spec: str) -> models.Model:
         """A null: the same architecture with fresh weights."""

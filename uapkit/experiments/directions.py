@@ -21,7 +21,6 @@ from uapkit.data.images import Images, rotation_angles
 from uapkit.experiments import per_image
 from uapkit.experiments.common import Bench, split_name
 from uapkit.models.card import state_sha256
-from uapkit.models.catalogue import find
 from uapkit.seeds import child_seed, generator
 from uapkit.sweep import kept
 
@@ -90,12 +89,6 @@ class Turned(Bench):
                 taken, held = (" x ".join(map(str, size)) for size in (model.input_size, shape))
                 raise ValueError(f"{spec} takes images of {taken}, but {self.data} holds {held}") from None
         return model
-
-    def weights(self, spec: str) -> str:
-        """The tag of the weights, also where a finished point made loading them needless."""
-        name, tag = split_name(spec)
-        known = tag == "default" and spec not in self._own and name in models.list()
-        return find(name, tag).weights if known else super().weights(spec)
 
     def _all(self) -> tuple[Images, Tensor]:
         if self._upright is None:
