@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from uapkit.interactive import Frames, State, frames
 from uapkit.plots import COLOURS, MARKERS, as_picture, short, style
-from uapkit.plots_curves import _legend, _models, _panels, of_what_was_run
+from uapkit.plots_panels import legend, models_of, of_what_was_run, panels
 
 LOOKS = {  # kind -> (colour, marker, line, name)
     "positive": (COLOURS[0], MARKERS[0], "-", "S positive"),
@@ -88,16 +88,16 @@ def bands(run: pd.DataFrame, model: str, *, rank: int = 1) -> Figure:
         for ax in axes[-1]:
             ax.set_xlabel("s")
         axes[0, 0].set_title(f"{short(model)}\nclass {targets[0]}, {kinds[0]}", fontsize=9)
-        _legend(figure, [axes[0, 0], axes[1, 0]], 3)
+        legend(figure, [axes[0, 0], axes[1, 0]], 3)
     return figure
 
 
 @of_what_was_run
 def plane(run: pd.DataFrame) -> Figure:
     """The plane of the two most positive directions: share of images from outside that are in the target class."""
-    arrays, models = run.attrs["arrays"], _models(run)
+    arrays, models = run.attrs["arrays"], models_of(run)
     with style(grid=False):
-        figure, axes = _panels(models)
+        figure, axes = panels(models)
         for ax, model in zip(axes, models, strict=False):
             s, share = arrays[f"s/{model}"], arrays[f"grid/{model}"]
             shown = ax.pcolormesh(s, s, share.T, vmin=0, vmax=1, cmap="cividis")
@@ -110,8 +110,8 @@ def plane(run: pd.DataFrame) -> Figure:
 def accuracy(run: pd.DataFrame) -> Figure:
     """Figure 3, top: accuracy on projected test images against the dimension; training images as faint lines."""
     with style():
-        figure, axes = _panels(_models(run))
-        for ax, model in zip(axes, _models(run), strict=False):
+        figure, axes = panels(models_of(run))
+        for ax, model in zip(axes, models_of(run), strict=False):
             rows = run[run["model"] == model]
             for kind, (colour, marker, line, label) in LOOKS.items():
                 part = rows[rows["kind"] == kind].sort_values("m")
@@ -126,7 +126,7 @@ def accuracy(run: pd.DataFrame) -> Figure:
             ax.set(
                 title=short(model), xscale="log", ylim=(0, 1.02), xlabel="dimension of the subspace", ylabel="accuracy"
             )
-        _legend(figure, axes)
+        legend(figure, axes)
     return figure
 
 
@@ -136,7 +136,7 @@ def energy(run: pd.DataFrame, model: str) -> Figure:
     rows = run[run["model"] == model]
     attacks = list(dict.fromkeys(rows["attack"]))
     with style():
-        figure, axes = _panels(attacks, 2, 2.5)
+        figure, axes = panels(attacks, 2, 2.5)
         for ax, name in zip(axes, attacks, strict=False):
             for kind, (colour, marker, line, label) in LOOKS.items():
                 part = rows[(rows["attack"] == name) & (rows["kind"] == kind)].sort_values("m")
@@ -151,7 +151,7 @@ def energy(run: pd.DataFrame, model: str) -> Figure:
                 )
             title = f"{name}, {short(model)}"
             ax.set(title=title, xscale="log", ylim=(0, 1.02), xlabel="dimension", ylabel="share of the norm")
-        _legend(figure, axes, 2)
+        legend(figure, axes, 2)
     return figure
 
 
@@ -159,8 +159,8 @@ def energy(run: pd.DataFrame, model: str) -> Figure:
 def spectra(run: pd.DataFrame) -> Figure:
     """Curvature values of all classes, sorted, a panel a network; for ends alone, positive and negative ones."""
     with style():
-        figure, axes = _panels(_models(run))
-        for ax, model in zip(axes, _models(run), strict=False):
+        figure, axes = panels(models_of(run))
+        for ax, model in zip(axes, models_of(run), strict=False):
             values = run.attrs["arrays"][f"values/{model}"]
             for one in values:
                 ax.plot(np.arange(1, len(one) + 1), one, color=COLOURS[0], linewidth=0.8, alpha=0.6)
@@ -172,7 +172,7 @@ def spectra(run: pd.DataFrame) -> Figure:
 @of_what_was_run
 def steps(run: pd.DataFrame) -> Figure:
     """Largest and smallest value, overlap with the paper's step, and images moved in, for each way to take the Hessian."""
-    models = _models(run)
+    models = models_of(run)
     with style():
         figure, axes = plt.subplots(
             len(models), 3, figsize=(8.4, 2.9 * len(models)), squeeze=False, layout="constrained", sharey="row"

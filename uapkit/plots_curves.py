@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,45 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from uapkit.plots import COLOURS, MARKERS, as_picture, short, style, with_intervals
+from uapkit.plots_panels import legend, models_of, of_what_was_run, panels
 
 NULLS = ("random signs", "untrained network")
-Draw = Callable[..., Figure]
-
-
-def of_what_was_run(draw: Draw) -> Draw:
-    """A figure of the rows that were run; where there are none, an empty one that says so."""
-
-    @wraps(draw)
-    def drawn(table: pd.DataFrame, *args: object, **kwargs: object) -> Figure:
-        run = table[table["status"] == "run"]
-        if len(run):
-            return draw(run, *args, **kwargs)
-        figure, ax = plt.subplots(figsize=(4, 1))
-        ax.axis("off")
-        ax.text(0.5, 0.5, "not run here", ha="center")
-        return figure
-
-    return drawn
-
-
-def _panels(names: Sequence[str], columns: int = 2, height: float = 2.8) -> tuple[Figure, list[plt.Axes]]:
-    columns = min(columns, len(names)) or 1
-    rows = max(1, math.ceil(len(names) / columns))
-    size = (3.9 * columns if columns > 1 else 6.0, height * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for ax in axes.flat[len(names) :]:
-        ax.axis("off")
-    return figure, list(axes.flat)
-
-
-def _legend(figure: Figure, axes: Sequence[plt.Axes], columns: int = 3) -> None:
-    found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    if found:
-        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=min(columns, len(found)))
-
-
-def _models(table: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(table["model"]))
 
 
 def _places(values: pd.Series, categories: Sequence[float]) -> list[int]:
@@ -74,8 +37,8 @@ def curves(
     line. Random signs: a band over all their intervals; the untrained copy: a dashed line.
     """
     with style():
-        figure, axes = _panels(_models(run))
-        for ax, model in zip(axes, _models(run), strict=False):
+        figure, axes = panels(models_of(run))
+        for ax, model in zip(axes, models_of(run), strict=False):
             rows = run[run["model"] == model]
             attack = rows[~rows["kind"].isin(NULLS) & rows[x].notna() & rows[value].notna()]
             ticks = sorted(set(attack[x]))
@@ -96,7 +59,7 @@ def curves(
             ax.set_xticks(range(len(ticks)), [f"{t:g}" for t in ticks], rotation=0 if len(ticks) < 9 else 60)
             if limits:
                 ax.set_ylim(*limits)
-        _legend(figure, axes)
+        legend(figure, axes)
     return figure
 
 
@@ -115,15 +78,15 @@ def values(run: pd.DataFrame) -> Figure:
     """Singular value of every layer, a panel a network, beside random signs and an untrained copy; logarithmic."""
     lines = {"singular_value": "singular vector", "random_value": "random signs", "untrained_value": "untrained copy"}
     with style():
-        figure, axes = _panels(_models(run))
-        for ax, model in zip(axes, _models(run), strict=False):
+        figure, axes = panels(models_of(run))
+        for ax, model in zip(axes, models_of(run), strict=False):
             rows = run[run["model"] == model].sort_values("place")
             for place, (column, name) in enumerate(lines.items()):
                 marker, colour = MARKERS[place], COLOURS[place]
                 ax.semilogy(range(len(rows)), rows[column], marker=marker, ms=3, color=colour, label=name)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.set(title=short(model), xlabel="layer, from input to output", ylabel="singular value")
-        _legend(figure, axes)
+        legend(figure, axes)
     return figure
 
 
@@ -131,15 +94,15 @@ def values(run: pd.DataFrame) -> Figure:
 def networks(run: pd.DataFrame) -> Figure:
     """Singular value against depth, all networks in one panel, so that their order can be seen."""
     with style():
-        figure, axes = _panels(["all"], height=3.6)
-        for place, model in enumerate(_models(run)):
+        figure, axes = panels(["all"], height=3.6)
+        for place, model in enumerate(models_of(run)):
             rows = run[run["model"] == model].sort_values("place")
             colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
             axes[0].semilogy(
                 rows["depth"], rows["singular_value"], marker=marker, ms=3, color=colour, label=short(model)
             )
         axes[0].set(xlabel="depth, from input (0) to logits (1)", ylabel="singular value")
-        _legend(figure, axes)
+        legend(figure, axes)
     return figure
 
 
@@ -148,7 +111,7 @@ def convergence(run: pd.DataFrame, published: Sequence[float] = ()) -> Figure:
     """Share of the last singular value over the iterations, a panel a (network, layer), beside the published trace."""
     names = list(dict.fromkeys(zip(run["model"], run["layer"], strict=True)))
     with style():
-        figure, axes = _panels([f"{m} {layer}" for m, layer in names])
+        figure, axes = panels([f"{m} {layer}" for m, layer in names])
         for ax, (model, layer) in zip(axes, names, strict=False):
             rows = run[(run["model"] == model) & (run["layer"] == layer)]
             for (kind, _), part in rows.groupby(["kind", "start"], sort=False):
@@ -162,7 +125,7 @@ def convergence(run: pd.DataFrame, published: Sequence[float] = ()) -> Figure:
                 ax.plot(range(1, len(share) + 1), share, "k--", label="published: VGG-19 block2_pool")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.set(title=f"{short(model)} {layer}", xlabel="iteration", ylabel="share of last value", ylim=(0, 1.05))
-        _legend(figure, axes)
+        legend(figure, axes)
     return figure
 
 
@@ -171,7 +134,7 @@ def spectra(arrays: Mapping[str, np.ndarray]) -> Figure:
     found = [(k.split("/", 2)[1:], v) for k, v in arrays.items() if k.startswith("spectrum/")]
     models = list(dict.fromkeys(name[0] for name, _ in found))
     with style():
-        figure, axes = _panels(models, height=3.3)
+        figure, axes = panels(models, height=3.3)
         for ax, model in zip(axes, models, strict=False):
             for place, (name, (frequency, power)) in enumerate((n[1], s) for n, s in found if n[0] == model):
                 null = name == "random signs"
@@ -206,7 +169,7 @@ def beside(arrays: Mapping[str, np.ndarray]) -> Figure:
 def matrix(run: pd.DataFrame, *, value: str = "fooling_rate") -> Figure:
     """Networks attacked (rows) by the vectors built on others (columns), and by the nulls, with the numbers."""
     columns = sorted(dict.fromkeys(run["built_on"]), key=lambda s: (s.startswith("untrained "), s == "random signs"))
-    rows = _models(run)
+    rows = models_of(run)
     grid = run.groupby(["model", "built_on"])[value].mean().unstack().reindex(index=rows, columns=columns)
     with style(grid=False):
         figure, ax = plt.subplots(figsize=(1.0 * len(columns) + 2.2, 0.6 * len(rows) + 2.4), layout="constrained")
@@ -229,7 +192,7 @@ def top5(run: pd.DataFrame) -> Figure:
     rows = run[run["kind"] == "curve"]
     pictures = list(dict.fromkeys(zip(rows["model"], rows["flips"].astype(str), rows["picture"], strict=True)))
     with style():
-        figure, axes = _panels([str(p) for p in pictures], columns=4 if len(pictures) > 2 else 2, height=2.4)
+        figure, axes = panels([str(p) for p in pictures], columns=4 if len(pictures) > 2 else 2, height=2.4)
         for ax, (model, flips, picture) in zip(axes, pictures, strict=False):
             part = rows[(rows["model"] == model) & (rows["picture"] == picture) & (rows["flips"].astype(str) == flips)]
             for rank, line in part.groupby("rank"):
@@ -244,7 +207,7 @@ def top5(run: pd.DataFrame) -> Figure:
                 )
             ax.set_title(f"{short(model)}: {'flips' if flips == 'True' else 'keeps its label'}", fontsize=8)
             ax.set(xlabel="norm", ylabel="probability", ylim=(-0.02, 1.02))
-        _legend(figure, axes, columns=5)
+        legend(figure, axes, columns=5)
     return figure
 
 
@@ -252,8 +215,8 @@ def top5(run: pd.DataFrame) -> Figure:
 def linearity(run: pd.DataFrame, *, value: str = "error") -> Figure:
     """What the Jacobian misses against the norm, a line a layer, a panel a network; logarithmic, 0.5 as a thin line."""
     with style():
-        figure, axes = _panels(_models(run), height=3.3)
-        for ax, model in zip(axes, _models(run), strict=False):
+        figure, axes = panels(models_of(run), height=3.3)
+        for ax, model in zip(axes, models_of(run), strict=False):
             rows = run[run["model"] == model]
             for place, (layer, part) in enumerate(
                 rows[rows["direction"] == "singular vector"].groupby("layer", sort=False)
@@ -272,9 +235,9 @@ def linearity(run: pd.DataFrame, *, value: str = "error") -> Figure:
 def cost(run: pd.DataFrame) -> Figure:
     """Seconds against batch size and against iterations, double logarithmic, beside lines of slope one."""
     with style():
-        figure, axes = _panels(["batch_size", "iterations"], height=3.2)
+        figure, axes = panels(["batch_size", "iterations"], height=3.2)
         for ax, varied in zip(axes, ("batch_size", "iterations"), strict=True):
-            for place, model in enumerate(_models(run)):
+            for place, model in enumerate(models_of(run)):
                 rows = run[(run["model"] == model) & (run["varied"] == varied)]
                 colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
                 ax.loglog(rows[varied], rows["seconds"], marker=marker, color=colour, label=short(model))
@@ -284,7 +247,7 @@ def cost(run: pd.DataFrame) -> Figure:
             ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.set(xlabel=varied.replace("_", " "), ylabel="seconds (dotted: slope one)")
-        _legend(figure, axes)
+        legend(figure, axes)
     return figure
 
 
@@ -298,8 +261,8 @@ def strengths(run: pd.DataFrame) -> Figure:
         "random_rate": "fooled by random signs",
     }
     with style():
-        figure, axes = _panels([name for m in _models(run) for name in (m, f"{m} values")], height=3.2)
-        for left, right, model in zip(axes[::2], axes[1::2], _models(run), strict=False):
+        figure, axes = panels([name for m in models_of(run) for name in (m, f"{m} values")], height=3.2)
+        for left, right, model in zip(axes[::2], axes[1::2], models_of(run), strict=False):
             rows = run[run["model"] == model].sort_values("strength")
             ticks = sorted(set(rows["strength"]))
             for ax, columns in ((left, lines), (right, {"singular_value": "sum of singular values"})):
@@ -312,5 +275,5 @@ def strengths(run: pd.DataFrame) -> Figure:
             left.set_ylim(0, 1)
             right.set_ylim(0, None)
             right.set_ylabel("sum of singular values")
-        _legend(figure, axes[::2], columns=2)
+        legend(figure, axes[::2], columns=2)
     return figure

@@ -13,7 +13,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from uapkit.plots import COLOURS, MARKERS, short, style, with_intervals
-from uapkit.plots_curves import of_what_was_run
+from uapkit.plots_panels import of_what_was_run
 
 GREY = "#777777"
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from uapkit.plots import COLOURS, MARKERS, short, style
-from uapkit.plots_curves import of_what_was_run
+from uapkit.plots_panels import of_what_was_run
 
 KINDS = {  # colour and marker, the same in every figure of spans
     "S_hi": 0,

@@ -118,11 +118,9 @@ def sweep(
             for name, sha256 in inputs.items():
                 provenance.note_input(name, sha256)
             if store and path:
-                kept_seconds, store.seconds = (
-                    store.seconds - before,
-                    before,
-                )  # they belong to the point, for later runs, too
-                store.write(path, new_rows, new_arrays, inputs, time.perf_counter() - started + kept_seconds)
+                elsewhere = store.seconds - before  # what kept arrays once took: the point's own from now on
+                store.seconds = before
+                store.write(path, new_rows, new_arrays, inputs, time.perf_counter() - started + elsewhere)
         else:
             new_rows, new_arrays = done
         rows += [{**point, "status": "run", **row} for row in new_rows]

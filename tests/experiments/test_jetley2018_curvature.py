@@ -6,7 +6,7 @@ import torch
 
 from uapkit import models, plots_curvature
 from uapkit.experiments import jetley2018 as paper
-from uapkit.experiments.jetley2018_curvature import best_centre, bootstrap, direction, even_share, shift_share, walk
+from uapkit.experiments.jetley2018_along import best_centre, bootstrap, direction, even_share, shift_share, walk
 from uapkit.experiments.jetley2018_shared import Curved, of
 
 SMALL = {

@@ -11,7 +11,7 @@ import torch
 
 from uapkit import curvature
 from uapkit.evaluate import Rate
-from uapkit.experiments.jetley2018_curvature import walk
+from uapkit.experiments.jetley2018_along import walk
 from uapkit.experiments.jetley2018_shared import curved, logits, of, table_of
 from uapkit.experiments.khrulkov2018_shared import by_network, claim, evidence
 from uapkit.models.smooth import softened

@@ -19,7 +19,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -28,6 +27,7 @@ from tqdm.auto import tqdm
 from uapkit import checks
 from uapkit.data import Images, load
 from uapkit.files import write_whole
+from uapkit.models import checkpoints
 from uapkit.models.nets.gcnn import GCNN
 from uapkit.models.nets.roteqnet import RotEqNet
 from uapkit.models.nets.stdcnn import StdCNN
@@ -147,7 +147,7 @@ def fit(
             if recipe.net == "stdcnn":
                 net = net.to(memory_format=torch.channels_last)  # twice as fast
             optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-            rows = _restore(checkpoint, key, net, optimizer) if checkpoint and checkpoint.is_file() else []
+            rows = checkpoints.restore(checkpoint, key, net, optimizer) if checkpoint and checkpoint.is_file() else []
             epochs = range(len(rows), recipe.epochs)
             for epoch in tqdm(
                 epochs, initial=len(rows), total=recipe.epochs, desc=f"{recipe.net} on {train.name}", disable=None
@@ -160,7 +160,7 @@ def fit(
                 row["cpu_seconds"] = round(time.process_time() - cpu, 2)
                 rows.append(row)
                 if checkpoint:
-                    write_whole(checkpoint, _pack(key, rows, net, optimizer))
+                    write_whole(checkpoint, checkpoints.pack(key, rows, net, optimizer))
                 if on_epoch:
                     on_epoch(row)
         ranges = {0.0: test, float(recipe.rotation): turned, 180.0: test.rotated(180.0, TEST_ROTATION_SEED)}
@@ -209,31 +209,6 @@ def _epoch(
         hits += int((logits.argmax(1) == labels).sum())
         seen += len(index)
     return {"train_loss": loss_sum / seen, "train_accuracy": hits / seen}
-
-
-def _pack(key: str, rows: Sequence[dict[str, float]], net: nn.Module, optimizer: torch.optim.Optimizer) -> bytes:
-    """Network, optimiser and curve as one safetensors file: nothing in it can run code when it is read."""
-    tensors = {f"net/{k}": v.contiguous() for k, v in net.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam/{i}/{k}": torch.as_tensor(v).contiguous() for k, v in state.items()}
-    return save(tensors, metadata={"key": key, "rows": json.dumps(rows)})
-
-
-def _restore(path: Path, key: str, net: nn.Module, optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
-    """Load :func:`_pack`'s file into ``net`` and ``optimizer`` and return the curve so far."""
-    with safe_open(path, framework="pt") as file:
-        about = file.metadata() or {}
-        if about.get("key") != key:
-            raise ValueError(f"{path.name} is the checkpoint of another run (recipe or images differ); remove it")
-        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
-    net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net/")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for k, v in tensors.items():
-        if k.startswith("adam/"):
-            _, i, what = k.split("/")
-            state.setdefault(int(i), {})[what] = v
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return json.loads(about["rows"])
 
 
 def train(

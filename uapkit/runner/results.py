@@ -21,8 +21,14 @@ from uapkit.runner.catalogue import PACKAGE, Item, item, papers, project_root
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
 
 
+STORED = ":(exclude,glob)results/*/*"  # not the records of trainings, a folder deeper
+
+
 def commit() -> tuple[str, bool]:
-    """Commit of the project and whether the working tree differs from it; ("unknown", True) outside git."""
+    """Commit of the project and whether the working tree differs from it; ("unknown", True) outside git.
+
+    Stored tables do not count: no run reads them, and each run that is stored changes them.
+    """
 
     def git(*args: str) -> str:
         root = project_root()
@@ -31,7 +37,7 @@ def commit() -> tuple[str, bool]:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", STORED))
     except (subprocess.CalledProcessError, FileNotFoundError):
         return "unknown", True
 

@@ -1,0 +1,52 @@
+"""What figures from tidy tables share: one plot a network, one legend, and nothing drawn of what was not run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+Draw = Callable[..., Figure]
+
+
+def of_what_was_run(draw: Draw) -> Draw:
+    """A figure of the rows that were run; where there are none, an empty one that says so."""
+
+    @wraps(draw)
+    def drawn(table: pd.DataFrame, *args: object, **kwargs: object) -> Figure:
+        run = table[table["status"] == "run"]
+        if len(run):
+            return draw(run, *args, **kwargs)
+        figure, ax = plt.subplots(figsize=(4, 1))
+        ax.axis("off")
+        ax.text(0.5, 0.5, "not run here", ha="center")
+        return figure
+
+    return drawn
+
+
+def panels(names: Sequence[str], columns: int = 2, height: float = 2.8) -> tuple[Figure, list[plt.Axes]]:
+    """A figure with one plot for each name."""
+    columns = min(columns, len(names)) or 1
+    rows = max(1, math.ceil(len(names) / columns))
+    size = (3.9 * columns if columns > 1 else 6.0, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for ax in axes.flat[len(names) :]:
+        ax.axis("off")
+    return figure, list(axes.flat)
+
+
+def legend(figure: Figure, axes: Sequence[plt.Axes], columns: int = 3) -> None:
+    """One legend for all plots of a figure, each entry once."""
+    found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if found:
+        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=min(columns, len(found)))
+
+
+def models_of(table: pd.DataFrame) -> list[str]:
+    """The networks of a table, in its order."""
+    return list(dict.fromkeys(table["model"]))
