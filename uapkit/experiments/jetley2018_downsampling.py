@@ -35,6 +35,7 @@ class Resampled(nn.Module):
     def __init__(self, net: nn.Module, side: int) -> None:
         super().__init__()
         self.net, self.side = net, side
+        self.channels_last = getattr(net, "channels_last", False)  # twice as fast on a CPU; see evaluate
 
     def resampled(self, x: Tensor) -> Tensor:
         """(n, c, h, w) images sampled down and up; not clipped."""

@@ -66,9 +66,8 @@ def ext_linearity(
         rows = []
         op = JacobianOperator(respond, x)
         for direction, v in named.items():
-            linear = op.matvec(v).view(len(x), -1)
-            for scale in scales:
-                numbers = torch.cat([_compared(a, b, q) for a, b in _changes(respond, x, v * scale, linear * scale)])
+            compared = _compared(respond, x, v, op.matvec(v).view(len(x), -1), scales, q)
+            for scale, numbers in zip(scales, compared, strict=True):
                 numbers = numbers[torch.isfinite(numbers).all(1)]
                 row = {"direction": direction, "scale": scale, "eps": scale * eps, "n": len(numbers)}
                 row |= {"depth": depth(net, layer)}
@@ -87,18 +86,26 @@ def ext_linearity(
 
 
 @torch.no_grad()
-def _changes(respond: Any, x: Tensor, e: Tensor, linear: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """(true change, linear change) of the layer, each (images, outputs), a few images at a time."""
-    parts = zip(x.split(16), linear.split(16), strict=True)
-    return [((respond(part + e) - respond(part)).flatten(1), line) for part, line in parts]
+def _compared(respond: Any, x: Tensor, v: Tensor, linear: Tensor, scales: Sequence[float], q: float) -> Tensor:
+    """(scales, images, 3) of the layer's true change under scale * v against scale * linear, a few images at a time.
+
+    The three: ratio of the q-norms, relative error in norm 2, cosine. linear: (images, outputs), J v.
+    """
+    found = []
+    for part, line in zip(x.split(16), linear.split(16), strict=True):
+        before, length, size = respond(part).flatten(1), _length(line), lp_norm(line, q, dim=1)
+        for scale in scales:
+            true = respond(part + scale * v).flatten(1) - before
+            ratio = lp_norm(true, q, dim=1) / (scale * size)
+            error = _length(true - scale * line) / (scale * length)
+            cosine = (true * line).sum(1, dtype=torch.float64) / (_length(true) * length)
+            found.append(torch.stack([ratio, error, cosine], 1).cpu())
+    return torch.stack([torch.cat(found[k :: len(scales)]) for k in range(len(scales))])
 
 
-def _compared(true: Tensor, linear: Tensor, q: float) -> Tensor:
-    """(images, 3): ratio of the q-norms, relative error in norm 2, cosine."""
-    norms = [torch.linalg.vector_norm(a.double(), 2, dim=1) for a in (true, linear, true - linear)]
-    ratio = lp_norm(true, q, dim=1).double() / lp_norm(linear, q, dim=1).double()
-    cosine = (true.double() * linear.double()).sum(1) / (norms[0] * norms[1])
-    return torch.stack([ratio, norms[2] / norms[1], cosine], 1).cpu()
+def _length(rows: Tensor) -> Tensor:
+    """2-norms of the rows, added up in float64."""
+    return torch.linalg.vector_norm(rows, 2, dim=1, dtype=torch.float64)
 
 
 @evidence
