@@ -228,7 +228,8 @@ def _linearise(logits: Tensor, point: Tensor, classes: Tensor, rows: Tensor) -> 
         w = torch.stack([torch.autograd.grad(gap, point, units[j], retain_graph=j < k - 1)[0] for j in range(k)])
     # a step is never asked to gain less than the rounding error of the scores, or it could rest on the boundary
     least = scores.detach().abs().amax(1) * torch.finfo(scores.dtype).eps
-    return gap.detach().abs().maximum(least[:, None]).T, w[:, rows].flatten(2)
+    w = w if bool(rows.all()) else w[:, rows]
+    return gap.detach().abs().maximum(least[:, None]).T, w.flatten(2)
 
 
 def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -238,12 +239,13 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
     """
     if settings.basis is not None:
         w = w @ settings.basis @ settings.basis.T
-    largest = w.abs().amax(2, keepdim=True)
-    w, gap = w / largest, gap / largest[..., 0]  # no power overflows or vanishes; a zero gradient gives NaN: not chosen
-    d = psi(w, dual_exponent(settings.norm))
-    slope, size = (w * d).sum(2), torch.linalg.vector_norm(d, settings.norm, 2)
+    largest = torch.linalg.vector_norm(w, math.inf, 2)
+    w, gap = w / largest[..., None], gap / largest  # no power overflows or vanishes; a zero gradient gives NaN: not chosen
+    d = w if settings.norm == 2 else psi(w, dual_exponent(settings.norm))
+    size = torch.linalg.vector_norm(d, settings.norm, 2)
+    slope = size * size if settings.norm == 2 else (w * d).sum(2)
     gap = gap + settings.extra * slope / size
-    length, step = gap * size / slope, (gap / slope)[..., None] * d
+    length, step = gap * size / slope, None
     if settings.bounds is not None:
         low, high = (((b - x) / (1 + settings.overshoot) - total).flatten(1) for b in settings.bounds)
         free = torch.where(d > 0, high > 0, low < 0)  # pixels with room; they alone have to close the gap
@@ -254,5 +256,6 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
     length = length.nan_to_num(math.inf, math.inf)
     price, best = length.min(0)
     moved = price.isfinite()
-    chosen = step[best, torch.arange(len(best), device=best.device)]
+    rows = torch.arange(len(best), device=best.device)
+    chosen = (gap / slope)[best, rows, None] * d[best, rows] if step is None else step[best, rows]
     return torch.where(moved[:, None], chosen, 0.0).view_as(x), moved
