@@ -131,6 +131,30 @@ def test_a_linear_network_does_not_care_which_images():
     assert table.loc[table["kind"] == "fixed batch", "fooling_rate"].nunique() == 1
 
 
+def test_batches_on_each_networks_own_images():
+    own = {"data": {"default": "digits", "linear_digits": "digits"}, "n_fit": {"default": 16, "linear_digits": 8}}
+    table = paper.fig_batch_size(
+        **SMALL
+        | LINEAR
+        | own
+        | {"models": ["mlp_digits", "linear_digits"], "n_eval": {"default": 40, "linear_digits": 30}}
+        | {"layer": {"mlp_digits": "relu2", "linear_digits": "fc"}},
+        batch_sizes=(4, 16),
+        n_draws=1,
+    )
+    sizes = table[table["kind"] == "fixed batch"].groupby("model")["batch_size"].apply(list)
+    assert sizes.to_dict() == {"mlp_digits": [4, 16], "linear_digits": [4]}, (
+        "no batch is larger than its network's n_fit"
+    )
+    assert table[table["kind"] == "random signs"].groupby("model")["n"].first().to_dict() == {
+        "mlp_digits": 40,
+        "linear_digits": 30,
+    }
+    assert {name.split("/")[1] for name in table.attrs["arrays"]} == {"mlp_digits", "linear_digits"}
+    with pytest.raises(ValueError, match='"default"'):
+        paper.fig_batch_size(**LINEAR | {"data": {"other_net": "digits"}})
+
+
 def test_too_large_batches_are_refused():
     with pytest.raises(ValueError, match="batch_sizes must hold a size in \\[1, 8\\]"):
         paper.fig_batch_size(**LINEAR, batch_sizes=(9,))

@@ -239,8 +239,8 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
     """
     if settings.basis is not None:
         w = w @ settings.basis @ settings.basis.T
-    largest = torch.linalg.vector_norm(w, math.inf, 2)
-    w, gap = w / largest[..., None], gap / largest  # no power overflows or vanishes; a zero gradient gives NaN: not chosen
+    largest = torch.linalg.vector_norm(w, math.inf, 2)  # no power overflows or vanishes; a zero gradient gives NaN
+    w, gap = w / largest[..., None], gap / largest
     d = w if settings.norm == 2 else psi(w, dual_exponent(settings.norm))
     size = torch.linalg.vector_norm(d, settings.norm, 2)
     slope = size * size if settings.norm == 2 else (w * d).sum(2)

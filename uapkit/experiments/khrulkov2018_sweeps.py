@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from uapkit.experiments.common import Bench, paired
+from uapkit.experiments.common import Bench, PerNetwork, for_network, paired
 from uapkit.experiments.khrulkov2018_shared import Layer, Study, by_network, claim, evidence, joined
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import child_seed, generator
@@ -147,10 +147,10 @@ def fig_batch_size(
     layer: Layer = None,
     batch_sizes: Sequence[int] = (4, 16, 32),
     n_draws: int = 2,
-    data: str = "digits",
-    n_fit: int = 64,
-    n_select: int = 64,
-    n_eval: int | None = 300,
+    data: PerNetwork = "digits",
+    n_fit: PerNetwork = 64,
+    n_select: PerNetwork = 64,
+    n_eval: PerNetwork = 300,
     p: float = math.inf,
     q: float = 10.0,
     eps: float = 0.2,
@@ -163,16 +163,33 @@ def fig_batch_size(
 
     All batches are drawn from ``n_fit`` images that are never scored. One row a (model, batch_size, kind, draw): kind
     "fixed batch", one batch for all iterations, several such draws; kind "redrawn each iteration", whose images are
-    drawn anew before every iteration, once a size. singular_value is NaN for
-    the latter, for which no batch stands. Nulls: "random signs", one row a draw, and "untrained network" (all n_fit).
+    drawn anew before every iteration, once a size. singular_value is NaN for the latter, for which no batch stands.
+    Nulls: "random signs", one row a draw, and "untrained network" (all n_fit).
+    data, n_fit, n_select, n_eval: for all networks or by network; sizes above n_fit are left out.
     """
-    bench = Bench(data, n_fit, n_select, n_eval, seed, device)
-    study = Study(bench, p, q, eps, max_iter, seed, layer, n_random=n_random)
     over = ("models", "layer", "batch_sizes", "n_draws")
+    tables = []
+    for wanted in models:
+        named = getattr(wanted, "name", wanted)
+        source, fit, select, score = (for_network(value, named) for value in (data, n_fit, n_select, n_eval))
+        bench = Bench(source, fit, select, score, seed, device)
+        study = Study(bench, p, q, eps, max_iter, seed, layer, n_random=n_random)
+        tables.append(_batches(study, bench.specs([wanted])[0], batch_sizes, n_draws, over))
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs["arrays"] = {k: v for part in tables for k, v in part.attrs["arrays"].items()}
+    return table
+
+
+def _batches(study: Study, spec: str, batch_sizes: Sequence[int], n_draws: int, over: Sequence[str]) -> pd.DataFrame:
+    """The rows of one network of :func:`fig_batch_size`."""
+    bench, n_fit = study.bench, study.bench.n_fit
+    sizes = [b for b in batch_sizes if b <= n_fit]
+    if not sizes:
+        raise ValueError(f"batch_sizes must hold a size in [1, {n_fit}], the images to fit on, got {list(batch_sizes)}")
 
     def operator(model: str, layer: str, b: int, name: str) -> JacobianOperator:
         net = bench.model(model)
-        chosen = torch.randperm(n_fit, generator=generator(seed, name))[:b]
+        chosen = torch.randperm(n_fit, generator=generator(study.seed, name))[:b]
         return JacobianOperator(net.until(layer), bench.images(net)[0].x[chosen])
 
     def fixed(model: str, layer: str, batch_size: int, draw: int) -> tuple[list[dict], dict]:
@@ -183,26 +200,20 @@ def fig_batch_size(
 
     def redrawn(model: str, layer: str, batch_size: int, draw: int) -> tuple[list[dict], dict]:
         v: Tensor | None = None
-        for k in range(max_iter):
+        for k in range(study.max_iter):
             op = operator(model, layer, batch_size, f"batch {draw} at iteration {k}")
-            v = study.pair(op, v0=v, seed=child_seed(seed, f"start {draw}"), max_iter=1).v
+            v = study.pair(op, v0=v, seed=child_seed(study.seed, f"start {draw}"), max_iter=1).v
         assert v is not None
         score, _, flags = study.scored(model, study.scaled(model, v))
         row = {"kind": "redrawn each iteration", **score}
         return [row], {f"fooled/{model}/{batch_size}/redrawn/{draw}": flags.cpu().numpy()}
 
-    sizes = [b for b in batch_sizes if b <= n_fit]
-    if not sizes:
-        raise ValueError(f"batch_sizes must hold a size in [1, {n_fit}], the images to fit on, got {list(batch_sizes)}")
-    parts = []
-    for spec in bench.specs(models):
-        chosen = study.choose(spec, over)
-        at = {"model": spec, "layer": chosen}
-        points = [at | {"batch_size": b, "draw": k} for b in sizes for k in range(n_draws)]
-        parts.append(sweep(points, fixed, over=over, desc=f"{spec}: batches"))
-        points = [point for point in points if point["draw"] == 0]
-        parts.append(sweep(points, redrawn, over=over, desc=f"{spec}: batches redrawn"))
-        parts.append(study.nulls(spec, chosen, over))
+    at = {"model": spec, "layer": study.choose(spec, over)}
+    points = [at | {"batch_size": b, "draw": k} for b in sizes for k in range(n_draws)]
+    parts = [sweep(points, fixed, over=over, desc=f"{spec}: batches")]
+    points = [point for point in points if point["draw"] == 0]
+    parts.append(sweep(points, redrawn, over=over, desc=f"{spec}: batches redrawn"))
+    parts.append(study.nulls(spec, at["layer"], over))
     return joined(bench, parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from uapkit import evaluate
 from uapkit.attacks import Perturbation
 from uapkit.checks import NotHere
 from uapkit.data.images import Images
-from uapkit.experiments.common import SIZED, Bench, split_name
+from uapkit.experiments.common import SIZED, Bench, PerNetwork, for_network
 from uapkit.experiments.moosavi2017_fit import clean, fit_uap, fooled
 from uapkit.models import Model
 from uapkit.seeds import child_seed
@@ -24,18 +24,6 @@ from uapkit.seeds import child_seed
 TRAINED_APART = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet")  # sets with a training split
 CURVE = 100  # scored images at most on which the curve over the passes is drawn
 D = 3 * 224 * 224  # numbers in an image of the paper
-
-PerNetwork = Any  # a value for all networks, or a mapping by network with "default" for the others
-
-
-def for_network(value: PerNetwork, spec: str) -> Any:
-    """``value`` itself, or its entry for the network (with or without the tag of its weights), else for "default"."""
-    if not isinstance(value, Mapping):
-        return value
-    for name in (spec, split_name(spec)[0], "default"):
-        if name in value:
-            return value[name]
-    raise ValueError(f'a mapping by network needs an entry for {spec!r} or for "default", got {sorted(value)}')
 
 
 def radius(norm: float, eps: float, shape: Sequence[int]) -> float:
