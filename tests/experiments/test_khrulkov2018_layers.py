@@ -8,6 +8,7 @@ import torch
 
 from uapkit import models
 from uapkit.experiments import khrulkov2018 as paper
+from uapkit.experiments import khrulkov2018_shared as shared
 from uapkit.experiments.common import Bench
 from uapkit.operators import JacobianOperator
 from uapkit.singular import pq_singular
@@ -63,3 +64,22 @@ def test_fig_convergence():
     assert own["fooling_rate"].notna().sum() in (2, 3, 4)
     evidence = paper.EVIDENCE["fig_convergence"](table).iloc[0]
     assert evidence["null"] < evidence["estimate"] <= 1, "five iterations do more than none"
+
+
+def test_all_layers_come_from_one_forward_pass(monkeypatch):
+    """A sweep over layers records its network once, and the untrained copy once, not once a layer."""
+    made = []
+
+    class Counted(shared.LayerJacobians):
+        def __init__(self, model, layers, images, **settings):
+            made.append(list(layers))
+            super().__init__(model, layers, images, **settings)
+
+    monkeypatch.setattr(shared, "LayerJacobians", Counted)
+    monkeypatch.setattr(shared, "JacobianOperator", None)  # no layer by itself
+    table = paper.fig_singular_values(models=["vgg_digits", "lenet_digits"], n_fit=4, max_iter=2)
+    layers = table.groupby("model", sort=False)["layer"].apply(list)
+    assert made == [layers["vgg_digits"]] * 2 + [layers["lenet_digits"]] * 2
+    made.clear()
+    paper.tab1_layers(models=["lenet_digits"], n_fit=4, n_select=8, n_eval=20, max_iter=2)
+    assert len(made) == 2

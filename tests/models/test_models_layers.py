@@ -177,3 +177,20 @@ def test_unknown_layer_suggests_the_nearest():
 
 def test_without_input_size_the_modules_are_listed_as_defined():
     assert wrap(Shared()).layers() == ["a", "b", "relu", "pool", "end", "logits"]
+
+
+def test_several_layers_in_one_run():
+    model = shared()
+    layers = ["relu:2", "a", "pool", "logits", "relu"]
+    found = model.several(layers)(X)
+    assert len(found) == 5
+    assert all(torch.equal(y, model.until(layer)(X)) for y, layer in zip(found, layers, strict=True))
+    bomb = wrap(Shared(end=Bomb()))
+    first, second = bomb.several(["relu:3", "a"])(X)  # nothing past the last of them
+    assert torch.equal(first, bomb.until("relu:3")(X))
+    assert torch.equal(second, bomb.until("a")(X))
+    assert all(not m._forward_hooks for m in bomb.modules())
+    with pytest.raises(ValueError, match=r"relu:4.*was not called so often"):
+        wrap(Shared()).several(["a", "relu:4"])(X)
+    with pytest.raises(ValueError, match="unknown layer of shared 'relu:4'"):
+        shared().several(["a", "relu:4"])

@@ -135,7 +135,7 @@ def fig1_gallery(
 
     parts = []
     for spec in bench.specs(models):
-        points = layer_points(bench, spec, layers, count=4)
+        points = study.together(layer_points(bench, spec, layers, count=4))
         parts.append(sweep(points, vector, over=OVER, desc=f"{spec}: vectors"))
         if not (parts[-1]["status"] == "run").any():
             continue

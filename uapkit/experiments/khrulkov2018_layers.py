@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from uapkit import attacks, evaluate
+from uapkit import evaluate
 from uapkit.checks import NotHere
 from uapkit.experiments.common import Bench, paired, rank_correlation, rate
 from uapkit.experiments.khrulkov2018_shared import (
@@ -53,14 +53,13 @@ def tab1_layers(
     fitted nor chosen on; held_in_rate on the held-in ones; depth from 0 (input) to 1 (logits).
     """
     bench = Bench(data, n_fit, n_select, n_eval, seed, device)
-    fixed: dict[str, Any] = {"p": p, "q": q, "eps": eps, "max_iter": max_iter, "seed": seed}
+    study = Study(bench, p, q, eps, max_iter, seed)
 
     def attack(model: str, layer: str) -> tuple[list[dict], dict]:
-        net = bench.model(model)
-        made = attacks.singular_uap(net, bench.images(net)[0].x, layer=layer, **fixed)
-        v, held_in = best_sign(bench, model, made.v)
+        pair = study.vector(model, layer)
+        v, held_in = best_sign(bench, model, study.scaled(model, pair.v))
         fooled = bench.fooled(model, v)
-        row = {"kind": "singular vector", "singular_value": made.made_by["singular_value"], "depth": depth(net, layer)}
+        row = {"kind": "singular vector", "singular_value": pair.value, "depth": depth(bench.model(model), layer)}
         row |= {"data": data, "n_fit": n_fit, "held_in_rate": held_in, **rate(fooled)}
         name = f"{model}/{layer}"
         return [row], {f"v/{name}": v.cpu().numpy(), f"fooled/{name}": fooled.cpu().numpy()}
@@ -78,21 +77,16 @@ def tab1_layers(
         ]
 
     def untrained(model: str, layer: str) -> list[dict]:
-        fit = bench.images(bench.model(model))[0].x
-        made = attacks.singular_uap(bench.untrained(model), fit, layer=layer, **fixed)
-        v, held_in = best_sign(bench, model, made.v)
-        row = {
-            "kind": "untrained network",
-            "singular_value": made.made_by["singular_value"],
-            "data": data,
-            "n_fit": n_fit,
-        }
+        pair = study.vector(model, layer, untrained=True)
+        v, held_in = best_sign(bench, model, study.scaled(model, pair.v))
+        row = {"kind": "untrained network", "singular_value": pair.value, "data": data, "n_fit": n_fit}
         return [row | {"held_in_rate": held_in, **rate(bench.fooled(model, v))}]
 
     over = ("models", "layers", "n_random")
     parts = []
     for spec in bench.specs(models):
-        parts.append(sweep(layer_points(bench, spec, layers, count=5), attack, over=over, desc=f"{spec}: layers"))
+        points = study.together(layer_points(bench, spec, layers, count=5))
+        parts.append(sweep(points, attack, over=over, desc=f"{spec}: layers"))
         if (parts[-1]["status"] == "run").any():
             best = parts[-1].loc[parts[-1]["held_in_rate"].idxmax(), "layer"]
             parts.append(
@@ -178,7 +172,7 @@ def fig_singular_values(
 
     parts = []
     for spec in bench.specs(models):
-        points = layer_points(bench, spec, layers or _all_outputs(bench, spec), count=1)
+        points = study.together(layer_points(bench, spec, layers or _all_outputs(bench, spec), count=1))
         parts.append(sweep(points, value, over=("models", "layers"), desc=f"{spec}: layers"))
     return joined(bench, parts)
 
@@ -273,7 +267,7 @@ def fig_convergence(
 
     parts = []
     for spec in bench.specs(models):
-        points = layer_points(bench, spec, layers, count=2)
+        points = study.together(layer_points(bench, spec, layers, count=2))
         parts.append(sweep(points, starts, over=("models", "layers"), desc=f"{spec}: starts"))
     return joined(bench, parts)
 

@@ -80,7 +80,7 @@ def ext_linearity(
 
     parts = []
     for spec in bench.specs(models):
-        points = layer_points(bench, spec, layers, count=4)
+        points = study.together(layer_points(bench, spec, layers, count=4))
         parts.append(sweep(points, changes, over=("models", "layers"), desc=f"{spec}: layers"))
     return joined(bench, parts)
 

@@ -17,7 +17,7 @@ from uapkit import evaluate
 from uapkit.checks import NotHere
 from uapkit.experiments.common import Bench, kept_for, layers_of, rate, split_name, tensor_sha256
 from uapkit.models import Model
-from uapkit.operators import JacobianOperator
+from uapkit.operators import JacobianOperator, LayerJacobians
 from uapkit.seeds import child_seed
 from uapkit.singular import SingularPair, pq_singular
 from uapkit.sweep import sweep
@@ -78,17 +78,31 @@ class Study:
     n_layers: int = 5
     n_random: int = 3
     norm: float = math.inf
+    _together: dict[str, list[str]] = field(default_factory=dict)
+    _layers: dict[tuple[str, bool], LayerJacobians] = field(default_factory=dict)
     _kept: dict[tuple[str, str, bool], JacobianOperator] = field(default_factory=dict)
     _fresh: dict[str, Model] = field(default_factory=dict)
+
+    def together(self, points: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """The (model, layer) points themselves, whose layers are from now on recorded in one pass of their network."""
+        for point in points:
+            self._together[point["model"]] = [p["layer"] for p in points if p["model"] == point["model"]]
+        return points
 
     def operator(self, spec: str, layer: str, *, untrained: bool = False) -> JacobianOperator:
         """Stacked Jacobian at the images fitted on. The last one is kept: all q, p and seeds of a layer share it."""
         key = (spec, layer, untrained)
         if key not in self._kept:
             self._kept.clear()  # frees the old record before the new one is made
-            net = self.bench.model(spec)
-            fit = self.bench.images(net)[0].x
-            self._kept[key] = JacobianOperator((self.untrained(spec) if untrained else net).until(layer), fit)
+            net, layers = self.bench.model(spec), self._together.get(spec, [])
+            fit, source = self.bench.images(net)[0].x, self.untrained(spec) if untrained else net
+            if layer not in layers or len(layers) == 1:
+                self._kept[key] = JacobianOperator(source.until(layer), fit)
+            else:
+                self._layers = {k: kept for k, kept in self._layers.items() if k[0] == spec}  # one network's at a time
+                if (spec, untrained) not in self._layers:
+                    self._layers[spec, untrained] = LayerJacobians(source, layers, fit)
+                self._kept[key] = self._layers[spec, untrained].at(layer)
         return self._kept[key]
 
     def untrained(self, spec: str) -> Model:
@@ -150,7 +164,7 @@ class Study:
             v = self.scaled(model, self.vector(model, layer).v)
             return [{"held_in_rate": best_sign(self.bench, model, v)[1]}]
 
-        table = sweep(points, candidate, over=over, desc=f"{spec}: which layer")
+        table = sweep(self.together(points), candidate, over=over, desc=f"{spec}: which layer")
         if (table["status"] != "run").any():
             return points[0]["layer"]
         return str(table.loc[table["held_in_rate"].idxmax(), "layer"])

@@ -162,6 +162,13 @@ class Model(nn.Module):
             checks.one_of(layer, known, f"layer of {self.name}", "layers() lists all of them")
         return Truncated(self, layer, modules.get(base) if base else None, k)
 
+    def several(self, layers: Sequence[str]) -> Tapped:
+        """The network up to the last of some layers: a callable from images (n, c, h, w) to the tuple of their outputs.
+
+        One pass gives all that :meth:`until` would give in as many. Raises as :meth:`until`.
+        """
+        return Tapped(self, layers)
+
     @torch.no_grad()
     def predict(self, x: Tensor | Images, batch_size: int = 64) -> Tensor:
         """Predicted labels (n,), int64, on the device of ``x``."""
@@ -213,6 +220,47 @@ class Truncated:
 
     def __repr__(self) -> str:
         return f"{self.model.name}.until({self.layer!r})"
+
+
+class Tapped:
+    """A model up to several layers: call it with images for a tuple of their outputs, in the order of ``layers``."""
+
+    def __init__(self, model: Model, layers: Sequence[str]) -> None:
+        self.model, self.layers = model, tuple(layers)
+        self._ends = [model.until(layer) for layer in self.layers]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The layers' outputs, each (n, ...)."""
+        run, calls, found = object(), Counter[nn.Module](), dict[int, Tensor | None]()
+
+        def note(module: nn.Module, args: tuple, output: object) -> None:
+            if _current_run.get() is not run:
+                return
+            calls[module] += 1
+            for k, end in enumerate(self._ends):
+                if end.module is module and end.call == calls[module]:
+                    tensor = _first_tensor(output)
+                    found[k] = None if tensor is None else tensor.clone()  # what comes next may work in place
+            if len(found) == len(self._ends):
+                raise _Reached(run, None)
+
+        handles = [m.register_forward_hook(note) for m in {end.module for end in self._ends} if m is not None]
+        token = _current_run.set(run)
+        try:
+            logits = self.model(x)
+            found |= {k: logits for k, end in enumerate(self._ends) if end.module is None}
+        except _Reached as reached:
+            if reached.run is not run:
+                raise
+        finally:
+            _current_run.reset(token)
+            for handle in handles:
+                handle.remove()
+        for k, layer in enumerate(self.layers):
+            if found.get(k) is None:
+                why = "returns no tensor" if k in found else "was not called so often in this run"
+                raise ValueError(f"layer {layer!r} of {self.model.name} {why}; choose another layer")
+        return tuple(found[k] for k in range(len(self.layers)))  # type: ignore[misc]
 
 
 class _Reached(Exception):

@@ -3,6 +3,6 @@
 from uapkit.operators.base import Operator
 from uapkit.operators.dense import DenseOperator
 from uapkit.operators.hessian import HessianOperator
-from uapkit.operators.jacobian import JacobianOperator
+from uapkit.operators.jacobian import JacobianOperator, LayerJacobians
 
-__all__ = ["DenseOperator", "HessianOperator", "JacobianOperator", "Operator"]
+__all__ = ["DenseOperator", "HessianOperator", "JacobianOperator", "LayerJacobians", "Operator"]

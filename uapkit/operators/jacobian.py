@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from uapkit import checks
+from uapkit.models import Model
 from uapkit.operators.base import Operator, batch_of, default_chunk
 from uapkit.operators.general import General
-from uapkit.operators.replay import Replay
+from uapkit.operators.replay import Forward, Replay
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -41,17 +43,16 @@ class JacobianOperator(Operator):
 
     def __init__(self, layer_fn: Layer, images: Tensor, *, chunk: int | None = None) -> None:
         with torch.inference_mode(False):
-            self._record(layer_fn, batch_of(images), chunk)
+            chunks = _chunks(batch_of(images), chunk)
+            self._take(_replay(layer_fn, chunks, self.record_bytes) or General(layer_fn, chunks, self.record_bytes))
 
-    def _record(self, layer_fn: Layer, images: Tensor, chunk: int | None) -> None:
-        most = default_chunk(images) if chunk is None else checks.count(chunk, "chunk")
-        parts = -(-len(images) // most)
-        chunks = images.split(-(-len(images) // parts))
-        self.chunk, self._image_shape = len(chunks[0]), images.shape[1:]
-        self._products = _replay(layer_fn, chunks, self.record_bytes) or General(layer_fn, chunks, self.record_bytes)
-        self.way = "replay" if isinstance(self._products, Replay) else "general"
-        self._rows = [shape.numel() for shape in self._products.out_shapes]
-        super().__init__((sum(self._rows), images[0].numel()), images.dtype, images.device)
+    def _take(self, products: Replay | General) -> None:
+        first = products.chunks[0]
+        self.chunk, self._image_shape = len(first), first.shape[1:]
+        self._products = products
+        self.way = "replay" if isinstance(products, Replay) else "general"
+        self._rows = [shape.numel() for shape in products.out_shapes]
+        super().__init__((sum(self._rows), first[0].numel()), first.dtype, first.device)
 
     def _matvec(self, v: Tensor) -> Tensor:
         return torch.cat([z.reshape(-1) for z in self._products.push(v.view(1, *self._image_shape))])
@@ -61,10 +62,50 @@ class JacobianOperator(Operator):
         return self._products.pull([piece.view(shape) for piece, shape in pieces]).reshape(-1)
 
 
+class LayerJacobians:
+    """The Jacobians of several ``layers`` of one network at the same images, from one forward pass.
+
+    :meth:`at` gives ``JacobianOperator(model.until(layer), images)``, but the network is traced and run only here, up to
+    the last of the layers, and its activations (up to ``keep_bytes``) serve them all; a layer outside ``layers``, and a
+    network that cannot be traced as a whole, is recorded by itself. images, chunk and errors as for the operator.
+    """
+
+    keep_bytes: ClassVar[int] = 2 * 2**30
+
+    def __init__(self, model: Model, layers: Sequence[str], images: Tensor, *, chunk: int | None = None) -> None:
+        self.model, self.layers, self.images, self.chunk = model, tuple(layers), batch_of(images), chunk
+        self._forward: Forward | None = None
+        together = model.several(self.layers)
+        with (
+            torch.inference_mode(False),
+            suppress(Exception),
+        ):  # whatever tracing stumbles over: each layer then by itself
+            self._forward = Forward(together, _chunks(self.images, chunk), self.keep_bytes)
+
+    def at(self, layer: str) -> JacobianOperator:
+        """The operator of one layer; its products are verified on the first image."""
+        until, record_bytes = self.model.until(layer), JacobianOperator.record_bytes
+        if self._forward is not None and layer in self.layers:
+            with torch.inference_mode(False), suppress(Exception):
+                replay = Replay(self._forward, record_bytes, self.layers.index(layer))
+                if replay.agrees(until, images=1):
+                    made = JacobianOperator.__new__(JacobianOperator)
+                    made._take(replay)
+                    return made
+        return JacobianOperator(until, self.images, chunk=self.chunk)
+
+
+def _chunks(images: Tensor, chunk: int | None) -> tuple[Tensor, ...]:
+    """The images in equal parts of at most ``chunk``, the last perhaps smaller."""
+    most = default_chunk(images) if chunk is None else checks.count(chunk, "chunk")
+    parts = -(-len(images) // most)
+    return images.split(-(-len(images) // parts))
+
+
 def _replay(layer_fn: Layer, chunks: tuple[Tensor, ...], record_bytes: int) -> Replay | None:
     """The replayed products, or None where the layer cannot be traced or its replay is not its derivative."""
     try:
-        replay = Replay(layer_fn, chunks, record_bytes)
-        return replay if replay.agrees() else None
+        replay = Replay(Forward(layer_fn, chunks), record_bytes)
+        return replay if replay.agrees(layer_fn) else None
     except Exception:  # whatever tracing stumbles over, and the layer's own errors, which come again from General
         return None

@@ -6,7 +6,7 @@ looks at the image: up to there (``shared``) the steps work on a batch of 1, for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +43,48 @@ def trace(fn: Layer, x: Tensor) -> fx.GraphModule:
     return graph_module
 
 
+class Traced:
+    """``fn`` at ``x`` (n, c, h, w) as a graph: its nodes in order, and those whose values no image enters.
+
+    ``outputs``: the node of each tensor that ``fn`` returns, of the one or of several.
+    """
+
+    def __init__(self, fn: Callable[[Tensor], Any], x: Tensor) -> None:
+        self.graph_module = trace(fn, x)
+        nodes = list(self.graph_module.graph.nodes)
+        self.input = next(n for n in nodes if n.op == "placeholder")
+        returned = next(n for n in nodes if n.op == "output").args[0]
+        several = isinstance(returned, tuple | list)
+        self.outputs = [_original(n) for n in returned] if several else [returned]
+        needed = behind(nodes, [self.input, *self.outputs])
+        self.nodes = [n for n in nodes if n in needed]
+        self.n, self.constants = len(x), self._fold_constants()
+
+    def _fold_constants(self) -> dict[fx.Node, Any]:
+        constants: dict[fx.Node, Any] = {}
+        with torch.no_grad():
+            for node in self.nodes:
+                if node.op == "get_attr":
+                    constants[node] = getattr(self.graph_module, str(node.target)).detach()
+                elif node.op == "call_function" and all(a in constants for a in node.all_input_nodes):
+                    constants[node] = run(node, constants)
+        return constants
+
+
+def behind(nodes: Sequence[fx.Node], outputs: Sequence[Any]) -> set[fx.Node]:
+    """The ``outputs`` and all nodes that they are computed from."""
+    needed = {node for node in outputs if isinstance(node, fx.Node)}
+    for node in reversed(nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    return needed
+
+
+def _original(node: Any) -> Any:
+    """What a copy was made of: layers are copied on the way out, against what works in place behind them."""
+    return node.args[0] if isinstance(node, fx.Node) and node.target is torch.ops.aten.clone.default else node
+
+
 @dataclass
 class Step:
     """One link's place: from the tangents ``sources`` to ``node``'s; ``last``: sources that nobody needs afterwards."""
@@ -56,33 +98,22 @@ class Step:
 
 
 class Plan:
-    """The steps of ``fn`` for chunks of the size of ``x``, and the links that no image enters."""
+    """The steps to one output of a traced function, for chunks of that size, and the links that no image enters."""
 
-    def __init__(self, fn: Layer, x: Tensor) -> None:
-        self.graph_module = trace(fn, x)
-        self.nodes = list(self.graph_module.graph.nodes)
-        self.input = next(n for n in self.nodes if n.op == "placeholder")
-        self.output = next(n for n in self.nodes if n.op == "output").args[0]
+    def __init__(self, traced: Traced, which: int = 0) -> None:
+        self.input, self.constants, self.n = traced.input, traced.constants, traced.n
+        self.output = traced.outputs[which]
         if not isinstance(self.output, fx.Node):
             raise TypeError("layer_fn must return one tensor that depends on the images")
-        self.n, self.like = len(x), self.output.meta["val"]
+        self._members = behind(traced.nodes, [self.input, self.output])
+        self.nodes = [node for node in traced.nodes if node in self._members]
+        self.like = self.output.meta["val"]
         self.out_shape = self.like.shape
-        if self.out_shape[:1] != x.shape[:1] or not self.like.is_floating_point():
+        if self.out_shape[:1] != (self.n,) or not self.like.is_floating_point():
             raise ValueError("layer_fn must return (n, ...)")
-        self.constants = self._fold_constants()
         self._analyse()
         self._fold_scales()
         self._schedule()
-
-    def _fold_constants(self) -> dict[fx.Node, Any]:
-        constants: dict[fx.Node, Any] = {}
-        with torch.no_grad():
-            for node in self.nodes:
-                if node.op == "get_attr":
-                    constants[node] = getattr(self.graph_module, str(node.target)).detach()
-                elif node.op == "call_function" and all(a in constants for a in node.all_input_nodes):
-                    constants[node] = run(node, constants)
-        return constants
 
     def _analyse(self) -> None:
         """Which nodes carry a tangent, which share it, and through which it passes unchanged (``alias``)."""
@@ -123,13 +154,14 @@ class Plan:
 
     def _behind_pool(self, call: Call) -> bool:
         """An entry-by-entry operation that only a max-pool reads: the pool takes over its link, on fewer entries."""
-        users = list(call.node.users)
+        users = [user for user in call.node.users if user in self._members]
         one = len(call.places) == 1 and call.shapes[0] == call.shape and len(call.shape) == 4
         return (
             one
             and call.pointwise
             and not call.linear
             and len(users) == 1
+            and call.node is not self.output
             and name(users[0]) == "max_pool2d_with_indices"
         )
 

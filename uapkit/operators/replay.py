@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from uapkit.operators.links import channels_last
-from uapkit.operators.plan import Adjoints, Layer, Plan, add_adjoint, plain_operations, pull_step, run
+from uapkit.operators.plan import Adjoints, Plan, Traced, add_adjoint, plain_operations, pull_step, run
 from uapkit.operators.rules import Call, recorded_link
 from uapkit.seeds import generator
 
+Values = dict[fx.Node, Any]
+
 
 class Recording:
-    """The links of one chunk ``x`` (n, c, h, w) of images; ``nbytes`` held for it alone."""
+    """The links of one chunk ``x`` (n, c, h, w) of images; ``nbytes`` held for it alone.
 
-    def __init__(self, plan: Plan, x: Tensor) -> None:
+    known: the values of all nodes at ``x``, where they were kept; without them the layer is run.
+    """
+
+    def __init__(self, plan: Plan, x: Tensor, known: Values | None = None) -> None:
         self.plan = plan
         self.links = {s.node: s.link for s in plan.steps if s.link is not None}
         own = {s.node for s in plan.steps if s.link is None} | plan.deferred
-        values: dict[fx.Node, Any] = {plan.input: x, **plan.constants}
-        unread = Counter(used for node in plan.nodes for used in _reads(node))
-        for node in plan.nodes:
-            if node.op != "call_function" or node in plan.constants:
-                continue
-            with torch.no_grad(), plain_operations():
-                values[node] = run(node, values)
-                if node in own:
+        for node, values in (
+            _walk(plan.nodes, {plan.input: x, **plan.constants}) if known is None else _each(plan, known)
+        ):
+            if node in own:
+                with torch.no_grad(), plain_operations():
                     self._record(plan.calls[node], values)
-            for used in _reads(node):
-                unread[used] -= 1
-                if not unread[used]:
-                    del values[used]
         self.nbytes = sum(self.links[node].nbytes for node in own if node in self.links)
 
-    def _record(self, call: Call, values: dict[fx.Node, Any]) -> None:
+    def _record(self, call: Call, values: Values) -> None:
         source = call.parents[0]
         before = self.links.pop(source, None) if source in self.plan.deferred else None
         shared = self.plan.alias[source] in self.plan.shared
@@ -80,21 +78,46 @@ class Recording:
             add_adjoint(adjoints, node, g, mine, self.plan.shared)
 
 
-class Replay:
-    """``fn`` at chunks of images (n, c, h, w): recorded here, once, as far as ``record_bytes`` reach."""
+class Forward:
+    """``fn``, which returns one tensor or several, at chunks of images (n, c, h, w): traced once for each size of chunk.
 
-    def __init__(self, fn: Layer, chunks: Sequence[Tensor], record_bytes: int) -> None:
+    keep_bytes: how much of the values on the way to keep, so that no later recording has to run the network.
+    """
+
+    def __init__(self, fn: Callable[[Tensor], Any], chunks: Sequence[Tensor], keep_bytes: int = 0) -> None:
         self.fn, self.chunks = fn, chunks
-        self.plans: dict[int, Plan] = {}
+        self.traced: dict[int, Traced] = {}
+        self.values: list[Values | None] = []
+        kept = 0
+        for x in chunks:
+            if len(x) not in self.traced:
+                self.traced[len(x)] = Traced(fn, x)
+            values = self._run(self.traced[len(x)], x) if kept < keep_bytes else None
+            kept += 0 if values is None else sum(v.nbytes for v in values.values() if isinstance(v, Tensor))
+            self.values.append(values)
+
+    def _run(self, traced: Traced, x: Tensor) -> Values:
+        values: Values = {traced.input: x, **traced.constants}
+        for node in traced.nodes:
+            if node.op == "call_function" and node not in values:
+                with torch.no_grad(), plain_operations():
+                    values[node] = run(node, values)
+        return values
+
+
+class Replay:
+    """One output of ``forward`` at its chunks: recorded here, once, as far as ``record_bytes`` reach."""
+
+    def __init__(self, forward: Forward, record_bytes: int, which: int = 0) -> None:
+        self.forward, self.which, self.chunks = forward, which, forward.chunks
+        self.plans = {n: Plan(traced, which) for n, traced in forward.traced.items()}
         self.recordings: list[Recording | None] = []
         self.nbytes = 0
-        for x in chunks:
-            if len(x) not in self.plans:
-                self.plans[len(x)] = Plan(fn, x)
-            recording = Recording(self.plans[len(x)], x) if self.nbytes < record_bytes else None
+        for x, known in zip(self.chunks, forward.values, strict=True):
+            recording = Recording(self.plans[len(x)], x, known) if self.nbytes < record_bytes else None
             self.nbytes += recording.nbytes if recording is not None else 0
             self.recordings.append(recording)
-        self.out_shapes = [self.plans[len(x)].out_shape for x in chunks]
+        self.out_shapes = [self.plans[len(x)].out_shape for x in self.chunks]
 
     def push(self, v: Tensor) -> Iterator[Tensor]:
         """J v chunk by chunk, shaped like the outputs, from the direction ``v`` (1, c, h, w)."""
@@ -113,19 +136,23 @@ class Replay:
         return total
 
     def _each(self) -> Iterator[tuple[Tensor, Recording]]:
-        for x, recording in zip(self.chunks, self.recordings, strict=True):
-            yield x, recording or Recording(self.plans[len(x)], x)
+        for x, known, recording in zip(self.chunks, self.forward.values, self.recordings, strict=True):
+            yield x, recording or Recording(self.plans[len(x)], x, known)
 
-    def agrees(self) -> bool:
-        """Whether both products are those of automatic differentiation on the first chunk, in one random direction."""
+    def agrees(self, fn: Callable[[Tensor], Tensor], images: int | None = None) -> bool:
+        """Whether both products are those of automatic differentiation, in one random direction.
+
+        fn: this output's own function. images: how many of the first chunk's to look at, None for all.
+        """
         x, recording = next(self._each())
         random, adjoints = generator(0, "replay_check"), Adjoints()
         w = torch.randn(self.out_shapes[0], generator=random).to(x)
+        w[len(x) if images is None else images :] = 0
         v = torch.randn(x[:1].shape, generator=random).to(x)
         with torch.enable_grad():
-            leaf = x.detach().clone().requires_grad_(True)
-            y = self.fn(leaf)
-            (g,) = torch.autograd.grad(y, leaf, w, allow_unused=True) if y.requires_grad else (None,)
+            leaf = x[:images].detach().clone().requires_grad_(True)
+            y = fn(leaf)
+            (g,) = torch.autograd.grad(y, leaf, w[: len(leaf)], allow_unused=True) if y.requires_grad else (None,)
         expected = torch.zeros_like(v) if g is None else g.sum(0, keepdim=True)
         recording.pull(w, adjoints)
         pulled, pushed = recording.plan.pull_shared(adjoints), recording.push(recording.plan.push_shared(v))
@@ -141,3 +168,22 @@ def _reads(node: fx.Node) -> list[fx.Node]:
     """What must be kept until ``node`` is recorded: for one output of several, the inputs of its operation too."""
     operation = node.all_input_nodes[0].all_input_nodes if node.target is operator.getitem else []
     return [*node.all_input_nodes, *operation]
+
+
+def _walk(nodes: Sequence[fx.Node], values: Values) -> Iterator[tuple[fx.Node, Values]]:
+    """(node, the values that are still needed) after each operation in turn, from those of the inputs."""
+    unread = Counter(used for node in nodes for used in _reads(node))
+    for node in nodes:
+        if node.op != "call_function" or node in values:
+            continue
+        with torch.no_grad(), plain_operations():
+            values[node] = run(node, values)
+        yield node, values
+        for used in _reads(node):
+            unread[used] -= 1
+            if not unread[used]:
+                del values[used]
+
+
+def _each(plan: Plan, known: Values) -> Iterator[tuple[fx.Node, Values]]:
+    return ((node, known) for node in plan.nodes if node.op == "call_function" and node not in plan.constants)

@@ -1,0 +1,68 @@
+"""What it costs to record the Jacobians of many layers: each layer by itself against all of them in one forward pass.
+
+Weights are random: speed does not depend on them. Times are CPU seconds on one thread, apart and together by turns.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+
+from benchmarks.jacobian import MEAN, NETS, STD
+from uapkit.models import wrap
+from uapkit.operators import JacobianOperator, LayerJacobians
+from uapkit.seeds import generator
+
+CASES = [("squeezenet1_1", 224, 8), ("tiny_darknet", 224, 8), ("cifar10_resnet20", 32, 64), ("bvlc_googlenet", 224, 8)]
+TARGET = 0.5
+
+
+def _row(net: str, size: int, n: int, count: int, repeats: int) -> dict[str, object]:
+    model = wrap(NETS[net](), mean=MEAN, std=STD, input_size=(3, size, size), name=net)
+    outputs = model.layers(kind=("conv", "activation", "pool"))
+    layers = outputs[:: max(1, len(outputs) // count)]
+    x = torch.rand(n, 3, size, size, generator=generator(0, "benchmark"))
+
+    def apart() -> list[JacobianOperator]:
+        return [JacobianOperator(model.until(layer), x) for layer in layers]
+
+    def together() -> list[JacobianOperator]:
+        all_layers = LayerJacobians(model, layers, x)
+        return [all_layers.at(layer) for layer in layers]
+
+    times = [(_seconds(apart), _seconds(together)) for _ in range(repeats)]
+    ratio = statistics.median(b / a for a, b in times)
+    return {
+        "network": net,
+        "layers": len(layers),
+        "images": n,
+        "apart_s": round(statistics.median(a for a, _ in times), 3),
+        "together_s": round(statistics.median(b for _, b in times), 3),
+        "ratio": round(ratio, 3),
+        "target": TARGET,
+        "verdict": "ok" if ratio <= TARGET else "MISS",
+    }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def run(count: int = 12, repeats: int = 3) -> pd.DataFrame:
+    """One row a network, at about ``count`` of its layers: ratio (median over repeats), target, verdict (ok or MISS)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return pd.DataFrame([_row(*case, count=count, repeats=repeats) for case in CASES])
+    finally:
+        torch.set_num_threads(threads)
+
+
+if __name__ == "__main__":
+    print(run().to_string(index=False))
