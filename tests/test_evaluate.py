@@ -38,6 +38,18 @@ def test_known_labels_and_fooling_rate():
     assert rate.low < 0.4 < rate.high
 
 
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_probabilities_are_the_softmax_of_the_logits(batch_size):
+    p = evaluate.probabilities(above(0.5), X, shift(0.25), batch_size=batch_size)
+    bright = torch.sigmoid(X.mean((1, 2, 3)) + 0.25 - 0.5)
+    assert torch.allclose(p, torch.stack([1 - bright, bright], 1))
+    assert torch.equal(
+        evaluate.probabilities(above(0.5), X, batch_size=batch_size).argmax(1), evaluate.labels(above(0.5), X)
+    )
+    with pytest.raises(ValueError, match="not finite"):
+        evaluate.probabilities(lambda x: above(0.5)(x) * math.nan, X)
+
+
 def test_true_labels_enter_the_error_rate_only():
     images = Images(X, Y, ("dark", "bright"))
     assert float(evaluate.error_rate(above(0.5), images)) == pytest.approx(0.2)  # the image of 0.45

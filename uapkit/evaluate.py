@@ -39,6 +39,7 @@ __all__ = [
     "mean_interval",
     "norm_sweep",
     "paired_difference",
+    "probabilities",
     "random_perturbation",
     "transfer",
 ]
@@ -100,8 +101,8 @@ def _moved(x: Tensor, v: Any, start: int, clip: bool) -> Tensor:
     return moved.clamp(0, 1) if clip else moved
 
 
-def _predict(model: Network, x: Tensor) -> Tensor:
-    """(n,) labels on the CPU. ValueError for an output that is not (n, classes) or not finite."""
+def _logits(model: Network, x: Tensor) -> Tensor:
+    """(n, classes) on the model's device. ValueError for an output that is not (n, classes) or not finite."""
     x = x.to(_device(model, x))
     if getattr(model, "channels_last", False) and x.device.type == "cpu":
         x = x.contiguous(memory_format=torch.channels_last)  # faster convolutions on a CPU
@@ -110,7 +111,24 @@ def _predict(model: Network, x: Tensor) -> Tensor:
         raise ValueError(f"the model must return logits (n, classes), here ({len(x)}, ...), got {tuple(logits.shape)}")
     if not bool(torch.isfinite(logits).all()):
         raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
-    return logits.argmax(1).cpu()
+    return logits
+
+
+def _predict(model: Network, x: Tensor) -> Tensor:
+    """(n,) labels on the CPU. Raises as :func:`_logits`."""
+    return _logits(model, x).argmax(1).cpu()
+
+
+def probabilities(
+    model: Network, x: Pixels, v: Any = None, *, batch_size: int | None = None, clip: bool = False
+) -> Tensor:
+    """(n, classes) softmax of the logits of x, or of x + v, on the CPU; arguments and errors as in :func:`labels`."""
+    with _inference(model):
+        parts = [
+            _logits(model, part if v is None else _moved(part, v, start, clip)).softmax(1).cpu()
+            for start, part in _batches(x, batch_size)
+        ]
+    return torch.cat(parts)
 
 
 def labels(model: Network, x: Pixels, v: Any = None, *, batch_size: int | None = None, clip: bool = False) -> Tensor:

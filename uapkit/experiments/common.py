@@ -202,3 +202,8 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], *, seed: int = 0, n
     usable = [d for d in draws if np.ptp(a[d]) > 0 and np.ptp(b[d]) > 0]  # a constant draw has no ranks
     low, high = np.percentile([spearmanr(a[d], b[d]).statistic for d in usable], [2.5, 97.5])
     return {"estimate": float(spearmanr(a, b).statistic), "low": float(low), "high": float(high), "n": len(a)}
+
+
+def class_names(model: models.Model) -> tuple[str, ...]:
+    """The names of the labels, numbers where the network has none."""
+    return model.classes or tuple(str(k) for k in range(10**4))

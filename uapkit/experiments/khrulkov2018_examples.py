@@ -12,17 +12,15 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from uapkit import evaluate
-from uapkit.experiments.common import Bench, paired, rate
+from uapkit.experiments.common import Bench, class_names, paired, rate
 from uapkit.experiments.khrulkov2018_gallery import example_pictures
 from uapkit.experiments.khrulkov2018_shared import (
     Layer,
     Study,
     by_network,
     claim,
-    class_names,
     evidence,
     joined,
-    probabilities,
 )
 from uapkit.sweep import sweep
 
@@ -87,11 +85,11 @@ def fig_examples(
         scored = bench.images(net)[2].x
         examples = example_pictures(pictures, n_pictures, seed, net.input_size[-1] if net.input_size else None)
         examples, names = examples.to(device), class_names(net)
-        before = probabilities(net, examples.x).max(1)
+        before = evaluate.probabilities(net, examples.x).max(1)
         edges = edge_density(scored, eps / 2)
         rows, arrays = [], {}
         for direction, v in directions(study, model, layer).items():
-            after = probabilities(net, examples.x, v).max(1)
+            after = evaluate.probabilities(net, examples.x, v).max(1)
             rows += [
                 {"kind": "picture", "direction": direction, "picture": k}
                 | {"label": names[int(before.indices[k])], "confidence": float(before.values[k])}
@@ -161,11 +159,14 @@ def tab_predictions(
         scored, names = bench.images(net)[2].x, class_names(net)
         examples = example_pictures(pictures, n_pictures, seed, net.input_size[-1] if net.input_size else None)
         examples = examples.to(device)
-        clean, first = probabilities(net, scored).max(1), probabilities(net, examples.x).max(1)
+        clean, first = evaluate.probabilities(net, scored).max(1), evaluate.probabilities(net, examples.x).max(1)
         rows = [{"kind": "scored images", "direction": "none", "confidence": float(clean.values.median())}]
         rows[0] |= _unsure(clean.values) | {"n": len(scored)}
         for direction, v in directions(study, model, layer).items():
-            after, second = probabilities(net, scored, v).max(1), probabilities(net, examples.x, v).max(1)
+            after, second = (
+                evaluate.probabilities(net, scored, v).max(1),
+                evaluate.probabilities(net, examples.x, v).max(1),
+            )
             changed = after.indices != clean.indices
             row = {"kind": "scored images", "direction": direction, **rate(changed), "n_fooled": int(changed.sum())}
             if changed.any():
@@ -239,13 +240,13 @@ def fig_top5(
     def curves(model: str, layer: str) -> list[dict]:
         net = bench.model(model)
         x = bench.images(net)[2].x
-        clean = probabilities(net, x).topk(min(5, probabilities(net, x[:1]).shape[1]), 1)
+        clean = evaluate.probabilities(net, x).topk(min(5, evaluate.probabilities(net, x[:1]).shape[1]), 1)
         rows: list[dict] = []
         for direction, v in directions(study, model, layer).items():
             flips = bench.fooled(model, v)
             chosen = [(int(i), bool(f)) for f in (True, False) for i in (flips == f).nonzero()[:n_pictures, 0]]
             for scale in scales:
-                now = probabilities(net, x, scale * v)
+                now = evaluate.probabilities(net, x, scale * v)
                 if direction == "singular vector":
                     rows += [
                         {"kind": "curve", "direction": direction, "picture": i, "flips": f, "eps": scale * eps}

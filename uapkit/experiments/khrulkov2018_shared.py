@@ -184,17 +184,6 @@ class Study:
         return sweep([{"model": spec, "layer": layer}], null, over=over, desc=f"{spec}: nulls")
 
 
-@torch.no_grad()
-def probabilities(model: Model, x: Tensor, v: Tensor | float = 0.0) -> Tensor:
-    """(n, classes) softmax of the logits of x + v, on the CPU, a batch at a time."""
-    return torch.cat([model(part + v).softmax(1).cpu() for part in x.split(evaluate.default_batch(*x.shape[2:]))])
-
-
-def class_names(model: Model) -> tuple[str, ...]:
-    """The names of the labels, numbers where the network has none."""
-    return model.classes or tuple(str(k) for k in range(10**4))
-
-
 def joined(bench: Bench, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One tidy table with all arrays; ``weights`` says which weights each network had, ``data`` which images."""
     table = pd.concat(parts, ignore_index=True)

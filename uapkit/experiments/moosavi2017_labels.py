@@ -14,8 +14,8 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from uapkit import evaluate
-from uapkit.experiments.common import rate
-from uapkit.experiments.moosavi2017_shared import PerNetwork, Study, class_names, for_network, probabilities
+from uapkit.experiments.common import class_names, for_network, rate
+from uapkit.experiments.moosavi2017_shared import PerNetwork, Study
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, rows_of
 from uapkit.seeds import generator
 from uapkit.sweep import sweep
@@ -191,7 +191,7 @@ def _alone(net: Any, v: Tensor, after: Tensor, names: Sequence[str]) -> list[dic
     """What the network sees in the perturbation on mid grey, as it is and stretched to the full range, and in -v."""
     stretched = v / (2 * v.abs().max())
     pictures = {"on grey": v, "stretched": stretched, "minus, stretched": -stretched}
-    p = probabilities(net, torch.stack([0.5 + w for w in pictures.values()]).clamp(0, 1))
+    p = evaluate.probabilities(net, torch.stack([0.5 + w for w in pictures.values()]).clamp(0, 1))
     order = most_frequent(after, len(after)).tolist()
     return [
         {"kind": kind, "part": "alone", "target": names[int(row.argmax())], "confidence": float(row.max())}

@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 
 from uapkit import data as sets
+from uapkit import evaluate
 from uapkit.data.images import Images
-from uapkit.experiments.common import rate
+from uapkit.experiments.common import class_names, rate
 from uapkit.experiments.moosavi2017_rates import UAP, gram
 from uapkit.experiments.moosavi2017_shared import (
     PerNetwork,
     Study,
-    class_names,
     facts,
     kind_of_null,
-    probabilities,
 )
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
 from uapkit.fourier import mean_wavelength
@@ -40,7 +39,7 @@ def _picture_rows(study: Study, spec: str, v: Tensor, kind: str, shown: Images) 
     """Labels and confidences of pictures, clean and perturbed (unclipped, as the paper scores)."""
     net = study.bench(spec).model(spec)
     names = class_names(net)
-    before, after = (probabilities(net, shown.x, shift).max(1) for shift in (0.0, v))
+    before, after = (evaluate.probabilities(net, shown.x, shift).max(1) for shift in (None, v))
     return [
         {"kind": kind, "what": "picture", "picture": k}
         | {"label": names[int(before.indices[k])], "confidence": float(before.values[k])}
@@ -56,7 +55,7 @@ def _scored_row(study: Study, spec: str, v: Tensor, kind: str) -> dict[str, Any]
     row = {"kind": kind, "what": "scored images", **rate(flags)}
     if bool(flags.any()):
         hit = scored.x[flags.to(scored.x.device)]
-        before, after = (float(probabilities(net, hit, shift).amax(1).mean()) for shift in (0.0, v))
+        before, after = (float(evaluate.probabilities(net, hit, shift).amax(1).mean()) for shift in (None, v))
         row |= {"confidence": before, "perturbed_confidence": after}
     return row
 

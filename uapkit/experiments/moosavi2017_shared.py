@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from uapkit import data as sets
@@ -180,14 +179,3 @@ def facts(made: Perturbation) -> dict[str, Any]:
         "linf_norm": 255 * made.size(math.inf),
         "saturated": share,
     }
-
-
-@torch.no_grad()
-def probabilities(model: Model, x: Tensor, v: Tensor | float = 0.0) -> Tensor:
-    """(n, classes) softmax of the logits of x + v, on the CPU, a batch at a time."""
-    return torch.cat([model(part + v).softmax(1).cpu() for part in x.split(evaluate.default_batch(*x.shape[2:]))])
-
-
-def class_names(model: Model) -> tuple[str, ...]:
-    """The names of the labels, numbers where the network has none."""
-    return model.classes or tuple(str(k) for k in range(10**4))
