@@ -25,3 +25,18 @@ def test_examples_say_whose_perturbation_it_is_and_which_row_has_it():
     assert np.ptp(lower[0].images[0].get_array()) == 0
     assert lower[0].images[0].get_array().max() == 0.2
     plt.close(figure)
+
+
+def test_each_network_begins_a_line_of_the_gallery():
+    arrays = {f"v/a/q = {q}": np.full((3, 4, 4), q / 10) for q in range(3)} | {
+        "v/b/q = 1": np.zeros((1, 4, 4)),
+        "other": 0,
+    }
+    figure = plots.gallery(arrays)
+    assert [[bool(ax.images) for ax in line] for line in np.reshape(figure.axes, (2, 3))] == [
+        [True] * 3,
+        [True, False, False],
+    ]
+    assert [ax.get_title(loc="left") for ax in figure.axes][:4] == ["a\nq = 0", "\nq = 1", "\nq = 2", "b\nq = 1"]
+    assert len(plots.gallery(arrays, columns=2).axes) == 6, "two lines of the first network, one of the second"
+    plt.close("all")

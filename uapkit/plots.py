@@ -103,20 +103,34 @@ def as_picture(v: np.ndarray, *, stretch: bool) -> np.ndarray:
     return np.repeat(picture, 3 // len(picture), axis=0).transpose(1, 2, 0).clip(0, 1)
 
 
-def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: int = 4) -> Figure:
-    """Perturbations ``v/<model>/<layer>`` as pictures, in rows of ``columns``."""
-    vectors = {k.removeprefix("v/"): v for k, v in arrays.items() if k.startswith("v/")}
-    rows = -(-len(vectors) // columns)
+def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: int | None = None) -> Figure:
+    """Perturbations ``v/<model>/<layer>`` as pictures; each network begins a line, ``columns`` (at most 6) to a line."""
+    networks: dict[str, dict[str, np.ndarray]] = {}
+    for key, v in arrays.items():
+        if key.startswith("v/"):
+            model, layer = key.removeprefix("v/").split("/", 1)
+            networks.setdefault(model, {})[layer] = v
+    columns = columns or min(6, max(map(len, networks.values()), default=1))
+    lines = [
+        (model, dict(list(vectors.items())[i : i + columns]))
+        for model, vectors in networks.items()
+        for i in range(0, len(vectors), columns)
+    ]
+    size = 9.2 / max(4, columns)
     with style(grid=False):
         figure, axes = plt.subplots(
-            rows, columns, figsize=(2.3 * columns, 2.6 * rows), squeeze=False, layout="constrained"
+            max(1, len(lines)),
+            columns,
+            figsize=(size * columns, (size + 0.4) * len(lines)),
+            squeeze=False,
+            layout="constrained",
         )
         for ax in axes.flat:
             ax.axis("off")
-        for ax, (name, v) in zip(axes.flat, vectors.items(), strict=False):
-            ax.imshow(as_picture(v, stretch=stretch), interpolation="nearest")
-            model, layer = name.split("/", 1)
-            ax.set_title(f"{short(model)}\n{layer}", fontsize=8)
+        for (model, vectors), line in zip(lines, axes, strict=True):
+            for k, (ax, (layer, v)) in enumerate(zip(line, vectors.items(), strict=False)):
+                ax.imshow(as_picture(v, stretch=stretch), interpolation="nearest")
+                ax.set_title(f"{short(model) if k == 0 else ''}\n{layer}", fontsize=8, loc="left")
     return figure
 
 
