@@ -123,3 +123,10 @@ def test_figures_leave_pyplots_list():
 def test_long_layer_names_break():
     assert plots.broken("features.4.expand3x3_activation") == "features.4.\nexpand3x3_activation"
     assert plots.broken("block2_pool") == "block2_pool"
+
+
+def test_a_network_with_fewer_images_to_score_is_named():
+    run = pd.DataFrame({"model": ["a", "a", "b", "c", "d"], "n": [1000, 30, 1000, 100, float("nan")]})
+    assert page._scored(run) == "1000 to score (100 for c)"
+    assert page._scored(run[run["model"] != "c"]) == "1000 to score"
+    assert page._scored(run[run["model"] == "d"]) == page._scored(run[["model"]]) == ""

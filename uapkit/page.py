@@ -101,9 +101,20 @@ def setting(frame: pd.DataFrame | None, what: str) -> HTML:
     bits = [f"networks {networks}" if networks else "", f"images {_by_network(params.get('data', ''))}"]
     fit = params.get("n_images") if isinstance(params.get("n_images"), dict) else params.get("n_fit")
     bits += [f"{_by_network(fit)} to fit" if fit else ""]
-    sizes = list(pd.to_numeric(run["n"], errors="coerce").dropna()) if "n" in run else []
-    bits += [f"{int(max(sizes))} to score" if len(sizes) else "", f"{record['seconds']} s on {record['device']}"]
+    bits += [_scored(run), f"{record['seconds']} s on {record['device']}"]
     return HTML(f"<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>")
+
+
+def _scored(run: pd.DataFrame) -> str:
+    """How many images are scored, "" if the table does not say; networks with fewer or more than most are named."""
+    if not {"n", "model"} <= set(run):
+        return ""
+    sizes = pd.to_numeric(run["n"], errors="coerce").groupby(run["model"], sort=False).max().dropna().astype(int)
+    if sizes.empty:
+        return ""
+    usual = int(sizes.mode().max())
+    others = [f"{n} for {', '.join(part.index)}" for n, part in sizes[sizes != usual].groupby(sizes)]
+    return f"{usual} to score" + (f" ({'; '.join(others)})" if others else "")
 
 
 def verdicts(name: str) -> HTML:
