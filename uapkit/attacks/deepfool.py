@@ -228,8 +228,7 @@ def _linearise(logits: Tensor, point: Tensor, classes: Tensor, rows: Tensor) -> 
         w = torch.stack([torch.autograd.grad(gap, point, units[j], retain_graph=j < k - 1)[0] for j in range(k)])
     # a step is never asked to gain less than the rounding error of the scores, or it could rest on the boundary
     least = scores.detach().abs().amax(1) * torch.finfo(scores.dtype).eps
-    w = w if bool(rows.all()) else w[:, rows]
-    return gap.detach().abs().maximum(least[:, None]).T, w.flatten(2)
+    return gap.detach().abs().maximum(least[:, None]).T, w[:, rows].flatten(2)
 
 
 def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -239,13 +238,12 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
     """
     if settings.basis is not None:
         w = w @ settings.basis @ settings.basis.T
-    largest = torch.linalg.vector_norm(w, math.inf, 2)  # no power overflows or vanishes; a zero gradient gives NaN
-    w, gap = w / largest[..., None], gap / largest
-    d = w if settings.norm == 2 else psi(w, dual_exponent(settings.norm))
-    size = torch.linalg.vector_norm(d, settings.norm, 2)
-    slope = size * size if settings.norm == 2 else (w * d).sum(2)
+    largest = w.abs().amax(2, keepdim=True)
+    w, gap = w / largest, gap / largest[..., 0]  # no power overflows or vanishes; a zero gradient gives NaN: not chosen
+    d = psi(w, dual_exponent(settings.norm))
+    slope, size = (w * d).sum(2), torch.linalg.vector_norm(d, settings.norm, 2)
     gap = gap + settings.extra * slope / size
-    length, step = gap * size / slope, None
+    length, step = gap * size / slope, (gap / slope)[..., None] * d
     if settings.bounds is not None:
         low, high = (((b - x) / (1 + settings.overshoot) - total).flatten(1) for b in settings.bounds)
         free = torch.where(d > 0, high > 0, low < 0)  # pixels with room; they alone have to close the gap
@@ -256,6 +254,5 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
     length = length.nan_to_num(math.inf, math.inf)
     price, best = length.min(0)
     moved = price.isfinite()
-    rows = torch.arange(len(best), device=best.device)
-    chosen = (gap / slope)[best, rows, None] * d[best, rows] if step is None else step[best, rows]
+    chosen = step[best, torch.arange(len(best), device=best.device)]
     return torch.where(moved[:, None], chosen, 0.0).view_as(x), moved
