@@ -36,7 +36,14 @@ LAYERS = ("block1_pool", "block2_pool", "block3_pool")
 N_FIT, N_SELECT, SEED, EPS = 64, 128, 0, 0.2
 STRENGTHS = tuple(round(0.025 * k, 3) for k in range(13))  # root mean square of a pixel's change
 # what network and perturbations depend on
-LEARNT_BY = ("models/training.py", "models/model.py", "models/nets/digits.py", "data/*.py", "seeds.py")
+LEARNT_BY = (
+    "models/training.py",
+    "models/model.py",
+    "models/layers.py",
+    "models/nets/digits.py",
+    "data/*.py",
+    "seeds.py",
+)
 MADE_BY = ("attacks/*.py", "operators/*.py", "singular.py", "spectra.py", "evaluate.py", "intervals.py", "norms.py")
 RUNTIME = "onnxruntime-web"
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from uapkit import data as sets
 from uapkit import evaluate, models
 from uapkit.data.images import Images
+from uapkit.models import layers as layers_module
 from uapkit.models import model as model_module
 from uapkit.models.card import state_sha256
 from uapkit.models.catalogue import find
@@ -161,7 +162,7 @@ def kept_for(
         return compute()
     about = {"weights": state_sha256(model.state_dict()), "network": repr(model.net), "dtype": str(model.mean.dtype)}
     device = str(next(iter(model.state_dict().values()), torch.empty(0)).device)
-    return kept(what, {**point, **about, "device": device}, compute, [*sources, model_module, net])
+    return kept(what, {**point, **about, "device": device}, compute, [*sources, model_module, layers_module, net])
 
 
 def _sizing(size: int | None, resize: str) -> dict[str, Any]:

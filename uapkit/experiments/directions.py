@@ -33,6 +33,7 @@ SOURCES = [
         "attacks.gradient",
         "data.images",
         "models.model",
+        "models.layers",
     )
 ]
 

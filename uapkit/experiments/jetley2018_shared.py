@@ -27,7 +27,7 @@ KINDS = ("positive", "negative", "both", "flat")  # S_pos, S_neg, S_neg + pos, S
 RANDOM, DATA = "random", "data"  # nulls of the same dimension: a random subspace, the images' principal components
 SOURCES = [
     importlib.import_module(f"uapkit.{m}")
-    for m in ("curvature", "attacks.deepfool", "operators.hessian", "models.model")
+    for m in ("curvature", "attacks.deepfool", "operators.hessian", "models.model", "models.layers")
 ]
 
 
