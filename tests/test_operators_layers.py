@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from uapkit import models
-from uapkit.operators import JacobianOperator, LayerJacobians, jacobian
+from uapkit.operators import JacobianOperator, LayerJacobians, jacobian, replay
 from uapkit.seeds import generator
 
 LAYERS = {
@@ -38,7 +38,7 @@ def test_each_layer_has_the_products_of_its_own_operator(name, keep_bytes, monke
     layers = [layer for layer in model.layers() if layer in LAYERS[name]]
     assert len(layers) == 4, model.layers()
     together = LayerJacobians(model, layers[::-1], x, chunk=2)
-    assert [values is not None for values in together._forward.values] == [
+    assert [known is not None for known in together._forward.known] == [
         keep_bytes > 0,
         keep_bytes > 1,
         keep_bytes > 1,
@@ -98,11 +98,38 @@ def test_products_that_are_wrong_are_not_used(monkeypatch):
     model, x = network("vgg_digits")
     together = LayerJacobians(model, LAYERS["vgg_digits"], x)
     right = JacobianOperator(model.until("block1_pool"), x)
-    for values in together._forward.values:  # the activations of other images
-        for node, value in values.items():
+    for known in together._forward.known:  # the activations of other images
+        for node, value in known.values.items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():
-                values[node] = value.flip(0) * -1
+                known.values[node] = value.flip(0) * -1
     made = []
     monkeypatch.setattr(jacobian, "General", lambda *_: made.append(1))
     assert same(right, together.at("block1_pool"))
     assert not made
+
+
+def test_an_operation_is_recorded_once_for_all_layers(monkeypatch):
+    model, x = network("cifar10_resnet20")
+    recorded = []
+    record = replay.recorded_link
+    monkeypatch.setattr(replay, "recorded_link", lambda call, *rest: recorded.append(call.node) or record(call, *rest))
+    together = LayerJacobians(model, LAYERS["cifar10_resnet20"], x, chunk=len(x))
+    for layer in LAYERS["cifar10_resnet20"] * 2:
+        together.at(layer)
+    assert len(recorded) == len(set(recorded)) > 10
+
+
+def test_an_image_that_rounds_otherwise_alone_does_not_cost_a_recording(monkeypatch):
+    model, x = network("vgg_digits")
+    together = LayerJacobians(model, LAYERS["vgg_digits"], x)
+    agrees, looked = replay.Replay.agrees, []
+
+    def rounds_otherwise(self, fn, images=None):
+        looked.append(images)
+        return images is None and agrees(self, fn, images)
+
+    monkeypatch.setattr(replay.Replay, "agrees", rounds_otherwise)
+    monkeypatch.setattr(jacobian, "Forward", None)
+    monkeypatch.setattr(jacobian, "General", None)
+    assert together.at("block1_pool").way == "replay"
+    assert looked == [1, None]

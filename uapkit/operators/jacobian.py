@@ -83,12 +83,15 @@ class LayerJacobians:
             self._forward = Forward(together, _chunks(self.images, chunk), self.keep_bytes)
 
     def at(self, layer: str) -> JacobianOperator:
-        """The operator of one layer; its products are verified on the first image."""
+        """The operator of one layer; its products are verified on the first image, on the whole chunk if that fails.
+
+        Alone, an image may round to the other side of a kink than it does among others.
+        """
         until, record_bytes = self.model.until(layer), JacobianOperator.record_bytes
         if self._forward is not None and layer in self.layers:
             with torch.inference_mode(False), suppress(Exception):
                 replay = Replay(self._forward, record_bytes, self.layers.index(layer))
-                if replay.agrees(until, images=1):
+                if replay.agrees(until, images=1) or replay.agrees(until):
                     made = JacobianOperator.__new__(JacobianOperator)
                     made._take(replay)
                     return made

@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from uapkit.operators.links import channels_last
+from uapkit.operators.links import Link, channels_last
 from uapkit.operators.plan import Adjoints, Plan, Traced, add_adjoint, plain_operations, pull_step, run
 from uapkit.operators.rules import Call, recorded_link
 from uapkit.seeds import generator
@@ -18,18 +19,26 @@ from uapkit.seeds import generator
 Values = dict[fx.Node, Any]
 
 
+@dataclass
+class Known:
+    """The values of all nodes at one chunk, and the links that were recorded there for one layer or another."""
+
+    values: Values
+    links: dict[tuple[fx.Node, bool], Link] = field(default_factory=dict)  # False: a pool with the link it took over
+
+
 class Recording:
     """The links of one chunk ``x`` (n, c, h, w) of images; ``nbytes`` held for it alone.
 
-    known: the values of all nodes at ``x``, where they were kept; without them the layer is run.
+    known: what was kept at ``x``; without it the layer is run.
     """
 
-    def __init__(self, plan: Plan, x: Tensor, known: Values | None = None) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, x: Tensor, known: Known | None = None) -> None:
+        self.plan, self.known = plan, known
         self.links = {s.node: s.link for s in plan.steps if s.link is not None}
         own = {s.node for s in plan.steps if s.link is None} | plan.deferred
         for node, values in (
-            _walk(plan.nodes, {plan.input: x, **plan.constants}) if known is None else _each(plan, known)
+            _walk(plan.nodes, {plan.input: x, **plan.constants}) if known is None else _each(plan, known.values)
         ):
             if node in own:
                 with torch.no_grad(), plain_operations():
@@ -39,8 +48,12 @@ class Recording:
     def _record(self, call: Call, values: Values) -> None:
         source = call.parents[0]
         before = self.links.pop(source, None) if source in self.plan.deferred else None
-        shared = self.plan.alias[source] in self.plan.shared
-        self.links[call.node] = recorded_link(call, lambda a: fx.node.map_arg(a, values.__getitem__), shared, before)
+        links = {} if self.known is None else self.known.links
+        if (call.node, before is None) not in links:
+            shared = self.plan.alias[source] in self.plan.shared
+            value = lambda a: fx.node.map_arg(a, values.__getitem__)  # noqa: E731
+            links[call.node, before is None] = recorded_link(call, value, shared, before)
+        self.links[call.node] = links[call.node, before is None]
 
     def push(self, shared: dict[fx.Node, Tensor]) -> Tensor:
         """The tangents of the layer's output, from those that all images share."""
@@ -87,14 +100,14 @@ class Forward:
     def __init__(self, fn: Callable[[Tensor], Any], chunks: Sequence[Tensor], keep_bytes: int = 0) -> None:
         self.fn, self.chunks = fn, chunks
         self.traced: dict[int, Traced] = {}
-        self.values: list[Values | None] = []
+        self.known: list[Known | None] = []
         kept = 0
         for x in chunks:
             if len(x) not in self.traced:
                 self.traced[len(x)] = Traced(fn, x)
             values = self._run(self.traced[len(x)], x) if kept < keep_bytes else None
             kept += 0 if values is None else sum(v.nbytes for v in values.values() if isinstance(v, Tensor))
-            self.values.append(values)
+            self.known.append(None if values is None else Known(values))
 
     def _run(self, traced: Traced, x: Tensor) -> Values:
         values: Values = {traced.input: x, **traced.constants}
@@ -113,7 +126,7 @@ class Replay:
         self.plans = {n: Plan(traced, which) for n, traced in forward.traced.items()}
         self.recordings: list[Recording | None] = []
         self.nbytes = 0
-        for x, known in zip(self.chunks, forward.values, strict=True):
+        for x, known in zip(self.chunks, forward.known, strict=True):
             recording = Recording(self.plans[len(x)], x, known) if self.nbytes < record_bytes else None
             self.nbytes += recording.nbytes if recording is not None else 0
             self.recordings.append(recording)
@@ -136,7 +149,7 @@ class Replay:
         return total
 
     def _each(self) -> Iterator[tuple[Tensor, Recording]]:
-        for x, known, recording in zip(self.chunks, self.forward.values, self.recordings, strict=True):
+        for x, known, recording in zip(self.chunks, self.forward.known, self.recordings, strict=True):
             yield x, recording or Recording(self.plans[len(x)], x, known)
 
     def agrees(self, fn: Callable[[Tensor], Tensor], images: int | None = None) -> bool:
