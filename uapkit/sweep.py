@@ -39,9 +39,11 @@ class Store:
         self.folder, self.key = Path(folder), dict(key)
         self.seconds, self.reused = 0.0, 0
 
-    def path(self, what: str, point: Mapping[str, Any], over: Iterable[str]) -> Path:
-        """File of ``point`` of the computation named ``what``; parameters named in ``over`` only choose points and do not count."""
+    def path(self, what: str, point: Mapping[str, Any], over: Iterable[str], by_network: bool = False) -> Path:
+        """File of ``point`` of the computation named ``what``; ``over`` and ``by_network`` as for :func:`sweep`."""
         params = {k: v for k, v in self.key["params"].items() if k not in set(over)}
+        if by_network:
+            params = {k: _entry(v, point["model"]) for k, v in params.items()}
         text = json.dumps({**self.key, "params": params, "what": what, "point": point}, sort_keys=True, default=str)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
@@ -70,6 +72,15 @@ class Store:
         self.seconds += seconds
 
 
+def _entry(value: Any, network: str) -> Any:
+    """What a mapping by network says about one, with or without the tag of its weights, or about all others."""
+    if isinstance(value, Mapping):
+        for name in (network, network.partition("[")[0], "default", "other"):
+            if name in value:
+                return value[name]
+    return value
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
@@ -92,19 +103,22 @@ def sweep(
     compute: Callable[..., Rows | tuple[Rows, dict[str, np.ndarray]]],
     *,
     over: Iterable[str] = (),
+    by_network: bool = False,
     desc: str = "",
 ) -> pd.DataFrame:
     """``compute(**point)`` for every point, as one tidy table; each row also carries its point's plain values.
 
     ``compute`` returns rows (a list of dicts) or (rows, arrays); arrays end in ``table.attrs["arrays"]``. ``over`` names
     the run's parameters that merely choose points (``models``, ``layers``, ...), so that adding a point reuses the
-    others. A point that raises :class:`NotHere` becomes a row with status "not run here"; all others have "run".
+    others. by_network: a point depends on no network but its "model"; so of a parameter that maps networks to values
+    only that network's counts, and a change for one network reuses the points of all others. A point that raises
+    :class:`NotHere` becomes a row with status "not run here"; all others have "run".
     """
     store, over, points = _store.get(), tuple(over), [dict(p) for p in points]
     rows: Rows = []
     arrays: dict[str, np.ndarray] = {}
     for point in tqdm(points, desc=desc, disable=None):
-        path = store.path(compute.__qualname__, point, over) if store else None
+        path = store.path(compute.__qualname__, point, over, by_network) if store else None
         done = store.read(path) if store and path else None
         if done is None:
             started, before = time.perf_counter(), store.seconds if store else 0.0

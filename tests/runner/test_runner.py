@@ -113,6 +113,35 @@ def test_two_computations_at_the_same_point_are_kept_apart(tmp_path):
     assert kinds == ["attack", "null", "attack"]
 
 
+@pytest.mark.parametrize(
+    ("n", "again"),
+    [
+        ({"a": 1, "default": 2}, []),
+        ({"a": 1, "b": 2, "default": 5}, []),
+        ({"a": 1, "b": 3, "default": 2}, ["b[x]"]),
+        ({"a": 1, "b[x]": 3, "default": 2}, ["b[x]"]),
+        ({"a": 1, "default": 3}, ["b[x]"]),
+        ({"a": 2, "other": 2}, ["a"]),
+        (2, ["a"]),
+        ({"c": 1}, ["a", "b[x]"]),  # says nothing of these two: it may be no mapping by network
+    ],
+)
+@pytest.mark.parametrize("by_network", [True, False])
+def test_a_value_for_one_network_does_not_concern_the_points_of_others(tmp_path, n, again, by_network):
+    calls = []
+
+    def point(model):
+        calls.append(model)
+        return [{"n": 1}]
+
+    for value in ({"a": 1, "default": 2}, n):
+        calls.clear()
+        with sweep.resuming(tmp_path, {"params": {"n": value}}):
+            sweep.sweep([{"model": m} for m in ("a", "b[x]")], point, by_network=by_network)
+    unchanged = n == {"a": 1, "default": 2}
+    assert calls == (again if by_network else [] if unchanged else ["a", "b[x]"])
+
+
 def test_half_written_point_is_never_read(project, counted):
     runner.run(NAME)
     for path in (project / "cache" / "runs").rglob("*.npz"):

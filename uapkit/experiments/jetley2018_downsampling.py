@@ -159,7 +159,7 @@ def tab1_downsampling(
         return rows, arrays
 
     points = [{"model": spec, "d_low": d} for spec in study.bench.specs(models) for d in d_lows]
-    return study.table(sweep(points, resampled, over=("models", "d_lows"), desc="down-sampling"))
+    return study.table(sweep(points, resampled, over=("models", "d_lows"), by_network=True, desc="down-sampling"))
 
 
 @evidence
@@ -220,7 +220,7 @@ def sec_direct_attack(
         return rows, {f"fooled/{model}/{kind}/{d_low}": fooled.numpy() for kind, fooled in flags.items()}
 
     points = [{"model": spec, "d_low": d} for spec in study.bench.specs(models) for d in d_lows]
-    return study.table(sweep(points, direct, over=("models", "d_lows"), desc="direct attack"))
+    return study.table(sweep(points, direct, over=("models", "d_lows"), by_network=True, desc="direct attack"))
 
 
 @evidence

@@ -164,7 +164,7 @@ class Study:
             v = self.scaled(model, self.vector(model, layer).v)
             return [{"held_in_rate": best_sign(self.bench, model, v)[1]}]
 
-        table = sweep(self.together(points), candidate, over=over, desc=f"{spec}: which layer")
+        table = sweep(self.together(points), candidate, over=over, by_network=True, desc=f"{spec}: which layer")
         if (table["status"] != "run").any():
             return points[0]["layer"]
         return str(table.loc[table["held_in_rate"].idxmax(), "layer"])
@@ -181,7 +181,7 @@ class Study:
             arrays = {f"fooled/{model}/random signs/{k}": f.cpu().numpy() for k, f in enumerate(draws)}
             return rows, arrays | {f"fooled/{model}/untrained network": flags.cpu().numpy()}
 
-        return sweep([{"model": spec, "layer": layer}], null, over=over, desc=f"{spec}: nulls")
+        return sweep([{"model": spec, "layer": layer}], null, over=over, by_network=True, desc=f"{spec}: nulls")
 
 
 def joined(bench: Bench, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -210,9 +210,9 @@ def _batches(study: Study, spec: str, batch_sizes: Sequence[int], n_draws: int, 
 
     at = {"model": spec, "layer": study.choose(spec, over)}
     points = [at | {"batch_size": b, "draw": k} for b in sizes for k in range(n_draws)]
-    parts = [sweep(points, fixed, over=over, desc=f"{spec}: batches")]
+    parts = [sweep(points, fixed, over=over, by_network=True, desc=f"{spec}: batches")]
     points = [point for point in points if point["draw"] == 0]
-    parts.append(sweep(points, redrawn, over=over, desc=f"{spec}: batches redrawn"))
+    parts.append(sweep(points, redrawn, over=over, by_network=True, desc=f"{spec}: batches redrawn"))
     parts.append(study.nulls(spec, at["layer"], over))
     return joined(bench, parts)
 

@@ -90,7 +90,7 @@ def fig7_label_graph(
         )
 
     points = [{"model": spec, "kind": kind} for spec in study.specs(models) for kind in (UNIVERSAL, SIGNS, LARGER)]
-    return study.joined([sweep(points, graph, over=("models",), desc="labels")])
+    return study.joined([sweep(points, graph, over=("models",), by_network=True, desc="labels")])
 
 
 def majority(before: Tensor, after: Tensor) -> list[tuple[int, int, int, int]]:

@@ -98,7 +98,7 @@ def fig8_norms(
         return rows, arrays
 
     points = [{"model": spec, "kind": kind} for spec in study.specs(models) for kind in KINDS]
-    return study.joined([sweep(points, score, over=("models",), desc="directions")])
+    return study.joined([sweep(points, score, over=("models",), by_network=True, desc="directions")])
 
 
 @evidence

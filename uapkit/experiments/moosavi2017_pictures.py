@@ -93,7 +93,7 @@ def fig1_teaser(
             rows.append({"kind": kind, "what": "scored images", **rate(study.fooled(model, v))})
         return rows, {f"v/{model}": made.v.cpu().numpy()}
 
-    return study.joined([sweep([{"model": s} for s in study.specs(models)], teaser, over=("models",))])
+    return study.joined([sweep([{"model": s} for s in study.specs(models)], teaser, over=("models",), by_network=True)])
 
 
 def fig3_examples(
@@ -131,7 +131,7 @@ def fig3_examples(
         return rows, {f"v/{model}/{norm:g}": made.v.cpu().numpy()}
 
     points = [{"model": s, "norm": norm} for s in study.specs(models) for norm in norms]
-    return study.joined([sweep(points, examples, over=("models", "norms"), desc="examples")])
+    return study.joined([sweep(points, examples, over=("models", "norms"), by_network=True, desc="examples")])
 
 
 def fig4_gallery(
@@ -172,7 +172,7 @@ def fig4_gallery(
         return [about(model, UAP, made.v) | row, null], {f"v/{model}/": made.v.cpu().numpy()}
 
     specs = study.specs(models)
-    parts = [sweep([{"model": s} for s in specs], picture, over=("models",), desc="gallery")]
+    parts = [sweep([{"model": s} for s in specs], picture, over=("models",), by_network=True, desc="gallery")]
     found = {k.split("/")[1]: torch.from_numpy(v) for k, v in parts[0].attrs["arrays"].items()}
     rows = []
     for a, b in combinations(found, 2):

@@ -83,8 +83,12 @@ def tab1_fooling_rates(
         own = for_network(norms, spec)
         kinds = [(norm, UAP) for norm in own] + ([(math.inf, BLOCKED)] if spec in blocked else [])
         points = [{"model": spec, "norm": norm, "kind": kind} for norm, kind in kinds]
-        parts.append(sweep(points, attacked, over=over, desc=f"{spec}: UAP"))
-        parts.append(sweep([{"model": spec, "norm": norm} for norm in own], null, over=over, desc=f"{spec}: null"))
+        parts.append(sweep(points, attacked, over=over, by_network=True, desc=f"{spec}: UAP"))
+        parts.append(
+            sweep(
+                [{"model": spec, "norm": norm} for norm in own], null, over=over, by_network=True, desc=f"{spec}: null"
+            )
+        )
     return study.joined(parts)
 
 
@@ -172,8 +176,8 @@ def fig5_diversity(
     parts = []
     for spec in study.specs(models):
         points = [{"model": spec, "shuffle": k} for k in seeds]
-        parts.append(sweep(points, shuffle, over=("models", "seeds"), desc=f"{spec}: shuffles"))
-        parts.append(sweep([{"model": spec, "shuffles": str(list(seeds))}], alike, over=("models",)))
+        parts.append(sweep(points, shuffle, over=("models", "seeds"), by_network=True, desc=f"{spec}: shuffles"))
+        parts.append(sweep([{"model": spec, "shuffles": str(list(seeds))}], alike, over=("models",), by_network=True))
     return study.joined(parts).drop(columns="shuffles")
 
 
@@ -257,8 +261,8 @@ def fig6_set_size(
     parts = []
     for spec in specs:
         points = [{"model": spec, "n_images": n} for n in for_network(sizes, spec)]
-        parts.append(sweep(points, size, over=over, desc=f"{spec}: sizes"))
-        parts.append(sweep([{"model": spec}], null, over=over))
+        parts.append(sweep(points, size, over=over, by_network=True, desc=f"{spec}: sizes"))
+        parts.append(sweep([{"model": spec}], null, over=over, by_network=True))
     return study.joined(parts)
 
 

@@ -70,7 +70,7 @@ def fig9_spectrum(
         return rows, {f"values/{model}/{kind}": values.float().numpy() for kind, values in whole.items()}
 
     points = [{"model": spec} for spec in study.specs(models)]
-    return study.joined([sweep(points, spectrum, over=("models",), desc="spectra")])
+    return study.joined([sweep(points, spectrum, over=("models",), by_network=True, desc="spectra")])
 
 
 def _read(values: Tensor, shares: Sequence[float], places: int) -> list[dict[str, float]]:
@@ -153,7 +153,7 @@ def sec_subspace(
 
     kinds = [(ANYWHERE, 0), *((kind, k) for kind in BASES for k in ks)]
     points = [{"model": spec, "kind": kind, "k": k} for spec in study.specs(models) for kind, k in kinds]
-    return study.joined([sweep(points, score, over=("models",), desc="random vectors")])
+    return study.joined([sweep(points, score, over=("models",), by_network=True, desc="random vectors")])
 
 
 @evidence

@@ -49,7 +49,7 @@ def tab2_transfer(
         made = study.fit(model, norm=norm)
         return [facts(made)], {f"v/{model}": made.v.cpu().numpy()}
 
-    made = [sweep([{"model": s}], perturbation, over=("models",), desc=f"{s}: UAP") for s in specs]
+    made = [sweep([{"model": s}], perturbation, over=("models",), by_network=True, desc=f"{s}: UAP") for s in specs]
     vectors = {k[2:]: torch.from_numpy(v) for part in made for k, v in part.attrs["arrays"].items()}
 
     def attacked(model: str, sources: str) -> tuple[list[dict], dict]:
