@@ -1,8 +1,10 @@
 """Paper K's premises: exact on a linear network, broken far away on others."""
 
 import pytest
+import torch
 
 from uapkit.experiments import khrulkov2018 as paper
+from uapkit.experiments.khrulkov2018_premise import top_image
 
 SMALL = {"n_fit": 8, "max_iter": 6, "seed": 3}
 
@@ -41,6 +43,15 @@ def test_a_linear_networks_batch_is_the_whole_set():
     batch = table[table["kind"] == "batch"]
     assert batch["own_share"].to_numpy() == pytest.approx(batch["share"].to_numpy(), rel=1e-4)
     assert batch["share"].max() == pytest.approx(1, abs=1e-4), "the same start finds the same vector"
+    alike = (1 / table["batch_size"].fillna(8)).to_numpy()
+    assert table["top_image"].to_numpy() == pytest.approx(alike, rel=1e-4), "every image has the same Jacobian"
+
+
+@pytest.mark.parametrize("q", [1.0, 2.0, 10.0])
+def test_one_steep_image_holds_the_norm(q):
+    changes = torch.tensor([[0.0, -3.0], [1.0, 1.0], [2.0, 0.0]])  # one row an image
+    expected = 3**q / (3**q + 2 + 2**q)
+    assert top_image(changes.flatten() * 1e30, 3, q) == pytest.approx(expected)
 
 
 def test_sec_cost():

@@ -139,7 +139,8 @@ def ext_batch_against_all(
 
     One row a (model, batch_size, kind, draw). share: ||J v||_q on ``n_eval`` images outside the batch, over the value
     of their own singular vector (the best of ``n_draws`` starts; 1: the batch's vector is as good for them); cosine:
-    modulus of the cosine of the two vectors; own_share: ||J v||_q on the batch per image, over the same outside. kind
+    modulus of the cosine of the two vectors; own_share: ||J v||_q on the batch per image, over the same outside; top_image:
+    see :func:`top_image`, of a batch on the batch itself, of all other vectors on the images outside. kind
     "batch", or the nulls "random signs" and "untrained network"; kind "another start": the cosine and share of a second
     local maximum of the outside images themselves, the yardstick for the cosine. A batch is drawn from ``n_fit`` images.
     """
@@ -162,17 +163,20 @@ def ext_batch_against_all(
     def about(model: str, layer: str, kind: str, draw: int, v: Tensor) -> dict[str, Any]:
         op, vectors, value = whole(model, layer)
         cosine = float((v @ vectors[0]) / (v.norm() * vectors[0].norm()))
-        share = float(lp_norm(op.matvec(v / lp_norm(v, p)), q)) / value
-        return {"kind": kind, "draw": draw, "share": share, "cosine": abs(cosine), "n": n_eval}
+        change = op.matvec(v / lp_norm(v, p))
+        found = {"share": float(lp_norm(change, q)) / value, "cosine": abs(cosine)}
+        return {"kind": kind, "draw": draw, **found, "n": n_eval, "top_image": top_image(change, n_eval, q)}
 
     def batches(model: str, layer: str, batch_size: int) -> list[dict]:
         net, rows = bench.model(model), []
         fit = bench.images(net)[0].x
         for k in range(n_draws):
             chosen = torch.randperm(n_fit, generator=generator(seed, f"batch {k}"))[:batch_size]
-            pair = study.pair(JacobianOperator(net.until(layer), fit[chosen]), seed=child_seed(seed, f"start {k}"))
+            op = JacobianOperator(net.until(layer), fit[chosen])
+            pair = study.pair(op, seed=child_seed(seed, f"start {k}"))
             per_image = (n_eval / batch_size) ** (1 / q) * pair.value / whole(model, layer)[2]
-            rows.append(about(model, layer, "batch", k, pair.v) | {"own_share": per_image})
+            own = {"own_share": per_image, "top_image": top_image(op.matvec(pair.v), batch_size, q)}
+            rows.append(about(model, layer, "batch", k, pair.v) | own)
         return rows
 
     def nulls(model: str, layer: str) -> list[dict]:
@@ -190,6 +194,15 @@ def ext_batch_against_all(
         parts.append(sweep(points, batches, over=over, desc=f"{spec}: batches"))
         parts.append(sweep([at], nulls, over=over, desc=f"{spec}: nulls"))
     return joined(bench, parts)
+
+
+def top_image(change: Tensor, n: int, q: float) -> float:
+    """Share of ||J v||_q^q, ``change`` being J v (n*m,), that the one image with the most of it holds; 1/n if all are alike.
+
+    A large q counts the largest entries only, so one image with a steep Jacobian can hold the value of a whole batch.
+    """
+    images = (change.double().abs() / change.abs().max()).view(n, -1).pow(q).sum(1)
+    return float(images.max() / images.sum())
 
 
 @evidence
