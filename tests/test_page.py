@@ -22,7 +22,7 @@ ROWS = pd.DataFrame(
     }
 )
 RECORD = {
-    "params": {"data": "imagenet-sample", "n_fit": 64},
+    "params": {"data": "imagenet-sample", "n_fit": 64, "n_eval": 100},
     "seconds": 12.5,
     "device": "cpu",
     "commit": "c" * 40,
@@ -62,12 +62,16 @@ def test_tables_escape_what_they_show():
     assert "<b>" not in page.table(pd.DataFrame({"x": ["a", "b"]}), "<b>").data
 
 
-def test_setting_names_networks_images_and_n(full):
+def test_setting_names_networks_images_and_n(full, monkeypatch):
     text = page.setting(full, "Stored full run").data
     for part in ("networks a", "imagenet-sample", "64 to fit", "100 to score", "12.5 s on cpu"):
         assert part in text
     assert "vgg19" not in text, "a network that was not run is not named as run"
     assert "no full run is stored" in page.setting(None, "Stored full run").data
+    monkeypatch.setitem(RECORD, "params", {"data": "imagenet-sample", "n_fit": 64, "n_repeat": 3})
+    assert "to score" not in page.setting(full, "Stored full run").data, (
+        "where nothing is scored, n counts something else"
+    )
 
 
 def test_rows_not_run_name_the_command(full):

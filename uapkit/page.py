@@ -101,7 +101,7 @@ def setting(frame: pd.DataFrame | None, what: str) -> HTML:
     bits = [f"networks {networks}" if networks else "", f"images {_by_network(params.get('data', ''))}"]
     fit = params.get("n_images") if isinstance(params.get("n_images"), dict) else params.get("n_fit")
     bits += [f"{_by_network(fit)} to fit" if fit else ""]
-    bits += [_scored(run), f"{record['seconds']} s on {record['device']}"]
+    bits += [_scored(run) if "n_eval" in params else "", f"{record['seconds']} s on {record['device']}"]
     return HTML(f"<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>")
 
 

@@ -226,7 +226,7 @@ def linearity(run: pd.DataFrame, *, value: str = "error") -> Figure:
                 null = rows[(rows["direction"] == "random signs") & (rows["layer"] == layer)]
                 ax.loglog(null["eps"], null[value], ":", color=colour)
             ax.axhline(0.5, color="black", linewidth=0.8)
-            ax.set(title=f"{short(model)} (dotted: random signs)", xlabel="norm", ylabel=value)
+            ax.set(title=short(model), xlabel="norm", ylabel=f"{value} (dotted: random signs)")
             ax.legend(fontsize=7)
     return figure
 

@@ -29,6 +29,7 @@ from uapkit.checks import NotHere
 from uapkit.files import write_whole
 
 Rows = list[dict[str, Any]]
+PerNetwork = Any  # a value for all networks, or a mapping by network with "default" (or "other") for the rest
 _store: ContextVar[Store | None] = ContextVar("uapkit_store", default=None)
 
 
@@ -39,11 +40,11 @@ class Store:
         self.folder, self.key = Path(folder), dict(key)
         self.seconds, self.reused = 0.0, 0
 
-    def path(self, what: str, point: Mapping[str, Any], over: Iterable[str], by_network: bool = False) -> Path:
-        """File of ``point`` of the computation named ``what``; ``over`` and ``by_network`` as for :func:`sweep`."""
+    def path(self, what: str, point: Mapping[str, Any], over: Iterable[str], per_network: bool = False) -> Path:
+        """File of ``point`` of the computation named ``what``; ``over`` and ``per_network`` as for :func:`sweep`."""
         params = {k: v for k, v in self.key["params"].items() if k not in set(over)}
-        if by_network:
-            params = {k: _entry(v, point["model"]) for k, v in params.items()}
+        if per_network:
+            params = {k: _own(v, point["model"]) for k, v in params.items()}
         text = json.dumps({**self.key, "params": params, "what": what, "point": point}, sort_keys=True, default=str)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
@@ -72,13 +73,26 @@ class Store:
         self.seconds += seconds
 
 
-def _entry(value: Any, network: str) -> Any:
-    """What a mapping by network says about one, with or without the tag of its weights, or about all others."""
-    if isinstance(value, Mapping):
-        for name in (network, network.partition("[")[0], "default", "other"):
-            if name in value:
-                return value[name]
-    return value
+def for_network(value: PerNetwork, spec: str, name: str = "a setting") -> Any:
+    """``value`` itself, or its entry for the network (with or without the tag of its weights), else for all others.
+
+    "default" and "other" both stand for all others. Raises ValueError, with the setting's ``name``, where a mapping says
+    nothing of the network.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    for key in (spec, spec.partition("[")[0], "default", "other"):
+        if key in value:
+            return value[key]
+    raise ValueError(f'{name} by network needs a value for {spec!r}, or for "default", got one for {sorted(value)}')
+
+
+def _own(value: Any, network: str) -> Any:
+    """``value`` as far as it concerns this network; all of a mapping that says nothing of it: it may be by layer."""
+    try:
+        return for_network(value, network)
+    except ValueError:
+        return value
 
 
 def _plain(value: Any) -> Any:
@@ -103,14 +117,14 @@ def sweep(
     compute: Callable[..., Rows | tuple[Rows, dict[str, np.ndarray]]],
     *,
     over: Iterable[str] = (),
-    by_network: bool = False,
+    per_network: bool = False,
     desc: str = "",
 ) -> pd.DataFrame:
     """``compute(**point)`` for every point, as one tidy table; each row also carries its point's plain values.
 
     ``compute`` returns rows (a list of dicts) or (rows, arrays); arrays end in ``table.attrs["arrays"]``. ``over`` names
     the run's parameters that merely choose points (``models``, ``layers``, ...), so that adding a point reuses the
-    others. by_network: a point depends on no network but its "model"; so of a parameter that maps networks to values
+    others. per_network: a point depends on no network but its "model"; so of a parameter that maps networks to values
     only that network's counts, and a change for one network reuses the points of all others. A point that raises
     :class:`NotHere` becomes a row with status "not run here"; all others have "run".
     """
@@ -118,7 +132,7 @@ def sweep(
     rows: Rows = []
     arrays: dict[str, np.ndarray] = {}
     for point in tqdm(points, desc=desc, disable=None):
-        path = store.path(compute.__qualname__, point, over, by_network) if store else None
+        path = store.path(compute.__qualname__, point, over, per_network) if store else None
         done = store.read(path) if store and path else None
         if done is None:
             started, before = time.perf_counter(), store.seconds if store else 0.0

@@ -7,7 +7,8 @@ import torch
 from uapkit import models, plots_curvature
 from uapkit.experiments import jetley2018 as paper
 from uapkit.experiments.jetley2018_along import best_centre, bootstrap, direction, even_share, shift_share, walk
-from uapkit.experiments.jetley2018_shared import Curved, of
+from uapkit.experiments.jetley2018_shared import Curved
+from uapkit.sweep import for_network
 
 SMALL = {
     "models": ("mlp_digits",),
@@ -141,10 +142,10 @@ def test_a_users_own_module_and_settings_by_network():
     table = paper.fig_negative_flat(**small, n_positions=5)
     assert set(table["model"]) == {"mine"}
     assert set(table["data"]) == {"digits"}
-    assert of({"a": 1, "other": 2}, "b[tag]") == 2
-    assert of({"b": None, "other": 2}, "b[tag]") is None
-    with pytest.raises(ValueError, match="no value for b"):
-        of({"a": 1}, "b")
+    assert for_network({"a": 1, "other": 2}, "b[tag]") == 2
+    assert for_network({"b": None, "other": 2}, "b[tag]") is None
+    with pytest.raises(ValueError, match="needs a value for 'b'"):
+        for_network({"a": 1}, "b")
 
 
 def test_figures_are_drawn_from_tables(scores):

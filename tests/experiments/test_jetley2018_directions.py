@@ -10,6 +10,7 @@ from uapkit import models, subspace
 from uapkit.experiments import jetley2018 as paper
 from uapkit.experiments import jetley2018_first_order as first
 from uapkit.experiments.jetley2018_directions import _left_out, _overlap
+from uapkit.sweep import for_network
 
 NINE = 9 / 784  # ten classes: differences of their weights span nine dimensions
 LINEAR = {"models": ("linear_digits",), "n_fit": 60, "n_eval": 80, "seed": 3}
@@ -124,8 +125,8 @@ def test_networks_of_two_image_sets_and_the_callers_own():
     fit, scored = pairs.images("mine")
     assert (len(fit), len(scored)) == (5, 6)
     assert pairs.data_of("lenet_mnist") == "mnist"
-    with pytest.raises(ValueError, match="data must give a value for x"):
-        first.of_network({"y": "digits"}, "x", "data")
+    with pytest.raises(ValueError, match="data by network needs a value for 'x'"):
+        for_network({"y": "digits"}, "x", "data")
 
 
 def test_projected_network_and_its_complement():

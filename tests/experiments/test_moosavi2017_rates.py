@@ -14,6 +14,7 @@ from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_fit as fits
 from uapkit.experiments import moosavi2017_shared as shared
 from uapkit.experiments.tidy import rows_of
+from uapkit.sweep import for_network
 
 SMALL = {"models": ("mlp_digits",), "n_fit": 24, "n_eval": 120, "seed": 3}
 SETTINGS = {"eps": 0.2, "target_rate": 0.8, "max_passes": 1, "seed": 3, "max_iter": 10}
@@ -33,12 +34,12 @@ def test_radii_are_the_papers():
 
 def test_a_setting_by_network():
     by = {"default": 1, "squeezenet1_1": 2, "squeezenet1_1[gluon]": 3}
-    found = [shared.for_network(by, spec) for spec in ("vgg16", "squeezenet1_1", "squeezenet1_1[gluon]")]
+    found = [for_network(by, spec) for spec in ("vgg16", "squeezenet1_1", "squeezenet1_1[gluon]")]
     assert found == [1, 2, 3]
-    assert shared.for_network({"squeezenet1_1": 2}, "squeezenet1_1[gluon]") == 2
-    assert shared.for_network(5, "vgg16") == 5
-    with pytest.raises(ValueError, match='"default", got'):
-        shared.for_network({"vgg19": 2}, "vgg16")
+    assert for_network({"squeezenet1_1": 2}, "squeezenet1_1[gluon]") == 2
+    assert for_network(5, "vgg16") == 5
+    with pytest.raises(ValueError, match='or for "default", got'):
+        for_network({"vgg19": 2}, "vgg16")
 
 
 @pytest.mark.parametrize("n_eval", [60, None])

@@ -126,8 +126,8 @@ def test_two_computations_at_the_same_point_are_kept_apart(tmp_path):
         ({"c": 1}, ["a", "b[x]"]),  # says nothing of these two: it may be no mapping by network
     ],
 )
-@pytest.mark.parametrize("by_network", [True, False])
-def test_a_value_for_one_network_does_not_concern_the_points_of_others(tmp_path, n, again, by_network):
+@pytest.mark.parametrize("per_network", [True, False])
+def test_a_value_for_one_network_does_not_concern_the_points_of_others(tmp_path, n, again, per_network):
     calls = []
 
     def point(model):
@@ -137,9 +137,9 @@ def test_a_value_for_one_network_does_not_concern_the_points_of_others(tmp_path,
     for value in ({"a": 1, "default": 2}, n):
         calls.clear()
         with sweep.resuming(tmp_path, {"params": {"n": value}}):
-            sweep.sweep([{"model": m} for m in ("a", "b[x]")], point, by_network=by_network)
+            sweep.sweep([{"model": m} for m in ("a", "b[x]")], point, per_network=per_network)
     unchanged = n == {"a": 1, "default": 2}
-    assert calls == (again if by_network else [] if unchanged else ["a", "b[x]"])
+    assert calls == (again if per_network else [] if unchanged else ["a", "b[x]"])
 
 
 def test_half_written_point_is_never_read(project, counted):

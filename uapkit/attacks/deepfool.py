@@ -157,15 +157,17 @@ def walk(
         adversarial[alive] = now
         crossed = (now != label[alive] if target is None else now == target[alive]) & ~logits.isnan().any(1)
         success[alive] = crossed
-        alive, running = alive[~crossed], ~crossed
+        finished = int(crossed.sum())
+        alive = alive[~crossed]
         if last or not len(alive):
             break
+        running = ~crossed if finished else slice(None)
         gradients = max(1, candidates.shape[1] - 1)
-        if plain or int(crossed.sum()) * gradients > len(alive):
+        if plain or finished * gradients > len(alive):
             # one more forward pass of those that run on costs less than the gradients of those that are finished
             far = reach if settings.linearise == "overshot" else 1.0
             point, logits = _forward(model, _inside(x[alive] + total[alive] * far, settings), True)
-            running = torch.ones_like(alive, dtype=torch.bool)
+            running = slice(None)
         gap, w = _linearise(logits, point, candidates[alive], running)
         move, moved = _step(gap, w, x[alive], total[alive], settings)
         total[alive] += move
@@ -212,23 +214,26 @@ def _candidates(logits: Tensor, num_classes: int, target: Tensor | None) -> Tens
     return torch.cat([best, others], 1)
 
 
-def _linearise(logits: Tensor, point: Tensor, classes: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _linearise(logits: Tensor, point: Tensor, classes: Tensor, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
     """Gaps |f'_k| between scores, (k, n), and their gradients w_k, (k, n, d), of the ``rows`` with these classes."""
-    with torch.enable_grad():
-        scores = logits[rows]
-        if classes.shape[1] == 1:  # towards a target, from the best of the others
-            gap = scores.gather(1, classes) - scores.scatter(1, classes, -math.inf).amax(1, keepdim=True)
-        else:
-            gap = scores.gather(1, classes[:, 1:]) - scores.gather(1, classes[:, :1])
-    k = gap.shape[1]
-    units = torch.eye(k).to(gap)[:, None, :].expand(k, *gap.shape)
-    if k > 1 and point.numel() <= 2**12:  # little to compute: one pass with k right-hand sides beats k passes
-        w = torch.autograd.grad(gap, point, units, is_grads_batched=True)[0]
+    scores = logits.detach()[rows]
+    if classes.shape[1] == 1:  # towards a target, from the best of the others
+        start, end = scores.scatter(1, classes, -math.inf).argmax(1, keepdim=True), classes
     else:
-        w = torch.stack([torch.autograd.grad(gap, point, units[j], retain_graph=j < k - 1)[0] for j in range(k)])
+        start, end = classes[:, :1], classes[:, 1:]
+    gap = scores.gather(1, end) - scores.gather(1, start)
+    k = gap.shape[1]
+    # what to differentiate, as weights of the logits: nothing is recorded beyond the network itself
+    units = torch.zeros(k, *logits.shape, dtype=logits.dtype, device=logits.device)
+    own = torch.zeros(k, *scores.shape, dtype=logits.dtype, device=logits.device)
+    units[:, rows] = own.scatter(2, end.T[..., None], 1.0).scatter(2, start.expand(k, -1, 1), -1.0)
+    if k > 1 and point.numel() <= 2**12:  # little to compute: one pass with k right-hand sides beats k passes
+        w = torch.autograd.grad(logits, point, units, is_grads_batched=True)[0]
+    else:
+        w = torch.stack([torch.autograd.grad(logits, point, units[j], retain_graph=j < k - 1)[0] for j in range(k)])
     # a step is never asked to gain less than the rounding error of the scores, or it could rest on the boundary
-    least = scores.detach().abs().amax(1) * torch.finfo(scores.dtype).eps
-    return gap.detach().abs().maximum(least[:, None]).T, w[:, rows].flatten(2)
+    least = scores.abs().amax(1) * torch.finfo(scores.dtype).eps
+    return gap.abs().maximum(least[:, None]).T, w[:, rows].flatten(2)
 
 
 def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -240,10 +245,10 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
         w = w @ settings.basis @ settings.basis.T
     largest = w.abs().amax(2, keepdim=True)
     w, gap = w / largest, gap / largest[..., 0]  # no power overflows or vanishes; a zero gradient gives NaN: not chosen
-    d = psi(w, dual_exponent(settings.norm))
+    d = w if settings.norm == 2 else psi(w, dual_exponent(settings.norm))  # psi_2 is the identity: no copies of w
     slope, size = (w * d).sum(2), torch.linalg.vector_norm(d, settings.norm, 2)
     gap = gap + settings.extra * slope / size
-    length, step = gap * size / slope, (gap / slope)[..., None] * d
+    length, step = gap * size / slope, None
     if settings.bounds is not None:
         low, high = (((b - x) / (1 + settings.overshoot) - total).flatten(1) for b in settings.bounds)
         free = torch.where(d > 0, high > 0, low < 0)  # pixels with room; they alone have to close the gap
@@ -254,5 +259,6 @@ def _step(gap: Tensor, w: Tensor, x: Tensor, total: Tensor, settings: Settings) 
     length = length.nan_to_num(math.inf, math.inf)
     price, best = length.min(0)
     moved = price.isfinite()
-    chosen = step[best, torch.arange(len(best), device=best.device)]
+    at = best, torch.arange(len(best), device=best.device)
+    chosen = (gap / slope)[at][:, None] * d[at] if step is None else step[at]
     return torch.where(moved[:, None], chosen, 0.0).view_as(x), moved

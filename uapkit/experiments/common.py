@@ -27,23 +27,12 @@ from uapkit.seeds import child_seed, generator
 from uapkit.sweep import kept
 
 SIZED = ("imagenet-sample", "imagenet", "pictures")  # sets of photographs that are resized to the network's input
-PerNetwork = Any  # a value for all networks, or a mapping by network with "default" for the others
 
 
 def split_name(spec: str) -> tuple[str, str]:
     """``"squeezenet1_1[gluon]"`` to ("squeezenet1_1", "gluon"); without a tag the weights are "default"."""
     name, _, tag = spec.partition("[")
     return name, tag.rstrip("]") or "default"
-
-
-def for_network(value: PerNetwork, spec: str) -> Any:
-    """``value`` itself, or its entry for the network (with or without the tag of its weights), else for "default"."""
-    if not isinstance(value, Mapping):
-        return value
-    for name in (spec, split_name(spec)[0], "default"):
-        if name in value:
-            return value[name]
-    raise ValueError(f'a mapping by network needs an entry for {spec!r} or for "default", got {sorted(value)}')
 
 
 @dataclass

@@ -24,12 +24,11 @@ from uapkit.experiments.jetley2018_first_order import (
     bootstrap_median,
     curved,
     deepfool,
-    of_network,
 )
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, mean_of
 from uapkit.intervals import Rate
 from uapkit.seeds import child_seed
-from uapkit.sweep import sweep
+from uapkit.sweep import for_network, sweep
 
 
 def fig5_confined(
@@ -168,7 +167,7 @@ def sec_uap_energy(
         if len(images) <= n_uap:
             raise ValueError(f"n_uap must be below the {len(images)} images that are not fitted on, got {n_uap}")
         scored, own = images[: len(images) - n_uap], images[len(images) - n_uap :]
-        clean, size = evaluate.labels(net, scored), of_network(eps, model, "eps")
+        clean, size = evaluate.labels(net, scored), for_network(eps, model, "eps")
         rows: list[dict] = []
         arrays: dict[str, np.ndarray] = {}
         found = list(spans(model))

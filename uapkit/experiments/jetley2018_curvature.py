@@ -23,7 +23,7 @@ from uapkit.experiments.jetley2018_along import (
     walk,
 )
 from uapkit.experiments.jetley2018_shared import RANDOM, Curved, curved, logits, table_of
-from uapkit.experiments.khrulkov2018_shared import by_network, claim, evidence
+from uapkit.experiments.tidy import by_network, claim, evidence
 
 N_SHOWN = 40  # curves and pictures kept for the page
 BAND = (0.3, 0.7)  # quantiles around the median in Figure 2

@@ -15,11 +15,11 @@ from uapkit import checks, evaluate, models
 from uapkit import data as sets
 from uapkit.data.images import Images
 from uapkit.experiments.common import SIZED, Bench, paired, rate
-from uapkit.experiments.jetley2018_first_order import Data, accuracy, bootstrap_median, deepfool, of_network
+from uapkit.experiments.jetley2018_first_order import Data, accuracy, bootstrap_median, deepfool
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
 from uapkit.models import Model
 from uapkit.seeds import generator
-from uapkit.sweep import sweep
+from uapkit.sweep import for_network, sweep
 
 PAPERS_SIDE = 227  # AlexNet's input, which Table 1's d_low are to be read against
 
@@ -72,8 +72,8 @@ class Attacked:
         model = self.bench.model(spec)
         if self._kept is None or self._kept[0] != spec:
             data, n = (
-                of_network(self.data, spec, "data"),
-                checks.count(of_network(self.n_eval, spec, "n_eval"), "n_eval", 2),
+                for_network(self.data, spec, "data"),
+                checks.count(for_network(self.n_eval, spec, "n_eval"), "n_eval", 2),
             )
             size: dict[str, Any] = (
                 {"size": model.input_size[-1], "resize": "crop"} if model.input_size and data in SIZED else {}
@@ -95,7 +95,7 @@ class Attacked:
     def table(self, table: pd.DataFrame) -> pd.DataFrame:
         """The item's table with the weights and the images of every row."""
         table.insert(1, "weights", [self.bench.weights(m) for m in table["model"]])
-        table.insert(2, "data", [of_network(self.data, m, "data") for m in table["model"]])
+        table.insert(2, "data", [for_network(self.data, m, "data") for m in table["model"]])
         return table
 
 
@@ -135,7 +135,7 @@ def tab1_downsampling(
 
     def resampled(model: str, d_low: int) -> tuple[list[dict], dict]:
         net, images, r = study.attacked(model)
-        side, total = study.side(d_low, images), of_network(n_eval, model, "n_eval")
+        side, total = study.side(d_low, images), for_network(n_eval, model, "n_eval")
         low_net = Resampled(net, side).eval()
         clean = evaluate.labels(low_net, images)
         colour = images.x.mean((0, 2, 3), keepdim=True)
@@ -159,7 +159,7 @@ def tab1_downsampling(
         return rows, arrays
 
     points = [{"model": spec, "d_low": d} for spec in study.bench.specs(models) for d in d_lows]
-    return study.table(sweep(points, resampled, over=("models", "d_lows"), by_network=True, desc="down-sampling"))
+    return study.table(sweep(points, resampled, over=("models", "d_lows"), per_network=True, desc="down-sampling"))
 
 
 @evidence
@@ -220,7 +220,7 @@ def sec_direct_attack(
         return rows, {f"fooled/{model}/{kind}/{d_low}": fooled.numpy() for kind, fooled in flags.items()}
 
     points = [{"model": spec, "d_low": d} for spec in study.bench.specs(models) for d in d_lows]
-    return study.table(sweep(points, direct, over=("models", "d_lows"), by_network=True, desc="direct attack"))
+    return study.table(sweep(points, direct, over=("models", "d_lows"), per_network=True, desc="direct attack"))
 
 
 @evidence

@@ -25,6 +25,7 @@ from uapkit.experiments.jetley2018_shared import Curved, Subspaces, class_subspa
 from uapkit.intervals import CONFIDENCE
 from uapkit.models import Model
 from uapkit.seeds import child_seed, generator
+from uapkit.sweep import for_network
 
 Data = str | Mapping[str, str]
 Count = int | Mapping[str, int]
@@ -66,12 +67,12 @@ class Pairs:
 
     def count(self, spec: str, name: str) -> int | None:
         """``n_fit`` or ``n_eval`` for a network."""
-        found = of_network(getattr(self, name), spec, name)
+        found = for_network(getattr(self, name), spec, name)
         return None if found is None else checks.count(found, name)
 
     def data_of(self, spec: str) -> str:
         """The image set of a network."""
-        return str(of_network(self.data, spec, "data"))
+        return str(for_network(self.data, spec, "data"))
 
     def specs(self, wanted: Sequence[str | Model]) -> list[str]:
         """Names of the networks; a Model of the caller's own goes by its own name."""
@@ -191,16 +192,6 @@ class Pairs:
 SPANS = ("S_hi", "S_lo", "random", "principal components")
 
 
-def of_network(value: Any, spec: str, name: str) -> Any:
-    """A parameter's value for one network: the same for all, or a mapping by network with "other" for those not named."""
-    if not isinstance(value, Mapping):
-        return value
-    for key in (spec, spec.partition("[")[0], "other"):
-        if key in value:
-            return value[key]
-    raise ValueError(f'{name} must give a value for {spec}, or for all "other" networks, got {dict(value)!r}')
-
-
 def full_basis(rows: Tensor) -> tuple[Tensor, Tensor]:
     """((d, d) right singular vectors as columns, (d,) singular values) of rows (n, d), largest first, in float64."""
     values, vectors = torch.linalg.eigh(rows.double().T @ rows.double())
@@ -233,10 +224,10 @@ FIELDS = ("r", "success", "n_iter", "label", "adversarial")
 
 def curved(pairs: Pairs, spec: str, points: Count, n_train: int, k: Any, max_products: int) -> Subspaces | None:
     """The curvature subspaces of ``fig3_accuracy`` from ``points`` boundary points a class; None for 0 points."""
-    n = of_network(points, spec, "n_curvature")
+    n = for_network(points, spec, "n_curvature")
     if not n:
         return None
-    study = Curved(pairs.data_of(spec), n, 0, 1, pairs.seed, pairs.device, n_train=n_train, k=of_network(k, spec, "k"))
+    study = Curved(pairs.data_of(spec), n, 0, 1, pairs.seed, pairs.device, n_train=n_train, k=for_network(k, spec, "k"))
     study.max_products = max_products
     return class_subspaces(study, study.specs([pairs.model(spec) if spec in pairs.bench(spec)._own else spec])[0])
 

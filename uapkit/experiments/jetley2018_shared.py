@@ -17,11 +17,11 @@ from uapkit import checks, curvature, subspace
 from uapkit import data as sets
 from uapkit.curvature import Curvatures
 from uapkit.data.images import Images
-from uapkit.experiments.common import Bench, split_name
+from uapkit.experiments.common import Bench
 from uapkit.models import Model
 from uapkit.models.card import state_sha256
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import kept, sweep
+from uapkit.sweep import for_network, kept, sweep
 
 KINDS = ("positive", "negative", "both", "flat")  # S_pos, S_neg, S_neg + pos, S_flat
 RANDOM, DATA = "random", "data"  # nulls of the same dimension: a random subspace, the images' principal components
@@ -52,7 +52,7 @@ class Curved(Bench):
 
     def data_of(self, spec: str) -> str:
         """The set of images of a network."""
-        return of(self.data, spec)
+        return for_network(self.data, spec)
 
     def part(self, split: str, spec: str) -> Images:
         """Images of the "train" or the "test" split, the same for all networks of a set."""
@@ -81,8 +81,12 @@ class Curved(Bench):
     def _compute(self, spec: str, target: int) -> Curvatures:
         model, pool = self.model(spec), self.part("train", spec)
         order = torch.randperm(len(pool), generator=generator(self.seed, f"images for class {target}"))
-        images = pool[order[: checks.count(of(self.n_fit, spec), "n_fit")]]
-        settings: dict[str, Any] = {"k": of(self.k, spec), "step": self.step(spec), "max_products": self.max_products}
+        images = pool[order[: checks.count(for_network(self.n_fit, spec), "n_fit")]]
+        settings: dict[str, Any] = {
+            "k": for_network(self.k, spec),
+            "step": self.step(spec),
+            "max_products": self.max_products,
+        }
         settings["seed"] = child_seed(self.seed, f"curvature of class {target}")
         point = {
             "weights": state_sha256(model.net.state_dict()),
@@ -145,19 +149,6 @@ class Curved(Bench):
 def curved(data: Any, n_fit: Any, n_eval: int | None, seed: int, device: str, **settings: Any) -> Curved:
     """A :class:`Curved` whose set and numbers may be given by network."""
     return Curved(data, n_fit, 0, n_eval, seed, device, **settings)
-
-
-def of(value: Any, spec: str) -> Any:
-    """A parameter's value for one network: the value itself, or what a mapping has for the network, or for "other".
-
-    Raises ValueError where a mapping has neither.
-    """
-    if not isinstance(value, Mapping):
-        return value
-    for key in (spec, split_name(spec)[0], "other"):
-        if key in value:
-            return value[key]
-    raise ValueError(f'a parameter given by network has no value for {spec}; add it, or "other" for all the rest')
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import torch
 from uapkit import curvature
 from uapkit.evaluate import Rate
 from uapkit.experiments.jetley2018_along import walk
-from uapkit.experiments.jetley2018_shared import curved, logits, of, table_of
-from uapkit.experiments.khrulkov2018_shared import by_network, claim, evidence
+from uapkit.experiments.jetley2018_shared import curved, logits, table_of
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.models.smooth import softened
 from uapkit.seeds import child_seed, generator
+from uapkit.sweep import for_network
 
 
 def ext_step(
@@ -50,7 +51,7 @@ def ext_step(
     def measure(model: str, target: int, how: str, size: float) -> list[dict]:
         net, x = study.model(model), study.part("test", model).x
         order = torch.randperm(n_train, generator=generator(seed, f"images for class {target}"))
-        images = study.part("train", model)[order[: of(n_fit, model)]]
+        images = study.part("train", model)[order[: for_network(n_fit, model)]]
 
         def solve(how: str, size: float) -> curvature.Curvatures:
             factor = size if how == "finite step" else 10.0

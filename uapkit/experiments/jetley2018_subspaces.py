@@ -24,11 +24,11 @@ from uapkit.experiments.jetley2018_shared import (
     Subspaces,
     class_subspaces,
     curved,
-    of,
     table_of,
 )
-from uapkit.experiments.khrulkov2018_shared import by_network, claim, evidence
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.seeds import child_seed, generator
+from uapkit.sweep import for_network
 
 ATTACKS = ("deepfool", "fgsm", "uap", "saliency")
 FEW = 0.1  # share of the dimension that counts as few directions
@@ -178,7 +178,7 @@ def fig3_attack_energy(
     study = curved(data, n_fit, n_eval, seed, device, **settings)
 
     def shares(model: str) -> tuple[list[dict], dict]:
-        made = attack_directions(study, model, (*attacks, RANDOM), of(uap_eps, model), n_uap)
+        made = attack_directions(study, model, (*attacks, RANDOM), for_network(uap_eps, model), n_uap)
         rows: list[dict] = []
         for kind, d, basis in _spaces(study, model, dims):
             right = study.right(model, "test", basis).double().mean()

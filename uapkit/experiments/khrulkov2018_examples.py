@@ -14,14 +14,8 @@ from torch.nn.functional import conv2d
 from uapkit import evaluate
 from uapkit.experiments.common import Bench, class_names, paired, rate
 from uapkit.experiments.khrulkov2018_gallery import example_pictures
-from uapkit.experiments.khrulkov2018_shared import (
-    Layer,
-    Study,
-    by_network,
-    claim,
-    evidence,
-    joined,
-)
+from uapkit.experiments.khrulkov2018_shared import Layer, Study, joined
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.sweep import sweep
 
 DIRECTIONS = ("singular vector", "random signs", "untrained network")

@@ -14,16 +14,8 @@ from torch import Tensor
 from uapkit import data as sets
 from uapkit import evaluate
 from uapkit.experiments.common import Bench, rank_correlation
-from uapkit.experiments.khrulkov2018_shared import (
-    Layer,
-    Study,
-    best_sign,
-    by_network,
-    claim,
-    evidence,
-    joined,
-    layer_points,
-)
+from uapkit.experiments.khrulkov2018_shared import Layer, Study, best_sign, joined, layer_points
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.fourier import mean_wavelength, radial_spectrum
 from uapkit.models import Model
 from uapkit.seeds import child_seed, generator

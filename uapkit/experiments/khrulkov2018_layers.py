@@ -13,16 +13,8 @@ from torch import Tensor
 from uapkit import evaluate
 from uapkit.checks import NotHere
 from uapkit.experiments.common import Bench, paired, rank_correlation, rate
-from uapkit.experiments.khrulkov2018_shared import (
-    Study,
-    best_sign,
-    by_network,
-    claim,
-    depth,
-    evidence,
-    joined,
-    layer_points,
-)
+from uapkit.experiments.khrulkov2018_shared import Study, best_sign, depth, joined, layer_points
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.seeds import child_seed
 from uapkit.sweep import sweep
 

@@ -16,16 +16,8 @@ from torch import Tensor
 
 from uapkit import evaluate
 from uapkit.experiments.common import Bench
-from uapkit.experiments.khrulkov2018_shared import (
-    Layer,
-    Study,
-    by_network,
-    claim,
-    depth,
-    evidence,
-    joined,
-    layer_points,
-)
+from uapkit.experiments.khrulkov2018_shared import Layer, Study, depth, joined, layer_points
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.norms import dual_exponent, lp_norm, psi
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import child_seed, generator

@@ -17,7 +17,8 @@ from uapkit import attacks, evaluate
 from uapkit import data as sets
 from uapkit.data.images import Images
 from uapkit.experiments.common import Bench, rate
-from uapkit.experiments.khrulkov2018_shared import Study, by_network, claim, evidence, joined
+from uapkit.experiments.khrulkov2018_shared import Study, joined
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.models import Model
 from uapkit.norms import dual_exponent, lp_norm, psi
 from uapkit.operators import JacobianOperator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,7 +164,7 @@ class Study:
             v = self.scaled(model, self.vector(model, layer).v)
             return [{"held_in_rate": best_sign(self.bench, model, v)[1]}]
 
-        table = sweep(self.together(points), candidate, over=over, by_network=True, desc=f"{spec}: which layer")
+        table = sweep(self.together(points), candidate, over=over, per_network=True, desc=f"{spec}: which layer")
         if (table["status"] != "run").any():
             return points[0]["layer"]
         return str(table.loc[table["held_in_rate"].idxmax(), "layer"])
@@ -181,7 +181,7 @@ class Study:
             arrays = {f"fooled/{model}/random signs/{k}": f.cpu().numpy() for k, f in enumerate(draws)}
             return rows, arrays | {f"fooled/{model}/untrained network": flags.cpu().numpy()}
 
-        return sweep([{"model": spec, "layer": layer}], null, over=over, by_network=True, desc=f"{spec}: nulls")
+        return sweep([{"model": spec, "layer": layer}], null, over=over, per_network=True, desc=f"{spec}: nulls")
 
 
 def joined(bench: Bench, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -190,26 +190,4 @@ def joined(bench: Bench, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     table.insert(1, "weights", [bench.weights(m) for m in table["model"]])
     table["data"] = bench.data
     table.attrs["arrays"] = {k: v for part in parts for k, v in part.attrs.get("arrays", {}).items()}
-    return table
-
-
-def by_network(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """(network, its rows that were run), in the table's order."""
-    return list(table[table["status"] == "run"].groupby("model", sort=False))
-
-
-def claim(name: str, network: str, found: Mapping[str, float], sense: str, bound: float, **null: float) -> dict:
-    """One row of evidence; ``found`` has estimate, low, high (a fooling rate counts as the estimate) and perhaps n."""
-    estimate = found["estimate"] if "estimate" in found else found["fooling_rate"]
-    row = {"claim": name, "network": network, "estimate": estimate, "low": found["low"], "high": found["high"]}
-    return row | {"sense": sense, "bound": bound, "n": found.get("n", math.nan)} | null
-
-
-def evidence(make: Callable[[pd.DataFrame], list[dict]]) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """An evidence function from one that returns rows."""
-
-    def table(run: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame(make(run))
-
-    table.__doc__ = make.__doc__
     return table

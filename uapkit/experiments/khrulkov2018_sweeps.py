@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from uapkit.experiments.common import Bench, PerNetwork, for_network, paired
-from uapkit.experiments.khrulkov2018_shared import Layer, Study, by_network, claim, evidence, joined
+from uapkit.experiments.common import Bench, paired
+from uapkit.experiments.khrulkov2018_shared import Layer, Study, joined
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, for_network, sweep
 
 
 def fig_q_sweep(
@@ -210,9 +211,9 @@ def _batches(study: Study, spec: str, batch_sizes: Sequence[int], n_draws: int, 
 
     at = {"model": spec, "layer": study.choose(spec, over)}
     points = [at | {"batch_size": b, "draw": k} for b in sizes for k in range(n_draws)]
-    parts = [sweep(points, fixed, over=over, by_network=True, desc=f"{spec}: batches")]
+    parts = [sweep(points, fixed, over=over, per_network=True, desc=f"{spec}: batches")]
     points = [point for point in points if point["draw"] == 0]
-    parts.append(sweep(points, redrawn, over=over, by_network=True, desc=f"{spec}: batches redrawn"))
+    parts.append(sweep(points, redrawn, over=over, per_network=True, desc=f"{spec}: batches redrawn"))
     parts.append(study.nulls(spec, at["layer"], over))
     return joined(bench, parts)
 

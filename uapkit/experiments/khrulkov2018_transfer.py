@@ -14,7 +14,8 @@ from torch import Tensor
 
 from uapkit import attacks
 from uapkit.experiments.common import Bench, paired, rate
-from uapkit.experiments.khrulkov2018_shared import Layer, Study, by_network, claim, evidence, joined
+from uapkit.experiments.khrulkov2018_shared import Layer, Study, joined
+from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.norms import lp_norm, psi
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import generator

@@ -17,12 +17,12 @@ from uapkit import evaluate
 from uapkit.data.images import Images
 from uapkit.experiments.common import paired, rate
 from uapkit.experiments.moosavi2017_fit import fit_uap
-from uapkit.experiments.moosavi2017_shared import PerNetwork, Study, for_network
+from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
 from uapkit.models import Model
 from uapkit.models.training import Augment, fit
 from uapkit.seeds import child_seed
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, for_network, sweep
 
 MULTIPLES = tuple(k / 5 for k in range(1, 11))  # of a perturbation's own size, tried from small to large
 

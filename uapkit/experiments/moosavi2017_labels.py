@@ -14,11 +14,11 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from uapkit import evaluate
-from uapkit.experiments.common import class_names, for_network, rate
-from uapkit.experiments.moosavi2017_shared import PerNetwork, Study
+from uapkit.experiments.common import class_names, rate
+from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, rows_of
 from uapkit.seeds import generator
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, for_network, sweep
 
 UNIVERSAL, SIGNS, LARGER, SHUFFLED = "universal", "random signs", "random signs, larger", "shuffled labels"
 PHOTOGRAPHS, NOISE, PHASES = "the images themselves", "uniform noise", "random phases"
@@ -90,7 +90,7 @@ def fig7_label_graph(
         )
 
     points = [{"model": spec, "kind": kind} for spec in study.specs(models) for kind in (UNIVERSAL, SIGNS, LARGER)]
-    return study.joined([sweep(points, graph, over=("models",), by_network=True, desc="labels")])
+    return study.joined([sweep(points, graph, over=("models",), per_network=True, desc="labels")])
 
 
 def majority(before: Tensor, after: Tensor) -> list[tuple[int, int, int, int]]:

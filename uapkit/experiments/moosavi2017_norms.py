@@ -13,10 +13,10 @@ from torch import Tensor
 from uapkit import attacks, evaluate
 from uapkit.experiments.common import paired, rate
 from uapkit.experiments.moosavi2017_minimal import minimal
-from uapkit.experiments.moosavi2017_shared import PerNetwork, Study
+from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import by_network, claim, evidence, rows_of
 from uapkit.seeds import generator
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, sweep
 
 UNIVERSAL, RANDOM = "universal", "random direction"
 DEEPFOOL, FGSM = "DeepFool of one image", "FGSM of one image"
@@ -98,7 +98,7 @@ def fig8_norms(
         return rows, arrays
 
     points = [{"model": spec, "kind": kind} for spec in study.specs(models) for kind in KINDS]
-    return study.joined([sweep(points, score, over=("models",), by_network=True, desc="directions")])
+    return study.joined([sweep(points, score, over=("models",), per_network=True, desc="directions")])
 
 
 @evidence

@@ -16,16 +16,11 @@ from uapkit import evaluate
 from uapkit.data.images import Images
 from uapkit.experiments.common import class_names, rate
 from uapkit.experiments.moosavi2017_rates import UAP, gram
-from uapkit.experiments.moosavi2017_shared import (
-    PerNetwork,
-    Study,
-    facts,
-    kind_of_null,
-)
+from uapkit.experiments.moosavi2017_shared import Study, facts, kind_of_null
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
 from uapkit.fourier import mean_wavelength
 from uapkit.seeds import child_seed
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, sweep
 
 
 def example_pictures(name: str, n: int, seed: int, size: int | None) -> Images:
@@ -93,7 +88,9 @@ def fig1_teaser(
             rows.append({"kind": kind, "what": "scored images", **rate(study.fooled(model, v))})
         return rows, {f"v/{model}": made.v.cpu().numpy()}
 
-    return study.joined([sweep([{"model": s} for s in study.specs(models)], teaser, over=("models",), by_network=True)])
+    return study.joined(
+        [sweep([{"model": s} for s in study.specs(models)], teaser, over=("models",), per_network=True)]
+    )
 
 
 def fig3_examples(
@@ -131,7 +128,7 @@ def fig3_examples(
         return rows, {f"v/{model}/{norm:g}": made.v.cpu().numpy()}
 
     points = [{"model": s, "norm": norm} for s in study.specs(models) for norm in norms]
-    return study.joined([sweep(points, examples, over=("models", "norms"), by_network=True, desc="examples")])
+    return study.joined([sweep(points, examples, over=("models", "norms"), per_network=True, desc="examples")])
 
 
 def fig4_gallery(
@@ -172,7 +169,7 @@ def fig4_gallery(
         return [about(model, UAP, made.v) | row, null], {f"v/{model}/": made.v.cpu().numpy()}
 
     specs = study.specs(models)
-    parts = [sweep([{"model": s} for s in specs], picture, over=("models",), by_network=True, desc="gallery")]
+    parts = [sweep([{"model": s} for s in specs], picture, over=("models",), per_network=True, desc="gallery")]
     found = {k.split("/")[1]: torch.from_numpy(v) for k, v in parts[0].attrs["arrays"].items()}
     rows = []
     for a, b in combinations(found, 2):

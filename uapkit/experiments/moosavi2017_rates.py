@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from uapkit.experiments.common import paired, rate
-from uapkit.experiments.moosavi2017_shared import PerNetwork, Study, facts, for_network, kind_of_null
+from uapkit.experiments.moosavi2017_shared import Study, facts, kind_of_null
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, rows_of
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, for_network, sweep
 
 UAP, BLOCKED, EQUAL = "UAP", "UAP, blocked", "equal length"
 
@@ -83,10 +83,10 @@ def tab1_fooling_rates(
         own = for_network(norms, spec)
         kinds = [(norm, UAP) for norm in own] + ([(math.inf, BLOCKED)] if spec in blocked else [])
         points = [{"model": spec, "norm": norm, "kind": kind} for norm, kind in kinds]
-        parts.append(sweep(points, attacked, over=over, by_network=True, desc=f"{spec}: UAP"))
+        parts.append(sweep(points, attacked, over=over, per_network=True, desc=f"{spec}: UAP"))
         parts.append(
             sweep(
-                [{"model": spec, "norm": norm} for norm in own], null, over=over, by_network=True, desc=f"{spec}: null"
+                [{"model": spec, "norm": norm} for norm in own], null, over=over, per_network=True, desc=f"{spec}: null"
             )
         )
     return study.joined(parts)
@@ -176,8 +176,8 @@ def fig5_diversity(
     parts = []
     for spec in study.specs(models):
         points = [{"model": spec, "shuffle": k} for k in seeds]
-        parts.append(sweep(points, shuffle, over=("models", "seeds"), by_network=True, desc=f"{spec}: shuffles"))
-        parts.append(sweep([{"model": spec, "shuffles": str(list(seeds))}], alike, over=("models",), by_network=True))
+        parts.append(sweep(points, shuffle, over=("models", "seeds"), per_network=True, desc=f"{spec}: shuffles"))
+        parts.append(sweep([{"model": spec, "shuffles": str(list(seeds))}], alike, over=("models",), per_network=True))
     return study.joined(parts).drop(columns="shuffles")
 
 
@@ -261,8 +261,8 @@ def fig6_set_size(
     parts = []
     for spec in specs:
         points = [{"model": spec, "n_images": n} for n in for_network(sizes, spec)]
-        parts.append(sweep(points, size, over=over, by_network=True, desc=f"{spec}: sizes"))
-        parts.append(sweep([{"model": spec}], null, over=over, by_network=True))
+        parts.append(sweep(points, size, over=over, per_network=True, desc=f"{spec}: sizes"))
+        parts.append(sweep([{"model": spec}], null, over=over, per_network=True))
     return study.joined(parts)
 
 

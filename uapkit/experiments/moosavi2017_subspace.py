@@ -12,10 +12,10 @@ from torch import Tensor
 from uapkit import evaluate, spectra
 from uapkit.experiments.common import rate
 from uapkit.experiments.moosavi2017_minimal import all_values, minimal
-from uapkit.experiments.moosavi2017_shared import PerNetwork, Study
+from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import by_network, claim, evidence, mean_of
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, sweep
 
 NORMALS, SPHERE, INSIDE = "normals", "random, on the sphere", "random, in the images' subspace"
 SHARES = (0.01, 0.1, 0.5)  # of the places of a spectrum, where a table reads it
@@ -70,7 +70,7 @@ def fig9_spectrum(
         return rows, {f"values/{model}/{kind}": values.float().numpy() for kind, values in whole.items()}
 
     points = [{"model": spec} for spec in study.specs(models)]
-    return study.joined([sweep(points, spectrum, over=("models",), by_network=True, desc="spectra")])
+    return study.joined([sweep(points, spectrum, over=("models",), per_network=True, desc="spectra")])
 
 
 def _read(values: Tensor, shares: Sequence[float], places: int) -> list[dict[str, float]]:
@@ -153,7 +153,7 @@ def sec_subspace(
 
     kinds = [(ANYWHERE, 0), *((kind, k) for kind in BASES for k in ks)]
     points = [{"model": spec, "kind": kind, "k": k} for spec in study.specs(models) for kind, k in kinds]
-    return study.joined([sweep(points, score, over=("models",), by_network=True, desc="random vectors")])
+    return study.joined([sweep(points, score, over=("models",), per_network=True, desc="random vectors")])
 
 
 @evidence

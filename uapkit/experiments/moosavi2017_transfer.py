@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 
 from uapkit.experiments.common import paired, rate
-from uapkit.experiments.moosavi2017_shared import PerNetwork, Study, facts, kind_of_null
+from uapkit.experiments.moosavi2017_shared import Study, facts, kind_of_null
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, mean_of
-from uapkit.sweep import sweep
+from uapkit.sweep import PerNetwork, sweep
 
 OWN, FOREIGN, OTHERS, ON_OTHERS = "own", "foreign", "all others", "its own, on all others"
 
@@ -49,7 +49,7 @@ def tab2_transfer(
         made = study.fit(model, norm=norm)
         return [facts(made)], {f"v/{model}": made.v.cpu().numpy()}
 
-    made = [sweep([{"model": s}], perturbation, over=("models",), by_network=True, desc=f"{s}: UAP") for s in specs]
+    made = [sweep([{"model": s}], perturbation, over=("models",), per_network=True, desc=f"{s}: UAP") for s in specs]
     vectors = {k[2:]: torch.from_numpy(v) for part in made for k, v in part.attrs["arrays"].items()}
 
     def attacked(model: str, sources: str) -> tuple[list[dict], dict]:
