@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uapkit import spectra
-from uapkit.spectra import direction_matrix, energy, random_directions, singular_values, top_singular
+from uapkit.spectra import direction_matrix, energy, random_directions, singular_values, sphere_dimension, top_singular
 from uapkit.subspace import orthonormal, principal_angles
 
 seeds = st.integers(0, 10**6)
@@ -140,3 +140,18 @@ def test_the_null_has_the_shares_of_the_reference_sheet():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_sphere_dimension_is_one_over_the_mean_squared_cosine():
+    a = direction_matrix(gaussian(3, 7, 5))
+    cosines = (a @ a.T)[~torch.eye(7, dtype=torch.bool)]
+    assert sphere_dimension(singular_values(a)) == pytest.approx(1 / float(cosines.square().mean()))
+    assert sphere_dimension(torch.ones(4)) == math.inf, "orthogonal rows"
+    with pytest.raises(ValueError, match="two unit rows or more"):
+        sphere_dimension(torch.ones(1))
+
+
+@pytest.mark.parametrize(("n", "inner"), [(40, 30), (400, 30), (40, 300), (400, 300)])
+def test_sphere_dimension_finds_the_subspace_whatever_n_is(n, inner):
+    rows = direction_matrix(gaussian(n, n, inner)) @ orthonormal(gaussian(inner, 500, inner)).T
+    assert sphere_dimension(singular_values(rows)) == pytest.approx(inner, rel=0.2)

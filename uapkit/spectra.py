@@ -119,6 +119,24 @@ def energy(spectrum: Tensor, total: float | None = None) -> Tensor:
     return (squares / whole).clamp(max=1)
 
 
+def sphere_dimension(spectrum: Tensor) -> float:
+    """Dimension of the sphere on which random unit rows would be as alike as the unit rows with these singular values.
+
+    spectrum: all singular values (k,) of n unit rows, so that their squares sum to n. Two random unit vectors of D
+    dimensions have a mean squared cosine of 1/D; that of the n (n - 1) pairs here is (sum of fourth powers - n) over
+    their number, whatever n is. So D is not bounded by n, unlike a count of singular values. inf where the pairs are
+    orthogonal. Raises ValueError for fewer than two rows. The measure is ours; [moosavi2017] looks at the decay.
+    """
+    squares = spectrum.double().square()
+    n = round(float(squares.sum()))
+    if n < 2:
+        raise ValueError(
+            f"the spectrum must be that of two unit rows or more, its squares sum to {float(squares.sum()):g}"
+        )
+    surplus = float(squares.square().sum()) - n
+    return n * (n - 1) / surplus if surplus > 0 else math.inf
+
+
 def random_directions(n: int, d: int, seed: int, *, inside: Tensor | None = None) -> Tensor:
     """(n, d) float32 rows uniform on the unit sphere of R^d: the null of a spectrum, with the same n.
 
