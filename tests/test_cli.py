@@ -1,12 +1,18 @@
 """The command line: what it prints, and exit status 0 only where everything asked for was done."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from uapkit import cli, runner
+from uapkit.experiments.common import split_name
+from uapkit.models.catalogue import find
 from uapkit.runner import catalogue, execute
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -57,10 +63,48 @@ def test_run_reads_values_as_yaml(item, capsys):
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[net[tag], b]", ["net[tag]", "b"]),
+        ("net[tag]", "net[tag]"),
+        ("""["net[tag]", 'b[c]']""", ["net[tag]", "b[c]"]),
+        ("{net[tag]: 5, default: 6}", {"net[tag]": 5, "default": 6}),
+        ("[[1, 2], [3]]", [[1, 2], [3]]),
+        ("[my_net.py:make]", ["my_net.py:make"]),
+        ("null", None),
+    ],
+)
+def test_networks_with_a_tag_need_no_quotes(text, value):
+    assert cli._parameters([f"models={text}"]) == {"models": value}
+
+
+COMMANDS = [
+    pytest.param(shlex.split(line, comments=True), id=f"{path.name}: {line[:60]}")
+    for path in sorted([ROOT / "README.md", *(ROOT / "book").rglob("*.md")])
+    for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    if line.startswith("uapkit run ") and "<" not in line
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_documented_runs_name_parameters_and_networks_that_there_are(command):
+    args = cli.parser().parse_args(command[1:])
+    given = cli._parameters(args.parameter)
+    assert set(given) <= set(runner.item(args.item).parameters)
+    for network in given.get("models", []):
+        assert ":" in network or find(*split_name(network))
+
+
+def test_there_are_documented_runs():
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["run", "khrulkov2018/tab1_layers", "-p", "qq=5"], "unknown parameter of khrulkov2018/tab1_layers 'qq'"),
         (["run", "khrulkov2018/tab1_layers", "-p", "q"], "name=value"),
+        (["run", "khrulkov2018/tab1_layers", "-p", "models=[a, b"], "the value of -p models must be"),
         (["run", "nothing/at_all"], "unknown item"),
         (["bench", "jacobean"], "unknown benchmark"),
     ],

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 from typing import Any
 
 import yaml
 
+NETWORK = re.compile(r"""(?<!["'\w.])[\w.]+\[[\w.]+\]""")  # name[tag], in which YAML sees a list unless it is quoted
+
 
 def _parameters(pairs: list[str]) -> dict[str, Any]:
-    """``name=value`` pairs; values are read as YAML, as papermill does, and ``1e-3`` and ``inf`` are numbers."""
+    """``name=value`` pairs; values are read as YAML, as papermill does, and ``1e-3`` and ``inf`` are numbers.
+
+    Networks with a tag, ``name[tag]``, need no quotes. Raises ValueError for what is neither.
+    """
     found = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise ValueError(f"-p takes name=value, got {pair!r}")
-        value = yaml.safe_load(text)
+        try:
+            value = yaml.safe_load(NETWORK.sub(r'"\g<0>"', text))
+        except yaml.YAMLError:
+            raise ValueError(
+                f"the value of -p {name} must be a number, a name, [a, b] or {{name: value}}, got {text!r}"
+            ) from None
         if isinstance(value, str):
             with contextlib.suppress(ValueError):
                 value = float(value)
