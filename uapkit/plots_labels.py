@@ -89,7 +89,7 @@ def subspace(run: pd.DataFrame) -> Figure:
                 ax.plot(spread, part["fooling_rate"], ".", color=colour)
             names = [kind.replace(" of ", "\nof ").replace(" dir", "\ndir") for (kind, _), _ in groups]
             names = [f"{name}\nk = {k:g}" if k else name for name, ((_, k), _) in zip(names, groups, strict=True)]
-            ax.set_xticks(range(len(groups)), names, fontsize=8)
+            ax.set_xticks(range(len(groups)), names, fontsize=7)
             ax.set(title=short(model), ylabel="fooling rate", ylim=(0, None))
     return figure
 
