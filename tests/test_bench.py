@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from uapkit import bench, data, models
+from uapkit import data, models
+from uapkit.book import benchmarks as bench
 from uapkit.runner.catalogue import project_root
 
 spec = importlib.util.spec_from_file_location("benchmark_attacks", project_root() / "benchmarks" / "attacks.py")

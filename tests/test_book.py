@@ -8,7 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from uapkit import book, linkcheck, runner
+from uapkit import runner
+from uapkit.book import build as book
+from uapkit.book import links as linkcheck
 
 ROOT = runner.project_root()
 BUILT = ROOT / "build" / "staging" / "_build" / "html"

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from uapkit import chapters, runner
+from uapkit import runner
+from uapkit.book import chapters
 
 ROOT = runner.project_root()
 PAPERS = sorted((ROOT / "book" / "papers").glob("*.md"))

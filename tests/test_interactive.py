@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from uapkit.interactive import MAX_BYTES, Bar, State, frames, slider
+from uapkit.figures.widgets import MAX_BYTES, Bar, State, frames, slider
 
 
 def data_of(widget):

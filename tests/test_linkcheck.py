@@ -2,7 +2,7 @@
 
 import pytest
 
-from uapkit import linkcheck
+from uapkit.book import links as linkcheck
 
 GOOD = '<html><body><h1 id="top">A</h1><a href="b.html#here">b</a><a href="#top">up</a><a href="https://example.org/x">x</a></body></html>'
 

@@ -235,7 +235,7 @@ def test_other_order_in_memory_gives_the_same(name, monkeypatch):
     """Graphics processors keep channels outermost; the entries' order is ours to get right, so it is tested here."""
     fn, x = network(name), pixels(0, 3, 3, 8)
     ours = JacobianOperator(fn, x, chunk=2)
-    monkeypatch.setattr("uapkit.operators.links.channels_inside", lambda t: False)
+    monkeypatch.setattr("uapkit.operators.replay.links.channels_inside", lambda t: False)
     other = JacobianOperator(fn, x, chunk=2)
     assert other.way == "replay"
     v, w = vector(0, ours.shape[1]), vector(1, ours.shape[0])

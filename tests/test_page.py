@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uapkit import page, plots, runner
+from uapkit import runner
+from uapkit.book import page
+from uapkit.figures import style as plots
 
 NAME = "khrulkov2018/tab1_layers"
 ROWS = pd.DataFrame(

@@ -8,7 +8,8 @@ import onnx
 import pytest
 import torch
 
-from uapkit import data, models, playground
+from uapkit import data, models
+from uapkit.book import playground
 
 
 @pytest.fixture(scope="module")

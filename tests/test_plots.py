@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from uapkit import plots
+from uapkit.figures import style as plots
 
 
 def test_examples_say_whose_perturbation_it_is_and_which_row_has_it():

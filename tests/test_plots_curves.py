@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uapkit import plots_curves
+from uapkit.figures import curves as plots_curves
 
 
 @pytest.fixture(autouse=True)

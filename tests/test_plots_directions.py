@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uapkit import plots_courses, plots_directions
+from uapkit.figures import courses as plots_courses
+from uapkit.figures import directions as plots_directions
 
 RATES = {"fooling_rate": 0.2, "low": 0.1, "high": 0.3, "error_low": 0.0, "error_high": 1.0}
 

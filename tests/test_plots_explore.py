@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from uapkit import plots_explore, runner
+from uapkit import runner
+from uapkit.figures import explore as plots_explore
 
 
 def states(widget):

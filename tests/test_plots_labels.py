@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uapkit import plots_labels
+from uapkit.figures import labels as plots_labels
 
 
 def lines(ax):

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from uapkit import plots_subspaces as plots
+from uapkit.figures import subspaces as plots
 
 
 @pytest.fixture(autouse=True)

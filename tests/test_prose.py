@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from uapkit import prose, runner, scoreboard
+from uapkit import runner
+from uapkit.book import prose
+from uapkit.book import scoreboard
 
 ROOT = runner.project_root()
 NAME = "khrulkov2018/tab1_layers"

@@ -7,7 +7,9 @@ import re
 import pandas as pd
 import pytest
 
-from uapkit import runner, scoreboard, scoreboard_html
+from uapkit import runner
+from uapkit.book import scoreboard
+from uapkit.book import html as scoreboard_html
 
 ROOT = runner.project_root()
 NAME = "khrulkov2018/tab1_layers"

@@ -76,25 +76,26 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _book(args: argparse.Namespace) -> int:
-    from uapkit import book
+    from uapkit.book import build as book
 
     return book.make(cores=args.cores, executor=args.executor)
 
 
 def _stage(args: argparse.Namespace) -> int:
-    from uapkit import book
+    from uapkit.book import build as book
 
     return book.stage_item(args.item)
 
 
 def _html(args: argparse.Namespace) -> int:
-    from uapkit import book
+    from uapkit.book import build as book
 
     return book.build_html()
 
 
 def _check_book(args: argparse.Namespace) -> int:
-    from uapkit import book, linkcheck
+    from uapkit.book import build as book
+    from uapkit.book import links as linkcheck
 
     found = book.problems()
     print("\n".join(found) if found else f"all {len(book.pages())} pages are there and no item failed")
@@ -104,7 +105,7 @@ def _check_book(args: argparse.Namespace) -> int:
 
 
 def _scoreboard(args: argparse.Namespace) -> int:
-    from uapkit import scoreboard
+    from uapkit.book import scoreboard
 
     table = scoreboard.table()
     if args.format == "json":
@@ -135,7 +136,7 @@ def _models(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from uapkit.bench import run
+    from uapkit.book.benchmarks import run
 
     return run(args.name, args.save)
 

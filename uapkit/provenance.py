@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -14,6 +14,12 @@ def note_input(name: str, sha256: str) -> None:
     inputs = _inputs.get()
     if inputs is not None:
         inputs[name] = sha256
+
+
+def note_all(inputs: Mapping[str, str]) -> None:
+    """:func:`note_input` for each of ``{name: sha256}``."""
+    for name, sha256 in inputs.items():
+        note_input(name, sha256)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from uapkit import data, playground
+from uapkit import data
+from uapkit.book import playground
 
 WAIT = 120_000  # milliseconds; 15 MB of WebAssembly are unpacked and compiled
 STROKES = {  # in shares of the drawing area

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uapkit.interactive import Bar, State, frames
+from uapkit.figures.widgets import Bar, State, frames
 
 WIDGET = "figure.uapkit-frames"
 

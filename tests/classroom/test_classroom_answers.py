@@ -61,7 +61,7 @@ def test_notebook_is_fit_to_be_handed_out(name):
 
 
 def test_every_assignment_has_its_task_sheet():
-    from uapkit import book
+    from uapkit.book import build as book
 
     for name in NAMES:
         sheet = notebooks.project_root() / "book" / "classroom" / f"{name}.md"

@@ -13,7 +13,7 @@ from uapkit import evaluate, models
 from uapkit.experiments.common import Bench, kept_for, tensor_sha256
 from uapkit.experiments.khrulkov2018_shared import Study
 from uapkit.models.nets.digits import Linear
-from uapkit.sweep import resuming, sweep
+from uapkit.lab.sweep import resuming, sweep
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from uapkit.experiments.equivariant2019_shared import over_seeds
 from uapkit.experiments.per_image import unit
 from uapkit.experiments.universal import Course
 from uapkit.spectra import random_directions
-from uapkit.sweep import resuming
+from uapkit.lab.sweep import resuming
 
 NET = "linear_digits"  # its gradients are known: x enters them only through the probabilities
 SMALL = {"models": (NET,), "data": "digits", "rotation": 30.0, "seed": 3}

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from uapkit import models, plots_curvature
+from uapkit import models
+from uapkit.figures import curvature as plots_curvature
 from uapkit.experiments import jetley2018 as paper
 from uapkit.experiments.jetley2018_along import best_centre, bootstrap, direction, even_share, shift_share, walk
 from uapkit.experiments.jetley2018_shared import Curved
-from uapkit.sweep import for_network
+from uapkit.lab.sweep import for_network
 
 SMALL = {
     "models": ("mlp_digits",),

@@ -10,7 +10,7 @@ from uapkit import models, subspace
 from uapkit.experiments import jetley2018 as paper
 from uapkit.experiments import jetley2018_first_order as first
 from uapkit.experiments.jetley2018_directions import _left_out, _overlap
-from uapkit.sweep import for_network
+from uapkit.lab.sweep import for_network
 
 NINE = 9 / 784  # ten classes: differences of their weights span nine dimensions
 LINEAR = {"models": ("linear_digits",), "n_fit": 60, "n_eval": 80, "seed": 3}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from uapkit import plots_curvature
+from uapkit.figures import curvature as plots_curvature
 from uapkit.curvature import Curvatures
 from uapkit.experiments import jetley2018 as paper
 from uapkit.experiments.jetley2018_shared import Curved, Subspaces, class_subspaces, stacked

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from uapkit import evaluate
-from uapkit import sweep as points
+from uapkit.lab import sweep as points
 from uapkit.experiments import khrulkov2018 as paper
 from uapkit.experiments import khrulkov2018_shared as shared
 from uapkit.experiments.common import Bench

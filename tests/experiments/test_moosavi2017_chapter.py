@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from uapkit import attacks, data, evaluate, models, plots_idea_moosavi2017
+from uapkit import attacks, data, evaluate, models
+from uapkit.papers.moosavi2017 import idea as plots_idea_moosavi2017
 from uapkit.spectra import random_directions
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from uapkit import plots_labels
+from uapkit.figures import labels as plots_labels
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_labels as module
 

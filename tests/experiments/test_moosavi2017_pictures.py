@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from uapkit import plots_universal, runner
+from uapkit import runner
+from uapkit.figures import universal as plots_universal
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_pictures as pictures
 from uapkit.experiments import moosavi2017_shared as shared

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from uapkit import attacks, evaluate, models
-from uapkit import sweep as points
+from uapkit.lab import sweep as points
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_fit as fits
 from uapkit.experiments import moosavi2017_shared as shared
 from uapkit.experiments.tidy import rows_of
-from uapkit.sweep import for_network
+from uapkit.lab.sweep import for_network
 
 SMALL = {"models": ("mlp_digits",), "n_fit": 24, "n_eval": 120, "seed": 3}
 SETTINGS = {"eps": 0.2, "target_rate": 0.8, "max_passes": 1, "seed": 3, "max_iter": 10}

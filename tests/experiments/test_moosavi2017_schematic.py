@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from uapkit import attacks, plots_schematic
+from uapkit import attacks
+from uapkit.figures import schematic as plots_schematic
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_schematic as module
 

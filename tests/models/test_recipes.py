@@ -13,7 +13,7 @@ from torch import nn
 
 from uapkit.data import Images
 from uapkit.models import recipes
-from uapkit.models.recipes import NETS, RECIPES, Recipe, accuracy, fit, learning_rate, train
+from uapkit.papers.equivariant2019.recipes import NETS, RECIPES, Recipe, accuracy, fit, learning_rate, train
 from uapkit.seeds import generator
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from uapkit import runner, sweep
+from uapkit import runner
+from uapkit.lab import sweep
 from uapkit.models import Model
 from uapkit.runner import catalogue, own
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uapkit import provenance, runner, sweep
+from uapkit import provenance, runner
+from uapkit.lab import sweep
 from uapkit.checks import NotHere
 from uapkit.files import write_whole
 from uapkit.runner import catalogue, execute, results

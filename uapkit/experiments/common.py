@@ -19,12 +19,12 @@ from torch import Tensor
 from uapkit import data as sets
 from uapkit import evaluate, models
 from uapkit.data.images import Images
+from uapkit.lab.sweep import kept
 from uapkit.models import layers as layers_module
 from uapkit.models import model as model_module
 from uapkit.models.card import state_sha256
 from uapkit.models.catalogue import find
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import kept
 
 SIZED = ("imagenet-sample", "imagenet", "pictures")  # sets of photographs that are resized to the network's input
 
@@ -142,7 +142,7 @@ def kept_for(
     compute: Callable[[], dict[str, np.ndarray]],
     sources: Sequence[ModuleType],
 ) -> dict[str, np.ndarray]:
-    """:func:`uapkit.sweep.kept` for arrays that depend on a network: its weights and its code count, too.
+    """:func:`uapkit.lab.sweep.kept` for arrays that depend on a network: its weights and its code count, too.
 
     A network whose class was typed into a notebook has no file to tell versions apart by; its arrays are computed anew.
     """

@@ -20,9 +20,9 @@ from uapkit import data as sets
 from uapkit.data.images import Images, rotation_angles
 from uapkit.experiments import per_image
 from uapkit.experiments.common import Bench, split_name
+from uapkit.lab.sweep import kept
 from uapkit.models.card import state_sha256
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import kept
 
 SOURCES = [
     importlib.import_module(f"uapkit.{m}")
@@ -79,7 +79,7 @@ class Turned(Bench):
         """
         name = split_name(spec)[0]
         if spec not in self._own and name not in models.list() and re.match(r"(stdcnn|gcnn|roteqnet)_mnist_rot", name):
-            raise checks.NotHere(f"{name} has not been trained yet; `python -m uapkit.models.recipes --help` says how")
+            raise checks.NotHere(f"{name} has not been trained yet; `python -m uapkit.papers.equivariant2019.recipes --help` says how")
         model = super().model(spec)
         shape = tuple(self._all()[0].x.shape[1:])
         if model.input_size and shape != model.input_size:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from uapkit import checks
 from uapkit.experiments.directions import Turned, family, training_seed
+from uapkit.lab.sweep import sweep
 from uapkit.seeds import child_seed
 from uapkit.subspace import random_subspace
-from uapkit.sweep import sweep
 
 QUICK = ("stdcnn_digits", "gcnn_digits")
 CHOOSE = ("models", "attacks", "samples")  # parameters that only choose points

@@ -17,8 +17,8 @@ from uapkit.experiments.directions import Turned
 from uapkit.experiments.equivariant2019_shared import QUICK, points_of, tidy
 from uapkit.experiments.per_image import BATCH
 from uapkit.experiments.universal import Course
+from uapkit.lab.sweep import sweep
 from uapkit.models import recipes
-from uapkit.sweep import sweep
 
 
 def sec_accuracy(
@@ -38,7 +38,7 @@ def sec_accuracy(
     Rows of kind "clean", one a (model, rotation): accuracy on the turned test images, low, high, n; "untrained network":
     the null. Kind "averaged", for the largest rotation: the label of the mean softmax over ``copies`` of each image, turned
     once more by equal steps (four: quarter turns, without loss), as RotEqNet's authors do at test time. Rows of kind
-    "epoch": the curve of a training made now, one a (net, epoch), for the nets in ``train`` by :mod:`uapkit.models.recipes`
+    "epoch": the curve of a training made now, one a (net, epoch), for the nets in ``train`` by :mod:`uapkit.papers.equivariant2019.recipes`
     with ``epochs`` epochs (None: the recipe's own), turned by the largest rotation. The curves of the stored weights lie
     in results/equivariant2019/training.
     """

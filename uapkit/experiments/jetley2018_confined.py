@@ -27,8 +27,8 @@ from uapkit.experiments.jetley2018_first_order import (
 )
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, mean_of
 from uapkit.intervals import Rate
+from uapkit.lab.sweep import for_network, sweep
 from uapkit.seeds import child_seed
-from uapkit.sweep import for_network, sweep
 
 
 def fig5_confined(

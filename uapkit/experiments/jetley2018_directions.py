@@ -29,7 +29,7 @@ from uapkit.experiments.jetley2018_first_order import (
     full_basis,
 )
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
-from uapkit.sweep import sweep
+from uapkit.lab.sweep import sweep
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 

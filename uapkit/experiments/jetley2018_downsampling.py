@@ -17,9 +17,9 @@ from uapkit.data.images import Images
 from uapkit.experiments.common import SIZED, Bench, paired, rate
 from uapkit.experiments.jetley2018_first_order import Data, accuracy, bootstrap_median, deepfool
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
+from uapkit.lab.sweep import for_network, sweep
 from uapkit.models import Model
 from uapkit.seeds import generator
-from uapkit.sweep import for_network, sweep
 
 PAPERS_SIDE = 227  # AlexNet's input, which Table 1's d_low are to be read against
 

@@ -23,9 +23,9 @@ from uapkit.data.images import Images
 from uapkit.experiments.common import SIZED, Bench, kept_for
 from uapkit.experiments.jetley2018_shared import Curved, Subspaces, class_subspaces
 from uapkit.intervals import CONFIDENCE
+from uapkit.lab.sweep import for_network
 from uapkit.models import Model
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import for_network
 
 Data = str | Mapping[str, str]
 Count = int | Mapping[str, int]
@@ -84,7 +84,7 @@ class Pairs:
         bench = self.bench(spec)
         if spec not in bench._own and name not in models.list() and name.startswith(("lenet_", "nin_")):
             raise checks.NotHere(
-                f"{name} has not been trained yet; `python -m uapkit.models.jetley_recipes --help` says how"
+                f"{name} has not been trained yet; `python -m uapkit.papers.jetley2018.recipes --help` says how"
             )
         return bench.model(spec)
 

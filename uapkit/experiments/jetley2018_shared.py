@@ -18,10 +18,10 @@ from uapkit import data as sets
 from uapkit.curvature import Curvatures
 from uapkit.data.images import Images
 from uapkit.experiments.common import Bench
+from uapkit.lab.sweep import for_network, kept, sweep
 from uapkit.models import Model
 from uapkit.models.card import state_sha256
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import for_network, kept, sweep
 
 KINDS = ("positive", "negative", "both", "flat")  # S_pos, S_neg, S_neg + pos, S_flat
 RANDOM, DATA = "random", "data"  # nulls of the same dimension: a random subspace, the images' principal components

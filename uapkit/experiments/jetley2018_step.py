@@ -14,9 +14,9 @@ from uapkit.evaluate import Rate
 from uapkit.experiments.jetley2018_along import walk
 from uapkit.experiments.jetley2018_shared import curved, logits, table_of
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import for_network
 from uapkit.models.smooth import softened
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import for_network
 
 
 def ext_step(

@@ -27,8 +27,8 @@ from uapkit.experiments.jetley2018_shared import (
     table_of,
 )
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import for_network
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import for_network
 
 ATTACKS = ("deepfool", "fgsm", "uap", "saliency")
 FEW = 0.1  # share of the dimension that counts as few directions

@@ -28,8 +28,8 @@ from uapkit.experiments.jetley2018_first_order import (
     deepfool,
 )
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import sweep
 from uapkit.models import Model
-from uapkit.sweep import sweep
 
 SPANS = {"S_hi": "attack directions", "principal components": "principal components", "random": "random directions"}
 LEAST = 1.1  # the gain from which on a defence counts as one

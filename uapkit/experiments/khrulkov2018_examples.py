@@ -16,7 +16,7 @@ from uapkit.experiments.common import Bench, class_names, paired, rate
 from uapkit.experiments.khrulkov2018_gallery import example_pictures
 from uapkit.experiments.khrulkov2018_shared import Layer, Study, joined
 from uapkit.experiments.tidy import by_network, claim, evidence
-from uapkit.sweep import sweep
+from uapkit.lab.sweep import sweep
 
 DIRECTIONS = ("singular vector", "random signs", "untrained network")
 

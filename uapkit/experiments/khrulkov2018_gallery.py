@@ -17,9 +17,9 @@ from uapkit.experiments.common import Bench, rank_correlation
 from uapkit.experiments.khrulkov2018_shared import Layer, Study, best_sign, joined, layer_points
 from uapkit.experiments.tidy import by_network, claim, evidence
 from uapkit.fourier import mean_wavelength, radial_spectrum
+from uapkit.lab.sweep import sweep
 from uapkit.models import Model
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import sweep
 
 OVER = ("models", "layers", "pictures", "n_pictures")
 

@@ -15,8 +15,8 @@ from uapkit.checks import NotHere
 from uapkit.experiments.common import Bench, paired, rank_correlation, rate
 from uapkit.experiments.khrulkov2018_shared import Study, best_sign, depth, joined, layer_points
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import sweep
 from uapkit.seeds import child_seed
-from uapkit.sweep import sweep
 
 FEW = 5  # iterations that are called few
 

@@ -18,10 +18,10 @@ from uapkit import evaluate
 from uapkit.experiments.common import Bench
 from uapkit.experiments.khrulkov2018_shared import Layer, Study, depth, joined, layer_points
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import sweep
 from uapkit.norms import dual_exponent, lp_norm, psi
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import sweep
 
 
 def ext_linearity(

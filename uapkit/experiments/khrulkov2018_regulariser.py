@@ -19,11 +19,11 @@ from uapkit.data.images import Images
 from uapkit.experiments.common import Bench, rate
 from uapkit.experiments.khrulkov2018_shared import Study, joined
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import sweep
 from uapkit.models import Model
 from uapkit.norms import dual_exponent, lp_norm, psi
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import sweep
 
 
 def penalty(model: Model, layer: str, x: Tensor, v: Tensor, p: float, q: float) -> tuple[Tensor, Tensor]:

@@ -16,11 +16,11 @@ from torch import Tensor
 from uapkit import evaluate
 from uapkit.checks import NotHere
 from uapkit.experiments.common import Bench, kept_for, layers_of, rate, split_name, tensor_sha256
+from uapkit.lab.sweep import sweep
 from uapkit.models import Model
 from uapkit.operators import JacobianOperator, LayerJacobians
 from uapkit.seeds import child_seed
 from uapkit.singular import SingularPair, pq_singular
-from uapkit.sweep import sweep
 
 SOURCES = [
     importlib.import_module(f"uapkit.{m}")

@@ -14,9 +14,9 @@ from torch import Tensor
 from uapkit.experiments.common import Bench, paired
 from uapkit.experiments.khrulkov2018_shared import Layer, Study, joined
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import PerNetwork, for_network, sweep
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import PerNetwork, for_network, sweep
 
 
 def fig_q_sweep(

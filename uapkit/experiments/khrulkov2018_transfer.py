@@ -16,10 +16,10 @@ from uapkit import attacks
 from uapkit.experiments.common import Bench, paired, rate
 from uapkit.experiments.khrulkov2018_shared import Layer, Study, joined
 from uapkit.experiments.tidy import by_network, claim, evidence
+from uapkit.lab.sweep import sweep
 from uapkit.norms import lp_norm, psi
 from uapkit.operators import JacobianOperator
 from uapkit.seeds import generator
-from uapkit.sweep import sweep
 
 
 def tab4_transfer(

@@ -19,10 +19,10 @@ from uapkit.experiments.common import paired, rate
 from uapkit.experiments.moosavi2017_fit import fit_uap
 from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
+from uapkit.lab.sweep import PerNetwork, for_network, sweep
 from uapkit.models import Model
 from uapkit.models.training import Augment, fit
 from uapkit.seeds import child_seed
-from uapkit.sweep import PerNetwork, for_network, sweep
 
 MULTIPLES = tuple(k / 5 for k in range(1, 11))  # of a perturbation's own size, tried from small to large
 

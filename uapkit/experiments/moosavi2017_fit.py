@@ -18,8 +18,8 @@ from torch import Tensor
 from uapkit import attacks, evaluate
 from uapkit.attacks import Perturbation
 from uapkit.data.images import Images
+from uapkit.lab.sweep import kept
 from uapkit.models import Model, state_sha256
-from uapkit.sweep import kept
 
 # whose code the kept arrays depend on; the functions ``uap`` and ``deepfool`` hide the modules of these names
 SOURCES = [__name__, "uapkit.norms", *(f"uapkit.attacks.{name}" for name in ("base", "deepfool", "uap"))]

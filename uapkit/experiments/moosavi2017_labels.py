@@ -17,8 +17,8 @@ from uapkit import evaluate
 from uapkit.experiments.common import class_names, rate
 from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, rows_of
+from uapkit.lab.sweep import PerNetwork, for_network, sweep
 from uapkit.seeds import generator
-from uapkit.sweep import PerNetwork, for_network, sweep
 
 UNIVERSAL, SIGNS, LARGER, SHUFFLED = "universal", "random signs", "random signs, larger", "shuffled labels"
 PHOTOGRAPHS, NOISE, PHASES = "the images themselves", "uniform noise", "random phases"

@@ -15,8 +15,8 @@ from uapkit.experiments.common import paired, rate
 from uapkit.experiments.moosavi2017_minimal import minimal
 from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import by_network, claim, evidence, rows_of
+from uapkit.lab.sweep import PerNetwork, sweep
 from uapkit.seeds import generator
-from uapkit.sweep import PerNetwork, sweep
 
 UNIVERSAL, RANDOM = "universal", "random direction"
 DEEPFOOL, FGSM = "DeepFool of one image", "FGSM of one image"

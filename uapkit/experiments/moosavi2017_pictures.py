@@ -19,8 +19,8 @@ from uapkit.experiments.moosavi2017_rates import UAP, gram
 from uapkit.experiments.moosavi2017_shared import Study, facts, kind_of_null
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence
 from uapkit.fourier import mean_wavelength
+from uapkit.lab.sweep import PerNetwork, sweep
 from uapkit.seeds import child_seed
-from uapkit.sweep import PerNetwork, sweep
 
 
 def example_pictures(name: str, n: int, seed: int, size: int | None) -> Images:

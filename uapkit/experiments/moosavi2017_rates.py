@@ -15,7 +15,7 @@ from torch import Tensor
 from uapkit.experiments.common import paired, rate
 from uapkit.experiments.moosavi2017_shared import Study, facts, kind_of_null
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, rows_of
-from uapkit.sweep import PerNetwork, for_network, sweep
+from uapkit.lab.sweep import PerNetwork, for_network, sweep
 
 UAP, BLOCKED, EQUAL = "UAP", "UAP, blocked", "equal length"
 

@@ -15,11 +15,11 @@ from uapkit.attacks.deepfool import Settings, walk
 from uapkit.checks import count
 from uapkit.data.images import Images
 from uapkit.experiments.per_image import unit
+from uapkit.lab.sweep import sweep
 from uapkit.models import Model
 from uapkit.models.training import fit
 from uapkit.norms import project
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import sweep
 
 SIDE = 121  # of the grid that regions are drawn on
 

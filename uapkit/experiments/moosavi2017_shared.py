@@ -17,9 +17,9 @@ from uapkit.checks import NotHere
 from uapkit.data.images import Images
 from uapkit.experiments.common import SIZED, Bench
 from uapkit.experiments.moosavi2017_fit import clean, fit_uap, fooled
+from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
 from uapkit.seeds import child_seed
-from uapkit.sweep import PerNetwork, for_network
 
 TRAINED_APART = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet")  # sets with a training split
 CURVE = 100  # scored images at most on which the curve over the passes is drawn

@@ -14,8 +14,8 @@ from uapkit.experiments.common import rate
 from uapkit.experiments.moosavi2017_minimal import all_values, minimal
 from uapkit.experiments.moosavi2017_shared import Study
 from uapkit.experiments.tidy import by_network, claim, evidence, mean_of
+from uapkit.lab.sweep import PerNetwork, sweep
 from uapkit.seeds import child_seed, generator
-from uapkit.sweep import PerNetwork, sweep
 
 NORMALS, SPHERE, INSIDE = "normals", "random, on the sphere", "random, in the images' subspace"
 SHARES = (0.01, 0.1, 0.5)  # of the places of a spectrum, where a table reads it

@@ -13,7 +13,7 @@ import torch
 from uapkit.experiments.common import paired, rate
 from uapkit.experiments.moosavi2017_shared import Study, facts, kind_of_null
 from uapkit.experiments.tidy import as_null, by_network, claim, evidence, mean_of
-from uapkit.sweep import PerNetwork, sweep
+from uapkit.lab.sweep import PerNetwork, sweep
 
 OWN, FOREIGN, OTHERS, ON_OTHERS = "own", "foreign", "all others", "its own, on all others"
 

@@ -30,6 +30,8 @@ class Model(nn.Module):
     Raises ValueError for a std that is not positive, empty bounds, or images of another number of channels.
     """
 
+    derived = ("_order",)  # attributes that follow from the others
+
     def __init__(
         self,
         net: nn.Module,

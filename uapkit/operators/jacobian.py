@@ -12,8 +12,8 @@ from torch import Tensor
 from uapkit import checks
 from uapkit.models import Model
 from uapkit.operators.base import Operator, batch_of, default_chunk
-from uapkit.operators.general import General
-from uapkit.operators.replay import Forward, Replay
+from uapkit.operators.replay.general import General
+from uapkit.operators.replay.record import Forward, Replay
 
 Layer = Callable[[Tensor], Tensor]
 

@@ -12,7 +12,7 @@ from uapkit.runner.catalogue import Item, item, items, papers, project_root
 from uapkit.runner.execute import check_parameters, full_parameters, notebook_parameters, run
 from uapkit.runner.locate import where
 from uapkit.runner.results import load, stored, without_paths
-from uapkit.runner.verdicts import compare, evidence, item_verdict, reported, verdict
+from uapkit.runner.verdicts import compare, evidence, item_verdict, reported, stored_run, verdict
 
 __all__ = [
     "Item",
@@ -30,6 +30,7 @@ __all__ = [
     "reported",
     "run",
     "stored",
+    "stored_run",
     "verdict",
     "where",
     "without_paths",

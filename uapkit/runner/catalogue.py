@@ -6,16 +6,20 @@ import importlib
 import importlib.util
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
 
 from uapkit import checks
+
+if TYPE_CHECKING:
+    from uapkit.lab import Claim, Run
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -45,19 +49,24 @@ class Item:
 
     @property
     def slug(self) -> str:
-        """The item's own part of the name; also the name of its function."""
+        """The item's own part of the name; also the name of its module."""
         return self.name.split("/")[1]
 
     @property
-    def function(self) -> Callable[..., pd.DataFrame] | None:
-        """The item's pure function, or None while the item is planned."""
-        module = paper_module(self.paper)
-        return getattr(module, self.slug) if self.slug in getattr(module, "__all__", ()) else None
+    def module(self) -> ModuleType | None:
+        """The item's module, ``uapkit.papers.<paper>.<slug>``, or None while the item is planned."""
+        name = f"uapkit.papers.{self.paper}.{self.slug}"
+        return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
     @property
-    def evidence(self) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
-        """The function that turns the item's stored table into evidence for its claims, if it has claims."""
-        return getattr(paper_module(self.paper), "EVIDENCE", {}).get(self.slug)
+    def function(self) -> Callable[..., pd.DataFrame] | None:
+        """The item's pure function, ``run`` of its module, or None while the item is planned."""
+        return getattr(self.module, "run", None)
+
+    @property
+    def claims(self) -> Callable[[Run], Iterable[Claim]] | None:
+        """The function that turns a run into evidence for the item's claims, if it has claims."""
+        return getattr(self.module, "claims", None)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -65,11 +74,6 @@ class Item:
         if self.function is None:
             raise ValueError(f"{self.name} is planned: it has no code yet")
         return {k: p.default for k, p in inspect.signature(self.function).parameters.items()}
-
-    @property
-    def tests(self) -> list[Path]:
-        """The files that hold the tests of the paper's items: ``test_<paper>.py`` and ``test_<paper>_<topic>.py``."""
-        return sorted((project_root() / "tests" / "experiments").glob(f"test_{self.paper}*.py"))
 
     def path(self, kind: str) -> Path:
         """Where a partner of the item lies: notebook, full, csv, json, npz, reported, module or test."""
@@ -81,22 +85,16 @@ class Item:
             "json": root / "results" / f"{self.name}.json",
             "npz": root / "results" / f"{self.name}.npz",
             "reported": root / "reported" / f"{self.paper}.csv",
-            "module": root / "uapkit" / "experiments" / f"{self.paper}.py",
-            "test": root / "tests" / "experiments" / f"test_{self.paper}.py",
+            "module": root / "uapkit" / "papers" / f"{self.name}.py",
+            "test": root / "tests" / "papers" / self.paper / f"test_{self.slug}.py",
         }
         return places[checks.one_of(kind, places, "kind of file")]
 
 
-def paper_module(paper: str) -> Any:
-    """The module ``uapkit.experiments.<paper>``, or None while the paper has no code."""
-    name = f"uapkit.experiments.{paper}"
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
-
-
 @cache
 def papers() -> dict[str, dict[str, Any]]:
-    """The catalogue as written in ``uapkit/items.yml``."""
-    return yaml.safe_load((PACKAGE / "items.yml").read_text(encoding="utf-8"))
+    """The catalogue as written in ``uapkit/papers/items.yml``."""
+    return yaml.safe_load((PACKAGE / "papers" / "items.yml").read_text(encoding="utf-8"))
 
 
 @cache

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 import yaml
 
-from uapkit import checks, provenance
+from uapkit import checks, provenance, sources
 from uapkit.files import cache_folder
+from uapkit.lab import keeping
 from uapkit.runner import own
 from uapkit.runner.catalogue import Item, item
-from uapkit.runner.results import code_hash, commit, store, versions
-from uapkit.sweep import resuming
+from uapkit.runner.results import commit, store, versions
 
 RUN_ONLY = ("save",)  # parameters of every notebook that are not the experiment's
 
@@ -55,9 +55,10 @@ def notebook_parameters(name: str, namespace: dict[str, Any]) -> dict[str, Any]:
 def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
     """Run the item ``name`` with ``params`` over its defaults and return its tidy table.
 
-    ``attrs["provenance"]`` holds id, parameters, seed, commit, inputs' sha256, versions, device and seconds. Finished
-    points of a sweep are kept in the user's cache, so an interrupted run resumes. With ``save`` the table is stored
-    under ``results/``. A parameter ``"file.py:name"`` stands for a network of the user's own, see
+    ``attrs["provenance"]`` holds id, parameters, seed, commit, inputs' sha256, versions, device and seconds: what the
+    run's own code took, and what every kept answer once took, each counted once. What items compute is kept in the
+    user's cache (:func:`uapkit.lab.keep`), so an interrupted run resumes. With ``save`` the table is stored under
+    ``results/``. A parameter ``"file.py:name"`` stands for a network of the user's own, see
     :func:`uapkit.runner.own.load`. Raises ValueError for an unknown item or parameter, OSError if the results cannot be
     written.
     """
@@ -66,28 +67,26 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
     function = about.function
     assert function is not None
     at, dirty = commit()
-    key = {"item": name, "params": _plain(full), "code": code_hash(about.paper), "torch": torch.__version__}
-    with provenance.recording() as inputs:
-        found: dict[str, str] = {}
-        given = {k: own.networks(v, found) for k, v in full.items()}
-        with resuming(cache_folder("runs", name), {**key, "own": found} if found else key) as points:
-            started = time.perf_counter()
-            table = function(**given)
-            elapsed = time.perf_counter() - started
+    with provenance.recording() as inputs, keeping(cache_folder("kept")) as memo:
+        given = {k: own.networks(v) for k, v in full.items()}
+        started = time.perf_counter()
+        table = function(**given)
+        elapsed = time.perf_counter() - started
     record = {
         "id": name,
         "params": _plain(full),
         "seed": full.get("seed", full.get("seeds")),
         "commit": at,
         "dirty": dirty,
-        "code_sha256": key["code"],
+        "code_sha256": sources.code(function),
         "inputs": dict(sorted(inputs.items())),
         "device": _device(str(full.get("device") or "cpu")),
         "threads": torch.get_num_threads(),
         "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "versions": versions(),
-        "seconds": round(max(elapsed, points.seconds), 1),
-        "points_reused": points.reused,
+        "seconds": round(elapsed - memo.elsewhere + sum(memo.seconds.values()), 1),
+        "seconds_count": "each kept answer once",
+        "kept": {"reused": memo.reused, "computed": memo.computed},
         "columns": {c: str(t) for c, t in table.dtypes.items()},
         "rows": len(table),
     }

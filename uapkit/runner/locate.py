@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +10,13 @@ from uapkit.runner.catalogue import Item, item, items, project_root
 from uapkit.runner.verdicts import item_verdict, reported
 
 
-def _test_line(about: Item, function: str) -> str:
-    """``file:line`` of the definition of ``function`` in the test files of the item's paper."""
-    for path in about.tests:
+def line_of(path: Path, name: str) -> int | None:
+    """Line of the first definition whose name begins with ``name`` in a Python file, by its text; None if there is none."""
+    if path.is_file():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if line.startswith(f"def {function}("):
-                return f"{path.relative_to(project_root())}:{number}"
-    return "planned"
+            if line.startswith(f"def {name}"):
+                return number
+    return None
 
 
 def places(about: Item) -> dict[str, str]:
@@ -29,17 +28,18 @@ def places(about: Item) -> dict[str, str]:
         return str(path.relative_to(root)) if path.is_file() else "none yet"
 
     rows = reported(about)
-    code = "planned"
-    if about.function is not None:
-        file = Path(inspect.getsourcefile(about.function) or about.path("module"))
-        code = f"uapkit/experiments/{file.name}:{inspect.getsourcelines(about.function)[1]}"
+
+    def at(kind: str, name: str) -> str:
+        line = line_of(about.path(kind), name)
+        return f"{about.path(kind).relative_to(root)}:{line}" if line else "planned"
+
     return {
         "item": about.name,
         "title": about.title,
         "experiments": ", ".join(about.ids) or "an extension of ours",
         "notebook": there("notebook"),
-        "function": code,
-        "test": _test_line(about, f"test_{about.slug}"),
+        "function": at("module", "run("),
+        "test": at("test", f"test_{about.slug}"),
         "published rows": f"reported/{about.paper}.csv: {len(rows)} rows",
         "full run": there("full"),
         "results": f"{there('csv')}, {there('json')}",

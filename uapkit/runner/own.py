@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import importlib.util
 import re
 import sys
@@ -11,24 +11,22 @@ from typing import Any
 
 from torch import nn
 
+from uapkit import provenance, sources
+from uapkit.lab.identity import Unidentified, identity
 from uapkit.models import Model
-from uapkit.models.card import state_sha256
 
 PLACE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 
-def networks(value: Any, found: dict[str, str]) -> Any:
-    """``value`` with every text ``file.py:name``, in lists too, replaced by its network; ``found`` gets its checksum.
-
-    The checksum is over file, name and weights: finished points of another version of the network must not be met.
-    """
+def networks(value: Any) -> Any:
+    """``value`` with every text ``file.py:name``, in lists too, replaced by its network, which is noted as an input."""
     if isinstance(value, (list, tuple)):
-        return [networks(one, found) for one in value]
+        return [networks(one) for one in value]
     if not isinstance(value, str) or not (place := PLACE.fullmatch(value)):
         return value
     model = load(place[1], place[2])
-    about = Path(place[1]).expanduser().read_bytes() + value.encode() + state_sha256(model.state_dict()).encode()
-    found[value] = hashlib.sha256(about).hexdigest()
+    with contextlib.suppress(Unidentified):
+        provenance.note_input(value, identity(model))
     return model
 
 
@@ -43,12 +41,14 @@ def load(file: str, name: str) -> Model:
         raise ValueError(f"there is no file {file!r} to take the network {name!r} from")
     spec = importlib.util.spec_from_file_location(f"own_{path.stem}", path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # where the runner looks for the code of a network's class
+    text = path.read_text(encoding="utf-8")
+    sources.forget(module.__name__)
+    module.__source__ = text  # type: ignore[attr-defined]  # what runs, should the file be edited later
+    sys.modules[module.__name__] = module  # where the code of a network's class is looked for
     sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        exec(compile(text, str(path), "exec"), vars(module))
     finally:
         sys.path.remove(str(path.parent))
     if not hasattr(module, name):

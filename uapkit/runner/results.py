@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from uapkit.files import write_whole
-from uapkit.runner.catalogue import PACKAGE, Item, item, papers, project_root
+from uapkit.lab.run import Arrays
+from uapkit.runner.catalogue import Item, item, project_root
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
 
@@ -51,30 +53,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-def code_hash(paper: str) -> str:
-    """sha256 over the sources and weights' cards that an item of ``paper`` may use; drawing and runner do not count."""
-    skip = {
-        "cli.py",
-        "page.py",
-        "book.py",
-        "linkcheck.py",
-        "prose.py",
-        "chapters.py",
-        "interactive.py",
-        "playground.py",
-    }
-    digest = hashlib.sha256()
-    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.glob("models/*.yml")]):
-        relative = path.relative_to(PACKAGE)
-        # khrulkov2018_sweeps.py belongs to khrulkov2018, plots_curves.py to plots
-        family = relative.stem.partition("_")[0]
-        other_paper = relative.parts[0] == "experiments" and family in papers() and family != paper
-        if relative.parts[0] == "runner" or relative.name in skip or other_paper or family in ("plots", "scoreboard"):
-            continue
-        digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def table_bytes(table: pd.DataFrame) -> bytes:
@@ -130,7 +108,7 @@ def store(table: pd.DataFrame, about: Item, record: dict[str, Any]) -> None:
 
 
 def load(name: str) -> pd.DataFrame:
-    """The stored full run of an item: its table, with ``attrs["provenance"]`` and ``attrs["arrays"]``.
+    """The stored full run of an item: its table, with ``attrs["provenance"]``, ``attrs["arrays"]`` and ``attrs["stale"]``.
 
     FileNotFoundError if no full run is stored; ValueError if the table is not the one its provenance names.
     """
@@ -147,8 +125,15 @@ def load(name: str) -> pd.DataFrame:
         )
     table = read_table(data)
     table.attrs["provenance"] = record
-    table.attrs["arrays"] = unpack(about.path("npz")) if about.path("npz").is_file() else {}
+    table.attrs["arrays"] = Arrays(unpack(about.path("npz")) if about.path("npz").is_file() else {})
+    table.attrs["stale"] = stale().get(name, "")
     return table
+
+
+def stale() -> dict[str, str]:
+    """Why a stored run must be made again, by item, from ``results/stale.yml``; its page and the scoreboard say so."""
+    path = project_root() / "results" / "stale.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
 
 
 def stored(name: str) -> pd.DataFrame | None:

@@ -1,6 +1,6 @@
 """Verdicts: computed by one function from the reported rows and our stored table, never typed.
 
-An item's evidence function (``EVIDENCE`` in its experiments module) turns the stored table into rows
+An item's ``claims(run)`` turns the stored run into :class:`uapkit.lab.Claim` objects, one a (claim, network), whose rows are
 
     claim, network, estimate, low, high, sense, bound [, null, null_low, null_high, n]
 
@@ -15,6 +15,8 @@ import math
 
 import pandas as pd
 
+from uapkit.lab import Run
+from uapkit.lab.claims import evidence_table
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.results import stored
 
@@ -122,27 +124,28 @@ def _deciding(confidence: str, found: str) -> str:
     return found if confidence in DECIDING or found in ("not run here", "planned") else "not judged"
 
 
-def evidence(name: str) -> pd.DataFrame:
-    """The evidence rows of an item, from its stored full run; empty without one."""
-    about = item(name)
+def evidence(name: str, run: Run | None = None) -> pd.DataFrame:
+    """The evidence rows of an item, from ``run`` (None: its stored full run); empty without one."""
+    about, run = item(name), run or stored_run(name)
+    claims = list(about.claims(run)) if run is not None and about.claims else []
+    return evidence_table(claims) if claims else pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
+
+
+def stored_run(name: str) -> Run | None:
+    """The stored full run as a :class:`uapkit.lab.Run`, or None where nothing is stored yet."""
     table = stored(name)
-    rows = about.evidence(table) if table is not None and about.evidence else None
-    if rows is None or rows.empty:
-        return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
-    missing = set(EVIDENCE_COLUMNS) - set(rows.columns)
-    if missing:
-        raise ValueError(f"the evidence of {name} lacks the columns {sorted(missing)}")
-    return rows
+    return None if table is None else Run.of(table)
 
 
-def compare(name: str) -> pd.DataFrame:
+def compare(name: str, run: Run | None = None) -> pd.DataFrame:
     """Theirs beside ours: one row a claim with text, published value, our estimate, networks and verdict.
 
-    Order claims come first, then level claims where network, weights and images are the paper's. ``attrs["evidence"]``
-    holds the evidence rows that the order claims were judged by.
+    run: None for the stored full run. Order claims come first, then level claims where network, weights and images are
+    the paper's. ``attrs["evidence"]`` holds the evidence rows that the order claims were judged by.
     """
-    about = item(name)
-    rows, ours, table = reported(about), evidence(name), stored(name)
+    about, run = item(name), run or stored_run(name)
+    table = None if run is None else run.table
+    rows, ours = reported(about), evidence(name, run)
     found = []
     for row in rows[rows["kind"] == "order"].itertuples() if len(rows) else ():
         mine = ours[ours["claim"] == row.metric]
@@ -171,14 +174,12 @@ def compare(name: str) -> pd.DataFrame:
     return judged
 
 
-def item_verdict(name: str) -> str:
+def item_verdict(name: str, run: Run | None = None) -> str:
     """One word for the scoreboard: the item's verdicts joined, e.g. "confirmed 3, partly 1"."""
-    about = item(name)
-    if about.function is None:
+    run = run or stored_run(name)
+    if item(name).function is None:
         return "planned"
-    if stored(name) is None:
-        return "not run here"
-    return joined(compare(name))
+    return "not run here" if run is None else joined(compare(name, run))
 
 
 def joined(judged: pd.DataFrame) -> str:

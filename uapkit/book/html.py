@@ -1,0 +1,182 @@
+"""The scoreboard as HTML: one table a paper, plain without JavaScript; ``scoreboard.js`` adds sorting and filters."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from functools import cache
+from typing import Any
+
+import yaml
+
+from uapkit.book import scoreboard
+from uapkit.book.scoreboard import Record, describe, number, with_interval
+from uapkit.runner.catalogue import papers, project_root
+from uapkit.runner.results import commit
+
+HEAD = ("Id", "Experiment", "Claim: published, ours, verdict", "Networks and n", "Seconds")
+CLAIM_HEAD = ("Id", "Claim", "Published", "Ours, 95 % interval", "Verdict")
+SENSES = {">": "claimed &gt; ", "<": "claimed &lt; ", "=": "claimed "}
+
+
+@cache
+def repository() -> str:
+    """Address of the project's files at the commit that the book is built from."""
+    config = yaml.safe_load((project_root() / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    name, _ = commit()
+    return f"{config['url']}/blob/{name if name != 'unknown' else config['branch']}/"
+
+
+def text(value: Any) -> str:
+    """Escaped for HTML; a dash where there is nothing."""
+    return "–" if value is None or value == "" or value != value else html.escape(str(value))
+
+
+def breakable(name: str) -> str:
+    """A long name that may break at its underscores, slashes and brackets, and nowhere else."""
+    return re.sub(r"([_/])|(?=\[)", r"\1<wbr>", text(name))
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a coloured word; the word alone says it, too."""
+    return f'<span class="uapkit-verdict" data-verdict="{text(verdict)}">{text(verdict)}</span>'
+
+
+def ours_of(claim: Record) -> str:
+    """Our estimates for a claim with their intervals: the one, or smallest and largest of all networks, the rest unfolds."""
+    rows = sorted(claim["evidence"], key=lambda e: e["estimate"])
+    if not rows:
+        return text(claim["ours"])
+    claimed = [f" ({SENSES[e['sense']]}{number(e['bound'])})" for e in rows]
+    shared = claimed[0] if len(set(claimed)) == 1 else ""
+    each = [with_interval(e["estimate"], e["low"], e["high"]) for e in rows]
+    if len(rows) == 1:
+        return f"{breakable(rows[0]['network'])}: {each[0]}{shared}"
+    lines = "".join(
+        f"<li>{breakable(e['network'])}: {value}{'' if shared else bound}{_of(e['n'])}</li>"
+        for e, value, bound in zip(rows, each, claimed, strict=True)
+    )
+    summary = f"{each[0]} to {each[-1]}{shared}, {len(rows)} networks or settings"
+    return f"<details><summary>{summary}</summary><ul>{lines}</ul></details>"
+
+
+def _of(n: Any) -> str:
+    return f", n = {int(n)}" if isinstance(n, (int, float)) and not math.isnan(n) else ""
+
+
+def _claim(claim: Record) -> str:
+    theirs = f'<span class="uapkit-theirs">published {text(claim["theirs"])}</span> ' if claim["theirs"] else ""
+    tag = "" if claim["confidence"].startswith("verified") else f" <small>({text(claim['confidence'])})</small>"
+    ours = ours_of(claim)
+    shown = f'<div class="uapkit-ours">ours: {ours}</div>' if ours != "–" else ""
+    return f"<li>{badge(claim['verdict'])} {text(claim['text'])}{tag} {theirs}{shown}</li>"
+
+
+def _claims(record: Record) -> str:
+    lines = []
+    if record["published"]:
+        ours = f'<div class="uapkit-ours">ours: {text(describe(record["ours"]))}</div>' if record["ours"] else ""
+        lines.append(f"<li>published {text(describe(record['published']))}{ours}</li>")
+    lines += [_claim(claim) for claim in record["claims"]]
+    if not record["claims"]:
+        lines.append(f"<li>{badge(record['verdict'])}</li>")
+    return f'<ul class="uapkit-claims">{"".join(lines)}</ul>'
+
+
+def _links(record: Record, up: str) -> str:
+    """Page, notebook (a copy lies in the book), code and test in the repository, and the hash of the data."""
+    found = []
+    if record["notebook"]:
+        found += [
+            f'<a href="{up}{record["page"]}">page</a>',
+            f'<a href="{up}_sources/{record["notebook"]}">notebook</a>',
+        ]
+    for name in ("code", "test", "result"):
+        if record[name]:
+            found.append(f'<a href="{repository()}{record[name]}">{"stored table" if name == "result" else name}</a>')
+    for name, digest in record["data"].items():
+        found.append(f'<span title="{text(name)}: sha256 {digest}">data <code>{digest[:10]}</code></span>')
+    return " · ".join(found)
+
+
+def _row(record: Record, up: str) -> str:
+    ids = ", ".join(record["experiments"]) or "ours"
+    name = f'<a href="{up}{record["page"]}">{text(record["title"])}</a>' if record["page"] else text(record["title"])
+    about = f"{name}<br><code>{breakable(record['item'])}</code><br><small>{_links(record, up)}</small>"
+    networks = ", ".join(breakable(n) for n in record["networks"]) or "–"
+    sizes = f"<br>n = {record['n']}" if record["n"] else ""
+    verdicts = sorted({c["verdict"] for c in record["claims"]} or {record["verdict"]})
+    keys = {
+        "paper": record["paper"],
+        "verdicts": "|".join(verdicts),
+        "order": ids if ids != "ours" else "",
+        "title": record["title"],
+        "n": record["n"] or "",
+        "seconds": record["seconds"] or "",
+    }
+    data = " ".join(f'data-{k}="{text(v) if v != "" else ""}"' for k, v in keys.items())
+    cells = (
+        text(ids),
+        about,
+        _claims(record),
+        networks + sizes,
+        number(record["seconds"]) if record["seconds"] else "–",
+    )
+    body = "".join(f'<td data-label="{text(h)}">{c}</td>' for h, c in zip(HEAD, cells, strict=True))
+    return f"<tr {data}>{body}</tr>"
+
+
+def table(records: list[Record], up: str, label: str) -> str:
+    """HTML table of some items, links relative to a page that lies ``up`` from the book's root."""
+    header = "".join(f'<th scope="col">{h}</th>' for h in HEAD)
+    rows = "\n".join(_row(r, up) for r in records)
+    return (
+        f'<table class="uapkit-table uapkit-scoreboard" aria-label="{text(label)}"><thead><tr>{header}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table>"
+    )
+
+
+def claims_table(records: list[Record], up: str, label: str, wanted: set[tuple[str, str]] | None = None) -> str:
+    """Every claim of some items (or the ``wanted`` (item, claim) pairs): words, theirs, ours, verdict, page."""
+    rows = []
+    for record in records:
+        for claim in record["claims"]:
+            if wanted is not None and (record["item"], claim["claim"]) not in wanted:
+                continue
+            ids = ", ".join(record["experiments"]) or "ours"
+            where = f'<a href="{up}{record["page"]}">{text(ids)}</a>' if record["page"] else text(ids)
+            who = f"{record['paper']}, {claim['source']} ({claim['confidence']})"
+            said = f"{text(claim['text'])}<br><small>{text(who)}</small>"
+            cells = (where, said, text(claim["theirs"]), ours_of(claim), badge(claim["verdict"]))
+            named = zip(CLAIM_HEAD, cells, strict=True)
+            marked = ((h, c, " data-empty" if c == "–" else "") for h, c in named)
+            rows.append("<tr>" + "".join(f'<td data-label="{h}"{empty}>{c}</td>' for h, c, empty in marked) + "</tr>")
+    head = "".join(f'<th scope="col">{h}</th>' for h in CLAIM_HEAD)
+    return (
+        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{text(label)}">'
+        f'<table class="uapkit-table uapkit-claimtable"><thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody></table></div>"
+    )
+
+
+def fragments() -> dict[str, str]:
+    """Files that the book's pages include: each paper's items and claims, and the whole scoreboard."""
+    found, whole = {}, []
+    records = scoreboard.records()
+    for key, about in papers().items():
+        part = [r for r in records if r["item"].startswith(f"{key}/")]
+        found[f"items_{key}.md"] = raw(table(part, "../../", f"items of {about['short']}"))
+        found[f"claims_{key}.md"] = raw(claims_table(part, "../../", f"claims of {about['short']}"))
+        shown = raw(table(part, "../", f"items of {about['short']}"))
+        authors, _, title = about["paper"].partition("), ")
+        head = f"{about['short']}: {authors}{')' if title else ''}"
+        whole.append(f"### {head}\n\n{title or about['paper']} ({{ref}}`the chapter <{key}/algorithms>`)\n\n{shown}")
+    found["scoreboard.md"] = "\n".join(whole)
+    return found
+
+
+def raw(markup: str) -> str:
+    """HTML as a block of a Markdown page."""
+    return f"```{{raw}} html\n{markup}\n```\n"

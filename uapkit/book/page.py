@@ -1,0 +1,193 @@
+"""What every item's page shows, in one order: published numbers, our stored full run, the quick run just made.
+
+A notebook opens its page once, ``page = Page("paper/item", globals())``; each method returns an object that Jupyter shows.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+from typing import Any
+
+import pandas as pd
+from IPython import get_ipython
+from IPython.display import HTML
+
+from uapkit import runner
+from uapkit.figures.output import show_figures_so
+from uapkit.lab import Run
+
+if get_ipython() is not None:  # in a notebook: figures as vector graphics or compact pictures
+    show_figures_so(get_ipython())
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "–" if value is None or value is pd.NA else html.escape(str(value))
+    if value != value:
+        return "–"
+    return f"{int(value)}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> HTML:
+    """A readable table that scrolls sideways inside its own box. A rate and its ``low`` and ``high`` become one cell."""
+    frame, same = _without_constants(frame, keep=("low", "high"))
+    caption = f"{caption} ({same})" if same and caption else caption
+    if {"low", "high"} <= set(frame.columns):
+        before = list(frame.columns)[: list(frame.columns).index("low")]
+        rate = next((c for c in reversed(before) if c.endswith(("_rate", "accuracy", "_share"))), None)
+        if rate:
+            frame[rate] = [
+                "–" if v != v else f"{v:.3f}\u00a0[{a:.3f},\u00a0{b:.3f}]"  # on one line
+                for v, a, b in zip(frame[rate], frame["low"], frame["high"], strict=True)
+            ]
+            frame = frame.drop(columns=["low", "high"])
+    head = "".join(f'<th scope="col">{html.escape(str(c).replace("_", " "))}</th>' for c in frame.columns)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{_number(v)}</td>" for v in row) + "</tr>" for row in frame.itertuples(index=False)
+    )
+    label = html.escape(caption or "table")
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return HTML(
+        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{label}"><table class="uapkit-table">{title}'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _without_constants(frame: pd.DataFrame, keep: tuple[str, ...] = ()) -> tuple[pd.DataFrame, str]:
+    """The columns that tell rows apart, and in words what is the same in all of them."""
+    same = [c for c in frame.columns if c not in keep and len(frame) > 1 and frame[c].nunique(dropna=False) == 1]
+    words = ", ".join(f"{c.replace('_', ' ')} {_number(frame[c].iloc[0])}" for c in same if str(frame[c].iloc[0]))
+    return frame.drop(columns=same), words
+
+
+class Page:
+    """An item's page: its quick run, made now with the notebook's parameters, and its stored full run, loaded once.
+
+    name: the item. namespace: the notebook's ``globals()``, whose parameters are checked against the item (ValueError
+    naming the nearest for one that the item does not have). ``quick`` is the run just made, ``full`` the stored one or
+    None.
+    """
+
+    def __init__(self, name: str, namespace: dict[str, Any]) -> None:
+        self.name = name
+        params = runner.notebook_parameters(name, namespace)
+        self.quick = Run.of(runner.run(name, save=bool(namespace.get("save")), **params))
+        self.full = runner.stored_run(name)
+
+    def published(self, *, only_paper: bool = True) -> HTML:
+        """What the paper prints for the item, with source and confidence; third parties' numbers with ``only_paper=False``."""
+        rows = runner.reported(runner.item(self.name))
+        rows = rows[rows["kind"] == "level"] if only_paper else rows[rows["kind"] != "order"]
+        if rows.empty:
+            return HTML("<p>The paper prints no number for this item.</p>")
+        places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]]).fillna("")
+        about = rows[["source", "confidence"]].reset_index(drop=True)
+        shown, words = _without_constants(pd.concat([places, about], axis=1))
+        marks = list(shown.columns)
+        long = shown.assign(metric=rows["metric"].to_numpy(), value=rows["value"].to_numpy())
+        if marks and not long.duplicated([*marks, "metric"]).any():  # one column a quantity
+            long = long.set_index([*marks, "metric"])["value"].unstack("metric", sort=False).reset_index().fillna("–")
+        return table(long, f"Published ({words})" if words else "Published")
+
+    def setting(self, run: Run | None, what: str) -> HTML:
+        """One sentence that says what a run is: networks, images, numbers; a reduced or stale run says so."""
+        if run is None:
+            return HTML(f"<p><strong>{html.escape(what)}:</strong> no full run is stored yet.</p>")
+        record, rows = run.provenance, run.rows
+        params = record["params"]
+        networks = ", ".join(dict.fromkeys(map(str, rows.get("model", pd.Series(dtype=str)))))
+        bits = [f"networks {networks}" if networks else "", f"images {_by_network(params.get('data', ''))}"]
+        fit = params.get("n_images") if isinstance(params.get("n_images"), dict) else params.get("n_fit")
+        bits += [f"{_by_network(fit)} to fit" if fit else ""]
+        bits += [_scored(rows) if "n_eval" in params else "", f"{seconds(record)} on {record['device']}"]
+        stale = f'<p class="uapkit-stale"><strong>To be redone:</strong> {html.escape(run.stale)}</p>' if run.stale else ""
+        return HTML(f"{stale}<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>")
+
+    def verdicts(self) -> HTML:
+        """Claim by claim: theirs, ours with 95 % intervals, verdict."""
+        rows = runner.compare(self.name, self.full)
+        if rows.empty:
+            return HTML("<p>The paper makes no claim here that could be judged.</p>")
+        return table(rows[["text", "theirs", "ours", "verdict", "confidence"]], f"Claims of {self.name}")
+
+    def not_run(self) -> HTML:
+        """Rows that need weights or data which are not on the machine of the stored run, with the command that fills them."""
+        command = f"<pre>uapkit run {html.escape(self.name)} --full --save</pre>"
+        about = f"<p><strong>The full run's setting:</strong> {html.escape(_about_full_run(self.name), quote=False)}</p>"
+        if self.full is None:
+            return HTML(f"{about}<p>No full run is stored. This command makes it:</p>{command}")
+        rows = self.full.table
+        rows = rows[rows["status"] == "not run here"] if "status" in rows else rows.iloc[:0]
+        if rows.empty:
+            return HTML(f"{about}<p>Every row of the full run was run.</p>")
+        columns = [c for c in ("model", "weights", "data", "layer") if c in rows and rows[c].notna().any()]
+        lines = ", ".join(dict.fromkeys(" ".join(str(r[c]) for c in columns) for r in rows.to_dict("records")))
+        return HTML(
+            f"{about}<p><strong>Not run here</strong> (their weights or data were not on the machine): {html.escape(lines)}. "
+            "With them at hand (<code>uapkit models</code> and <code>uapkit data</code> say where to put what) one command "
+            f"fills these rows:</p>{command}"
+        )
+
+    def about(self) -> HTML:
+        """The block that ends every page: where the stored numbers come from, and the commands that make them again."""
+        return HTML(self._provenance() + self._rerun())
+
+    def _provenance(self) -> str:
+        if self.full is None:
+            return "<p>No stored run, so no provenance.</p>"
+        record = self.full.provenance
+        names = ("commit", "dirty", "device", "threads", "dtype", "rows", "table_sha256")
+        flat = {k: record[k] for k in names} | {"seconds": seconds(record)}
+        flat |= {f"input {k}": v[:16] for k, v in record["inputs"].items()}
+        flat |= {f"version of {k}": v for k, v in record["versions"].items()}
+        flat |= {f"parameter {k}": str(v) for k, v in record["params"].items()}
+        rows = "".join(
+            f"<tr><td>{html.escape(k)}</td><td><code>{html.escape(str(v))}</code></td></tr>" for k, v in flat.items()
+        )
+        return (
+            '<details><summary>Provenance of the stored run</summary><div class="uapkit-scroll" tabindex="0" role="region" '
+            f'aria-label="provenance"><table class="uapkit-table">{rows}</table></div></details>'
+        )
+
+    def _rerun(self) -> str:
+        name, first = self.name, next(iter(runner.item(self.name).parameters))
+        return (
+            f"<p>Run it again: <code>uapkit run {name}</code> (quick), <code>uapkit run {name} --full --save</code> (full), "
+            f"any parameter with <code>-p {first}=VALUE</code>; <code>uapkit list {name}</code> shows the parameters. "
+            "The notebook itself: "
+            f"<code>papermill notebooks/{name}.ipynb out.ipynb -p {first} VALUE</code>.</p>"
+        )
+
+
+def seconds(record: Any) -> str:
+    """How long a run took; old records counted an answer shared by several points once for each of them."""
+    bound = "" if "seconds_count" in record else "at most "
+    return f"{bound}{record['seconds']} s"
+
+
+def _by_network(value: Any) -> str:
+    """A parameter in words; one by network as "500 for bvlc_googlenet, 150 for the others"."""
+    if not isinstance(value, dict):
+        return str(value)
+    rest = value.get("default")
+    named = ", ".join(f"{v} for {k}" for k, v in value.items() if k != "default" and v != rest)
+    return f"{named}, {rest} for the others" if rest is not None else named
+
+
+def _scored(run: pd.DataFrame) -> str:
+    """How many images are scored, "" if the table does not say; networks with fewer or more than most are named."""
+    if not {"n", "model"} <= set(run):
+        return ""
+    sizes = pd.to_numeric(run["n"], errors="coerce").groupby(run["model"], sort=False).max().dropna().astype(int)
+    if sizes.empty:
+        return ""
+    usual = int(sizes.mode().max())
+    others = [f"{n} for {', '.join(part.index)}" for n, part in sizes[sizes != usual].groupby(sizes)]
+    return f"{usual} to score" + (f" ({'; '.join(others)})" if others else "")
+
+
+def _about_full_run(name: str) -> str:
+    """The comment lines that open ``<item>.full.yml``: what the full run leaves out, and why."""
+    lines = runner.item(name).path("full").read_text(encoding="utf-8").splitlines()
+    return " ".join(line[1:].strip() for line in itertools.takewhile(lambda line: line.startswith("#"), lines))

@@ -1,0 +1,245 @@
+"""Numbers inside sentences: drawn from stored results when the book is built, never typed.
+
+A page or a finding writes ``[[item | column | where | statistic]]``; see ``book/add_item.md`` for the forms.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from uapkit.book import html as scoreboard_html
+from uapkit.book import scoreboard
+from uapkit.book.scoreboard import number, with_interval
+from uapkit.runner.catalogue import item, papers, project_root
+from uapkit.runner.results import stored
+from uapkit.runner.verdicts import VERDICTS, reported
+
+DRAW = re.compile(r"\[\[([^\[\]|]+(?:\|[^\[\]|]*)+)\]\]")
+STATISTICS = ("only", "max", "min", "mean", "count")
+ABSENT = "(not run here)"
+
+
+def draw(text: str, up: str = "../") -> str:
+    """``text`` with every drawn number filled in; fenced blocks that are no directive stay as they are.
+
+    up: the way from the page to the book's root, for links in drawn tables.
+    """
+    lines, fence = [], ""
+    for line in text.splitlines(keepends=True):
+        found = re.match(r"\s*(`{3,}|~{3,})(.*)", line)
+        if fence:
+            fence = "" if found and found[1] == fence and not found[2].strip() else fence
+        elif found and found[2].strip() and not found[2].strip().startswith("{"):
+            fence = found[1]
+        else:
+            line = DRAW.sub(lambda m: drawn(m[1], up), line)
+        lines.append(line)
+    return "".join(lines)
+
+
+def drawn(expression: str, up: str = "../") -> str:
+    """The words for one ``item | column | where | statistic``; ValueError that names what cannot be drawn."""
+    name, *parts = (part.strip() for part in expression.split("|"))
+    if name in ("claims", "claims by verdict"):
+        return _claims(parts, up, by_verdict=name != "claims")
+    if name.startswith("published "):
+        return _published(name.removeprefix("published ").strip(), *parts)
+    about = item(name)
+    if parts[0] == "verdict":
+        return _verdict(name, parts[1])
+    table = _stored(name)
+    if table is None:
+        return ABSENT
+    if parts[0] == "params":
+        params = table.attrs["provenance"]["params"]
+        if parts[1] not in params:
+            raise ValueError(f"{about.name} has no parameter {parts[1]!r}: it has {sorted(params)}")
+        return str(params[parts[1]])
+    column, where, how = parts[0], parts[1] if len(parts) > 1 else "", parts[2] if len(parts) > 2 else "only"
+    rows = _matching(table, where, expression)
+    if how == "count" or column == "count":
+        return str(len(rows))
+    if column not in rows:
+        raise ValueError(f"[[{expression}]]: the table has no column {column!r}, it has {sorted(table.columns)}")
+    return _statistic(rows.dropna(subset=[column]), column, how, expression)
+
+
+def _statistic(rows: pd.DataFrame, column: str, how: str, expression: str) -> str:
+    if how not in STATISTICS:
+        raise ValueError(f"[[{expression}]]: the statistic is one of {', '.join(STATISTICS)}, not {how!r}")
+    if rows.empty:
+        return ABSENT
+    if how == "mean":
+        return number(float(rows[column].mean()))
+    if how == "only" and len(rows) != 1:
+        raise ValueError(f"[[{expression}]] names {len(rows)} rows, not one; narrow it or take max, min, mean or count")
+    row = rows.loc[rows[column].idxmin() if how == "min" else rows[column].idxmax()] if how != "only" else rows.iloc[0]
+    if not isinstance(row[column], (int, float)):
+        return str(row[column])
+    interval = scoreboard.interval_of(row, column)
+    if interval is None:
+        return number(float(row[column]))
+    size = f" (n\u00a0=\u00a0{int(row['n'])})" if "n" in rows and row["n"] == row["n"] else ""
+    return with_interval(float(row[column]), *interval) + size
+
+
+@cache
+def _stored(name: str) -> pd.DataFrame | None:
+    table = stored(name)
+    return table[table["status"] == "run"] if table is not None and "status" in table else table
+
+
+def _matching(table: pd.DataFrame, where: str, expression: str) -> pd.DataFrame:
+    keep = pd.Series(True, index=table.index)
+    for part in filter(None, where.split(";")):
+        column, equals, value = part.partition("=")
+        if not equals or column.strip() not in table:
+            raise ValueError(f"[[{expression}]]: {part!r} is no column=value of the table's {sorted(table.columns)}")
+        own = table[column.strip()]
+        keep &= own == float(value) if pd.api.types.is_numeric_dtype(own) else own.astype(str) == value.strip()
+    return table[keep]
+
+
+def _verdict(name: str, claim: str) -> str:
+    record = next(r for r in scoreboard.records() if r["item"] == name)
+    found = [c["verdict"] for c in record["claims"] if c["claim"] == claim]
+    if not found:
+        raise ValueError(f"{name} has no claim {claim!r}: it has {[c['claim'] for c in record['claims']]}")
+    return f"*{found[0]}*"
+
+
+def _published(name: str, metric: str, where: str = "", how: str = "only") -> str:
+    """A published value, or the smallest or largest of several, from ``reported/<paper>.csv``."""
+    rows = reported(item(name))
+    rows = rows[rows["metric"] == metric]
+    for part in filter(None, where.split(";")):
+        rows = rows[rows["where"].map(lambda w, part=part: part.strip() in w.split(";")).astype(bool)]
+    values = list(rows["value"])
+    if how == "only" and len(values) != 1:
+        raise ValueError(f"[[published {name} | {metric} | {where}]] names {len(values)} rows, not one")
+    if not values:
+        raise ValueError(f"[[published {name} | {metric} | {where}]] names no row")
+    value = str(values[0] if how == "only" else max(values, key=float) if how == "max" else min(values, key=float))
+    return value if len(value) < 9 else number(float(value))  # the paper's digits, unless they are a computer's
+
+
+def _claims(parts: list[str], up: str, *, by_verdict: bool) -> str:
+    """A table of the named claims (``item claim``), or of the papers' own claims with one of the named verdicts."""
+    records = scoreboard.records()
+    known = {(r["item"], c["claim"]): c for r in records for c in r["claims"]}
+    if by_verdict:
+        wanted = {key for key, c in known.items() if c["verdict"] in parts and c["confidence"] != "ours"}
+    else:
+        wanted = {(item, claim) for item, _, claim in (part.partition(" ") for part in parts)}
+        if wanted - set(known):
+            raise ValueError(f"no such claims: {sorted(wanted - set(known))}")
+    return scoreboard_html.raw(scoreboard_html.claims_table(records, up, "claims side by side", wanted)).rstrip()
+
+
+def findings() -> list[dict[str, Any]]:
+    """What held up, fell or surprised us, as ``book/findings.yml`` says it: words, and the verdicts on which they stand."""
+    return yaml.safe_load((project_root() / "book" / "findings.yml").read_text(encoding="utf-8"))
+
+
+def standing(says: str) -> list[str]:
+    """The findings of one kind (a key of :data:`SAYS`) whose verdicts are those of the stored results, with their numbers drawn."""
+    verdicts = {(r["item"], c["claim"]): c["verdict"] for r in scoreboard.records() for c in r["claims"]}
+    found = []
+    for one in (one for one in findings() if one["says"] == says):
+        wanted = {tuple(key.split(" ")): word for key, word in one["when"].items()}
+        unknown = [" ".join(key) for key in wanted if key not in verdicts]
+        if unknown:
+            raise ValueError(f"book/findings.yml names claims that do not exist: {unknown}")
+        if all(verdicts[key] in str(word).split(" or ") for key, word in wanted.items()):
+            found.append(draw(one["words"].strip()))
+    return found
+
+
+COUNTED = (
+    "The four papers' {experiments} experiments are {items} items here, {ours} that we added among them: {states}. They hold "
+    "{claims} claims, {asked} of them questions of ours; {judged} are judged: {verdicts}."
+)
+STATES = (("run", "have a stored full run"), ("waiting", "have code but no stored run yet"), ("planned", "are planned"))
+
+
+def counts() -> dict[str, Any]:
+    """The numbers of :data:`COUNTED`, and the claims' verdicts counted."""
+    records = scoreboard.records()
+    claims = [c for r in records for c in r["claims"]]
+    tally = Counter(c["verdict"] for c in claims)
+    judged = {
+        word: tally[word] for word in VERDICTS if tally[word] and word not in ("not run here", "planned", "not judged")
+    }
+    has_run = [r for r in records if r["verdict"] not in scoreboard.STATES]
+    return {
+        "experiments": len({one for r in records for one in r["experiments"]}),
+        "items": len(records),
+        "ours": sum(not r["experiments"] for r in records),
+        "run": len(has_run),
+        "waiting": sum(r["verdict"] == "not run here" for r in records),
+        "planned": sum(r["verdict"] == "planned" for r in records),
+        "claims": len(claims),
+        "asked": sum(c["confidence"] == "ours" for c in claims),
+        "judged": sum(judged.values()),
+        "verdicts": judged,
+    }
+
+
+def counted(up: str = "") -> str:
+    """The counts in words; each verdict links to the scoreboard filtered by it."""
+    numbers = counts()
+    words = ", ".join(
+        f'<a href="{up}scoreboard.html?verdict={word.replace(" ", "%20")}">{word} {count}</a>'
+        for word, count in numbers["verdicts"].items()
+    )
+    states = ", ".join(f"{numbers[key]} {what}" for key, what in STATES if numbers[key])
+    return COUNTED.format(**numbers | {"verdicts": words, "states": states})
+
+
+def matrix() -> str:
+    """Claims by verdict and paper, as a table."""
+    records = scoreboard.records()
+    tally = Counter((r["paper"], c["verdict"]) for r in records for c in r["claims"])
+    short = [about["short"] for about in papers().values()]
+    lines = ["| claims | " + " | ".join(short) + " | all |", "|---|" + "---:|" * (len(short) + 1)]
+    for word in (w for w in VERDICTS if any(tally[p, w] for p in short)):
+        numbers = [tally[p, word] for p in short]
+        lines.append(f"| {word} | " + " | ".join(str(n) if n else "–" for n in numbers) + f" | {sum(numbers)} |")
+    return "\n".join(lines)
+
+
+def _listed(title: str, verdicts: tuple[str, ...]) -> str:
+    """Claims with one of the verdicts behind a heading that unfolds, a line each; the words are the papers'."""
+    lines = []
+    for record in (r for r in scoreboard.records() if r["page"]):
+        for claim in (c for c in record["claims"] if c["verdict"] in verdicts):
+            word = "" if len(verdicts) == 1 else f" *({claim['verdict']})*"
+            asked = ", our question" if claim["confidence"] == "ours" else ""
+            lines.append(f"- **{record['paper']}**{asked}: {claim['text']} ({{ref}}`page <{record['item']}>`){word}")
+    body = "\n".join(lines) or "Nothing yet."
+    return f"````{{admonition}} {title}: {len(lines)}\n:class: dropdown\n\n{body}\n````"
+
+
+SAYS = {"held": "What held up", "fell": "What did not hold up", "surprised": "What surprised us"}
+LISTS = (
+    ("held", "All that held up, on every network where it was tested", ("confirmed",)),
+    ("held", "What held up on some networks only", ("partly",)),
+    ("fell", "All that did not hold up", ("differs", "not above chance")),
+    ("surprised", "What our runs are too small to say", ("undecided",)),
+)
+
+
+def summary() -> str:
+    """The scoreboard's opening words: what held up, what did not, what surprised us, each claim a line behind a heading."""
+    parts = [counted(), matrix()]
+    for says, title in SAYS.items():
+        words = "\n".join(f"- {one}" for one in standing(says)) or "- Nothing yet that stands on a stored run."
+        lists = [_listed(head, verdicts) for place, head, verdicts in LISTS if place == says]
+        parts += [f"**{title}**\n\n{words}", *lists]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,187 @@
+"""Networks by one string and images in parts that never overlap, read by name and never by position."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uapkit import checks, evaluate, models
+from uapkit import data as sets
+from uapkit.checks import NotHere
+from uapkit.data.images import Images
+from uapkit.lab.keep import keep
+from uapkit.lab.sweep import PerNetwork, for_network
+from uapkit.models.catalogue import find
+from uapkit.seeds import child_seed, generator
+
+SIZED = ("imagenet-sample", "imagenet", "pictures")  # sets of photographs that are resized to the network's input
+TRAINED_APART = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet")  # sets with a training split
+
+
+def split_name(network: str) -> tuple[str, str]:
+    """``"squeezenet1_1[gluon]"`` to ("squeezenet1_1", "gluon"); without a tag the weights are "default"."""
+    name, _, tag = network.partition("[")
+    return name, tag.rstrip("]") or "default"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to fit on, to choose with (held in: neither fitted nor scored) and to score on."""
+
+    fit: Images
+    held_in: Images
+    scored: Images
+
+
+@dataclass
+class Bench:
+    """Networks, images and clean labels of one run, each loaded once and shared by all its points.
+
+    data, n_fit, n_held_in, n_eval: for all networks, or a mapping by network (:func:`uapkit.lab.for_network`). n_fit
+    images to fit on, the next n_held_in to choose with (0: the fitted ones), the next n_eval (None: all the rest) to
+    score on; the three never overlap. from_training: fit and choose on the training split where the set has one, score
+    on the test split. resize: how photographs reach the network's size. A Model of the caller's own goes by its name.
+    """
+
+    data: PerNetwork
+    n_fit: PerNetwork
+    n_held_in: PerNetwork = 0
+    n_eval: PerNetwork = None
+    seed: int = 0
+    device: str = "cpu"
+    resize: str = "squash"
+    from_training: bool = False
+    _own: dict[str, models.Model] = field(default_factory=dict)
+    _models: dict[str, models.Model] = field(default_factory=dict)
+    _splits: dict[tuple, Split] = field(default_factory=dict)
+    _clean: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+
+    def names(self, wanted: Sequence[str | models.Model]) -> list[str]:
+        """Names of the networks; a :class:`~uapkit.models.Model` of the caller's own goes by its own name."""
+        self._own |= {m.name: m.to(self.device) for m in wanted if isinstance(m, models.Model)}
+        return [m.name if isinstance(m, models.Model) else m for m in wanted]
+
+    def own(self, name: str) -> models.Model | None:
+        """The caller's own network of this name, if it is one."""
+        return self._own.get(name)
+
+    def network(self, name: str) -> models.Model:
+        """The network called ``name``; NotHere if its weights are missing."""
+        if name in self._own:
+            return self._own[name]
+        if name not in self._models:
+            plain, tag = split_name(name)
+            self._models = {name: models.load(plain, weights=tag, device=self.device)}  # one at a time bounds memory
+        return self._models[name]
+
+    def weights(self, name: str) -> str:
+        """The tag of the weights that ``name`` stands for; "wrapped" for a module of the user's own."""
+        if name in self._own:
+            return self._own[name].card.weights
+        plain, tag = split_name(name)
+        return find(plain, tag).weights if tag == "default" and plain in models.list() else tag
+
+    def untrained(self, name: str, seed: int | None = None) -> models.Model:
+        """A null: the same architecture with fresh weights, drawn by ``seed`` (None: the bench's)."""
+        seed = self.seed if seed is None else seed
+        if name not in self._own:
+            return models.load(split_name(name)[0], weights="random", device=self.device, seed=seed)
+        fresh = copy.deepcopy(self._own[name])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(child_seed(seed, "untrained"))
+            for module in fresh.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+        return fresh
+
+    def setting(self, name: str, what: str) -> Any:
+        """One of the settings by network (``"data"``, ``"n_fit"``, ...) for this network."""
+        return for_network(getattr(self, what), name, what)
+
+    def split(self, name: str) -> Split:
+        """The images of a network."""
+        size = self.network(name).input_size
+        data = str(self.setting(name, "data"))
+        numbers = tuple(self.setting(name, what) for what in ("n_fit", "n_held_in", "n_eval"))
+        key = (data, *numbers, size[-1] if size and data in SIZED else None)
+        if key not in self._splits:
+            self._splits = {key: self._loaded(data, *numbers, key[-1])}  # one at a time bounds memory
+        return self._splits[key]
+
+    def _loaded(self, data: str, n_fit: int, n_held_in: int, n_eval: int | None, size: int | None) -> Split:
+        sizing: dict[str, Any] = {} if size is None else {"size": size, "resize": self.resize}
+        if self.from_training and data in TRAINED_APART:
+            fit = self._set(data, "train", n_fit + n_held_in, sizing)
+            return self._parts(fit, n_fit, n_held_in, self._set(data, "test", n_eval, sizing))
+        total = None if n_eval is None else n_fit + n_held_in + n_eval
+        found = self._set(data, "test", total, sizing)
+        if total is None:  # the whole set comes in its own order, which is by class for photographs
+            found = found[torch.randperm(len(found), generator=generator(self.seed, "order of images"))]
+        if len(found) <= n_fit + n_held_in:
+            raise ValueError(
+                f"{data} holds {len(found)} images, but n_fit + n_select = {n_fit + n_held_in} leaves none to score; lower them"
+            )
+        return self._parts(found, n_fit, n_held_in, found[n_fit + n_held_in :])
+
+    def _set(self, data: str, split: str, n: int | None, sizing: Mapping[str, Any]) -> Images:
+        """A set of images. NotHere where it is not on this machine."""
+        try:
+            return sets.load(data, split=split, n=n, seed=self.seed, **sizing)
+        except NotHere:
+            raise
+        except FileNotFoundError as error:
+            raise NotHere(str(error)) from None
+
+    def _parts(self, first: Images, n_fit: int, n_held_in: int, scored: Images) -> Split:
+        fit = first[:n_fit].to(self.device)
+        held_in = first[n_fit : n_fit + n_held_in].to(self.device) if n_held_in else fit
+        return Split(fit, held_in, scored.to(self.device))
+
+    def clean(self, name: str, part: str = "scored") -> Tensor:
+        """(n,) predicted labels of the clean images of a part ("fit", "held_in", "scored")."""
+        checks.one_of(part, ("fit", "held_in", "scored"), "part of the images")
+        key = (name, part)
+        if key not in self._clean:
+            self._clean[key] = keep(evaluate.labels, self.network(name), getattr(self.split(name), part))
+        return self._clean[key]
+
+    def fooled(self, name: str, v: Tensor, part: str = "scored") -> Tensor:
+        """(n,) bool: which images of ``part`` change their label under ``v``; items that score the same share the answer."""
+        clean, images = self.clean(name, part), getattr(self.split(name), part)
+        return keep(evaluate.fooled, self.network(name), images, v, clean=clean).to(self.device)
+
+    def shape(self, name: str) -> tuple[int, int, int]:
+        """(c, h, w) of the images."""
+        c, h, w = self.split(name).fit.x.shape[1:]
+        return c, h, w
+
+    def told(self, table: Any) -> Any:
+        """The item's table with the columns that all items share: weights and data of each row's network."""
+        table.insert(1, "weights", [self.weights(m) for m in table["model"]])
+        if "data" not in table:
+            table["data"] = [self.setting(m, "data") for m in table["model"]]
+        return table
+
+
+def layers_of(
+    model: models.Model, wanted: Mapping[str, Sequence[str]] | Sequence[str] | None, name: str, count: int
+) -> list[str]:
+    """The layers asked for: a list for all networks, a mapping by network, or ``count`` evenly spread outputs."""
+    if isinstance(wanted, Mapping):
+        wanted = wanted.get(name) or wanted.get(split_name(name)[0])
+    if wanted:
+        return list(wanted)
+    outputs = model.layers(kind=("activation", "pool"))
+    places = np.linspace(0, len(outputs) - 1, min(count, len(outputs))).round().astype(int)
+    return [outputs[i] for i in dict.fromkeys(places)]
+
+
+def class_names(model: models.Model) -> tuple[str, ...]:
+    """The names of the labels, numbers where the network has none."""
+    return model.classes or tuple(str(k) for k in range(10**4))

@@ -1,0 +1,91 @@
+"""Evidence: one row a (claim, network), an interval against a bound and beside its null; and the intervals that it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+
+from uapkit import evaluate
+from uapkit.intervals import Interval, Rate
+
+Sense = Literal[">", "<", "="]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Our estimate for a claim on one network; what it is compared with; and what chance gives.
+
+    name: the claim's id in ``reported/<paper>.csv``. network: the network, or network and setting. sense: on which side
+    of ``bound`` the claim says that the quantity lies ("=": the interval holds the bound).
+    """
+
+    name: str
+    network: str
+    found: Interval
+    sense: Sense
+    bound: float
+    null: Interval | None = None
+
+    def row(self) -> dict[str, Any]:
+        """As cells of the table of evidence."""
+        cells = {"claim": self.name, "network": self.network, "estimate": self.found.value, "low": self.found.low}
+        cells |= {"high": self.found.high, "sense": self.sense, "bound": self.bound, "n": self.found.n}
+        nulls = (math.nan,) * 3 if self.null is None else (self.null.value, self.null.low, self.null.high)
+        return cells | dict(zip(("null", "null_low", "null_high"), nulls, strict=True))
+
+
+def claim(
+    name: str, network: str, found: Interval, sense: Sense, bound: float, *, null: Interval | None = None
+) -> Claim:
+    """See :class:`Claim`."""
+    return Claim(name, network, found, sense, float(bound), null)
+
+
+def rate(flags: torch.Tensor) -> dict[str, float]:
+    """fooling_rate, low, high (Wilson, 95 %) and n of per-image flags, as columns."""
+    return Rate.mean(torch.as_tensor(flags)).columns("fooling_rate")
+
+
+def from_row(row: Any, value: str = "fooling_rate", low: str = "low", high: str = "high", n: str = "n") -> Interval:
+    """The interval that a table's row holds in these columns."""
+    return Interval(float(row[value]), int(row[n]) if n in row and row[n] == row[n] else 0, float(row[low]), float(row[high]))
+
+
+def hull(rows: pd.DataFrame, value: str = "fooling_rate") -> Interval:
+    """Mean of several draws of a null, from the lowest lower to the highest upper end of their intervals."""
+    return Interval(float(rows[value].mean()), int(rows["n"].max()), float(rows["low"].min()), float(rows["high"].max()))
+
+
+def paired(a: Any, b: Any) -> Interval:
+    """mean(a) - mean(b) over the same images, by paired bootstrap."""
+    return evaluate.paired_difference(torch.as_tensor(a), torch.as_tensor(b), seed=0)
+
+
+def mean_of(values: Any) -> Interval:
+    """The mean of independent values with Student's interval."""
+    return evaluate.mean_interval([float(v) for v in values])
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float], *, seed: int = 0, n_boot: int = 2000) -> Interval:
+    """Spearman's rho of (x, y) with a percentile bootstrap interval over the pairs; NaN for fewer than four pairs."""
+    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(a) < 4:
+        return Interval(math.nan, len(a), math.nan, math.nan)
+    draws = np.random.default_rng(seed).integers(0, len(a), (n_boot, len(a)))
+    usable = [d for d in draws if np.ptp(a[d]) > 0 and np.ptp(b[d]) > 0]  # a constant draw has no ranks
+    low, high = np.percentile([spearmanr(a[d], b[d]).statistic for d in usable], [2.5, 97.5])
+    return Interval(float(spearmanr(a, b).statistic), len(a), float(low), float(high))
+
+
+def evidence_table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """The claims' rows as a table."""
+    return pd.DataFrame([one.row() for one in claims])
+
+

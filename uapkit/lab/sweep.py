@@ -1,0 +1,57 @@
+"""From points to one tidy table: a loop that shows progress and keeps the row of what is not on this machine.
+
+Nothing is stored here. What takes time inside a point goes through :func:`uapkit.lab.keep`, so that an interrupted run
+resumes and items share what they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from uapkit.checks import NotHere
+from uapkit.lab.run import Arrays
+
+Rows: TypeAlias = list[dict[str, Any]]
+PerNetwork: TypeAlias = Any  # a value for all networks, or a mapping by network with "default" (or "other") for the rest
+
+
+def for_network(value: PerNetwork, network: str, name: str = "a setting") -> Any:
+    """``value`` itself, or its entry for the network (with or without the tag of its weights), else for all others.
+
+    "default" and "other" both stand for all others. Raises ValueError, with the setting's ``name``, where a mapping says
+    nothing of the network.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    for key in (network, network.partition("[")[0], "default", "other"):
+        if key in value:
+            return value[key]
+    raise ValueError(f'{name} by network needs a value for {network!r}, or for "default", got one for {sorted(value)}')
+
+
+def sweep(
+    points: Iterable[Mapping[str, Any]], compute: Callable[..., Rows | tuple[Rows, Mapping[str, Any]]], *, desc: str = ""
+) -> pd.DataFrame:
+    """``compute(**point)`` for every point, as one tidy table; each row also carries its point's plain values.
+
+    ``compute`` returns rows (a list of dicts) or (rows, arrays); arrays end in ``table.attrs["arrays"]``. A point that
+    raises :class:`NotHere` becomes a row with status "not run here"; all others have "run".
+    """
+    rows: Rows = []
+    arrays = Arrays()
+    for point in tqdm([dict(p) for p in points], desc=desc, disable=None):
+        try:
+            result = compute(**point)
+        except NotHere:
+            rows.append({**point, "status": "not run here"})
+            continue
+        new_rows, new_arrays = result if isinstance(result, tuple) else (result, {})
+        rows += [{**point, "status": "run", **row} for row in new_rows]
+        arrays |= new_arrays
+    table = pd.DataFrame(rows)
+    table.attrs["arrays"] = arrays
+    return table

@@ -1,0 +1,195 @@
+"""How the two small networks of [jetley2018] are trained; deterministic, resumable after any epoch.
+
+The last epoch's weights are kept, so test images choose nothing. ``python -m uapkit.papers.jetley2018.recipes lenet_mnist``
+trains one network and stores weights, curve and provenance. The paper gives no recipe; these are ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from uapkit import checks
+from uapkit.data import Images, load
+from uapkit.files import write_whole
+from uapkit.models import recipes, training
+from uapkit.models.model import Model
+from uapkit.models.nets.digits import LeNet
+from uapkit.models.nets.nin import NIN
+from uapkit.seeds import child_seed
+
+CURVE_IMAGES = 2000  # test images scored after every epoch; all of them after the last
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training by Adam whose learning rate falls from ``lr`` along a half cosine.
+
+    shift: each batch is moved by up to so many pixels, zeros from outside. mirror: every other batch is mirrored.
+    """
+
+    name: str
+    data: str
+    epochs: int
+    lr: float
+    shift: int
+    mirror: bool
+    batch_size: int = 64
+    weight_decay: float = 1e-4
+    seed: int = 0
+
+
+RECIPES = {
+    "lenet_mnist": Recipe("lenet_mnist", "mnist", epochs=8, lr=1e-3, shift=2, mirror=False),
+    "nin_cifar10": Recipe("nin_cifar10", "cifar10", epochs=7, lr=3e-3, shift=2, mirror=True),
+}
+NETS: dict[str, tuple[Callable[[], nn.Module], Sequence[float], Sequence[float]]] = {
+    "lenet_mnist": (LeNet, (recipes.MEAN,), (recipes.STD,)),
+    "nin_cifar10": (NIN, CIFAR_MEAN, CIFAR_STD),
+}
+
+
+def untrained(recipe: Recipe) -> Model:
+    """The recipe's network with its first weights."""
+    make, mean, std = NETS[recipe.name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(child_seed(recipe.seed, "initial_weights"))
+        net = make().to(memory_format=torch.channels_last)  # twice as fast
+    return Model(net, mean=mean, std=std, name=recipe.name)
+
+
+def augmentation(recipe: Recipe) -> training.Augment:
+    """``(x, generator) -> x``: one shift and one choice of mirroring for a whole batch."""
+
+    def augment(x: Tensor, draws: torch.Generator) -> Tensor:
+        s, (h, w) = recipe.shift, x.shape[-2:]
+        top, left = torch.randint(2 * s + 1, (2,), generator=draws).tolist()
+        x = pad(x, (s, s, s, s))[..., top : top + h, left : left + w]
+        mirrored = bool(torch.randint(2, (), generator=draws)) and recipe.mirror
+        return (x.flip(-1) if mirrored else x).contiguous(memory_format=torch.channels_last)
+
+    return augment
+
+
+def fit(
+    recipe: Recipe,
+    train: Images,
+    test: Images,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> recipes.Trained:
+    """Train ``recipe``'s network; a run goes on from ``checkpoint``, a file written after every epoch.
+
+    The curve has one row an epoch, with the accuracy on the first test images. Raises ValueError for images without
+    labels, or the checkpoint of other settings.
+    """
+    if test.y is None:
+        raise ValueError("the test images must have labels, got a set without")
+    model = untrained(recipe)
+    watched = test[: min(CURVE_IMAGES, len(test))]
+
+    def note(row: dict[str, float]) -> None:
+        row["test_accuracy"] = accuracy(model, watched)  # kept in the history, and so in the next checkpoint
+        if on_epoch is not None:
+            on_epoch(row)
+
+    started = time.process_time()
+    settings = {k: v for k, v in asdict(recipe).items() if k not in ("name", "data", "shift", "mirror")}
+    history = training.fit(
+        model,
+        train,
+        **settings,
+        optimizer="adam",
+        augment=augmentation(recipe),
+        callback=note,
+        checkpoint=checkpoint,
+    )
+    record = {
+        "recipe": asdict(recipe),
+        "inputs": {train.name: train.sha256, test.name: test.sha256},
+        "n_train": len(train),
+        "n_test": len(test),
+        "n_test_curve": len(watched),
+        "test_accuracy": accuracy(model, test),
+        "cpu_seconds": round(time.process_time() - started, 1),
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "threads": torch.get_num_threads(),
+        "device": "cpu",
+        "dtype": "float32",
+    }
+    return recipes.Trained(model.net.to(memory_format=torch.contiguous_format), pd.DataFrame(history), record)
+
+
+def accuracy(model: Model, images: Images) -> float:
+    """Share of ``images`` labelled correctly, in eval mode."""
+    assert images.y is not None
+    mode = model.training
+    predicted = model.eval().predict(images, 250)
+    model.train(mode)
+    return float((predicted == images.y).double().mean())
+
+
+def train(name: str, *, epochs: int | None = None, root: str | None = None, **other: object) -> recipes.Trained:
+    """Train ``"lenet_mnist"`` or ``"nin_cifar10"``; other arguments as in :func:`fit`. ValueError for another name."""
+    recipe = RECIPES[checks.one_of(name, RECIPES, "network")]
+    recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
+    sets = [load(recipe.data, split=split, root=root) for split in ("train", "test")]
+    return fit(recipe, *sets, **other)  # type: ignore[arg-type]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train one network and store weights, curve (CSV) and provenance (JSON), each written whole."""
+    from uapkit.runner.catalogue import project_root
+    from uapkit.runner.results import commit, table_bytes, versions
+
+    here = Path(__file__).parent
+    parser = argparse.ArgumentParser(prog="python -m uapkit.papers.jetley2018.recipes", description=main.__doc__)
+    parser.add_argument("name", choices=list(RECIPES))
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/checkpoints"), help="where a run resumes from")
+    parser.add_argument("--weights", type=Path, default=here / "weights", help="folder of the weights")
+    parser.add_argument("--results", type=Path, default=project_root() / "results" / "jetley2018" / "training")
+    given = parser.parse_args(arguments)
+    used = ("models/jetley_recipes.py", "models/training.py", "models/nets/nin.py", "models/nets/digits.py", "seeds.py")
+    sources = [here.parent / path for path in used]
+    status = ["git", "-C", str(here), "status", "--porcelain", "--", *map(str, sources)]
+    dirty = bool(subprocess.run(status, capture_output=True, text=True, check=False).stdout.strip())
+    at, _ = commit()
+
+    given.checkpoints.mkdir(parents=True, exist_ok=True)
+    done = train(
+        given.name,
+        checkpoint=given.checkpoints / f"{given.name}.pt",
+        on_epoch=lambda row: print(given.name, {k: round(v, 4) for k, v in row.items()}, flush=True),
+    )
+    weights, curve = recipes.weights_bytes(done.net, done.record), table_bytes(done.curve)
+    record = {
+        "name": given.name,
+        **done.record,
+        "commit": at,
+        "dirty": dirty,
+        "code_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(),
+        "versions": versions(),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "curve_sha256": hashlib.sha256(curve).hexdigest(),
+    }
+    write_whole(given.weights / f"{given.name}.safetensors", weights)
+    write_whole(given.results / f"{given.name}.csv", curve)
+    write_whole(given.results / f"{given.name}.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    print(given.name, "test accuracy", done.record["test_accuracy"], flush=True)
+
+
+if __name__ == "__main__":
+    main()
