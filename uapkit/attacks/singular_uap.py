@@ -13,7 +13,7 @@ from uapkit.attacks.base import Perturbation, fitted_on, plain, ready
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
 from uapkit.models.model import Model
-from uapkit.operators import JacobianOperator
+from uapkit.operators import JacobianOperator, LayerJacobians
 from uapkit.singular import pq_singular
 
 
@@ -30,6 +30,7 @@ def singular_uap(
     rtol: float = 0.0,
     seed: int = 0,
     chunk: int | None = None,
+    recorded: LayerJacobians | None = None,
     callback: Callable[[int, Tensor, float], object] | None = None,
 ) -> Perturbation:
     """The (p, q)-singular vector of a layer's Jacobian, stacked over the images, scaled to ``norm`` = ``eps``.
@@ -37,10 +38,12 @@ def singular_uap(
     x: (n, c, h, w) in [0, 1], all of them one fixed batch. layer: a name of ``model.layers()`` or any callable from
     images to (n, ...). p: norm that confines the direction, q: norm of the layer's response, each in [1, inf].
     eps: size of the result, in the unit of the pixels, measured in ``norm`` (with p = inf and norm = inf every entry is
-    +-eps). max_iter, rtol, seed, callback: of :func:`uapkit.singular.pq_singular`. chunk: images at once.
+    +-eps). max_iter, rtol, seed, callback: of :func:`uapkit.singular.pq_singular`. chunk: images at once. recorded: the
+    Jacobians of several layers of this model at these images, ``layer`` by name among them; where many layers are
+    attacked, one forward pass then serves them all, and the result is the same.
 
     history holds the singular value after each iteration; made_by has layer, p, q, n_fit, seed, singular_value (of unit
-    p-norm, stacked over the n images, so it grows with n), n_iter and converged. The sign is the one the random start
+    p-norm, stacked over the n images, so it grows with n), start_value (of the random start), n_iter and converged. The sign is the one the random start
     led to: v and -v have the same singular value, but not the same fooling rate; see :meth:`Perturbation.flipped`.
 
     Raises ValueError for an unknown layer, one that does not respond to any of the images, or numbers out of range.
@@ -51,9 +54,14 @@ def singular_uap(
     eps = checks.in_range(eps, 0, math.inf, "eps")
     norm = checks.exponent(norm, "norm")
     images = pixels(x)
-    respond = layer if callable(layer) else model.until(layer)
+    if recorded is not None and isinstance(layer, str):
+        if recorded.model is not model or not torch.equal(recorded.images, images):
+            raise ValueError("recorded belongs to another model or other images; record these, or leave it out")
+        op = recorded.at(layer)
+    else:
+        op = JacobianOperator(layer if callable(layer) else model.until(layer), images, chunk=chunk)
     pair = pq_singular(
-        JacobianOperator(respond, images, chunk=chunk),
+        op,
         p=p,
         q=q,
         seed=seed,
@@ -70,6 +78,7 @@ def singular_uap(
         "q": plain(q),
         "seed": seed,
         "singular_value": pair.value,
+        "start_value": pair.start_value,
         "n_iter": pair.n_iter,
         "converged": pair.converged,
     }

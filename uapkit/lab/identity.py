@@ -100,7 +100,7 @@ class _Feed:
         self.attributes({k: v for k, v in vars(net).items() if k not in _BASE}, type(net))
 
     def attributes(self, found: Mapping[str, Any], cls: type) -> None:
-        derived = getattr(cls, "derived", ())  # what a class computes from its other attributes, when first asked
+        derived = getattr(cls, "derived", ())  # what follows from the other attributes, or changes no answer
         for name in sorted(found):
             if name not in derived:
                 self.text("attribute", name)

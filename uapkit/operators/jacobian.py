@@ -71,6 +71,7 @@ class LayerJacobians:
     """
 
     keep_bytes: ClassVar[int] = 2 * 2**30
+    derived: ClassVar[tuple[str, ...]] = ("layers", "chunk", "_forward")  # none of them changes what :meth:`at` gives
 
     def __init__(self, model: Model, layers: Sequence[str], images: Tensor, *, chunk: int | None = None) -> None:
         self.model, self.layers, self.images, self.chunk = model, tuple(layers), batch_of(images), chunk
