@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,7 @@ STARTED = time.time()  # a file changed later than this may not be the code that
 _LIBRARIES = tuple(str(Path(sysconfig.get_path(k)).resolve()) for k in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-class Unidentified(Exception):  # noqa: N818 - it reads as what it says
+class Unidentified(Exception):
     """What something depends on cannot be told for certain; its results must be computed anew, never looked up."""
 
 
@@ -47,24 +47,24 @@ def files(module: str) -> list[Path]:
     return sorted({path for name in _followed([(module, None)]) for path in _with_data(_path(name))})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _digest(module: str, name: str | None) -> str:
     own = _tree(module)
-    parts, wanted = (own.body, None) if name is None else _reached(own, module, name)
+    parts, wanted = (own.body, own.body) if name is None else _reached(own, module, name)
     digest = hashlib.sha256(f"{module}:{name}".encode())
     for part in parts:
-        digest.update(_plain(part).encode())
-    closure = _followed(_imports(parts if name is None else wanted, module), skip=module)
+        digest.update(ast.dump(part).encode())
+    closure = _followed(_imports(wanted, module), skip=module)
     for other in sorted(closure):
         digest.update(b"\0" + other.encode() + _file_digest(other).encode())
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file_digest(module: str) -> str:
     digest = hashlib.sha256()
     for part in _tree(module).body:
-        digest.update(_plain(part).encode())
+        digest.update(ast.dump(part).encode())
     for path in _with_data(_path(module))[1:]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -94,7 +94,7 @@ def _path(module: str) -> Path:
     return found.resolve()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree(module: str) -> ast.Module:
     path, loaded = _path(module), sys.modules.get(module)
     text = getattr(loaded, "__source__", None)  # set by whoever ran the text itself: then it is what runs
@@ -102,7 +102,7 @@ def _tree(module: str) -> ast.Module:
         if loaded is not None and path.stat().st_mtime > STARTED:
             raise Unidentified(f"{path.name} was edited after this process had started")
         text = path.read_text(encoding="utf-8")
-    return ast.parse(text)
+    return _without_docstrings(ast.parse(text))
 
 
 def forget(module: str) -> None:
@@ -112,13 +112,11 @@ def forget(module: str) -> None:
     sys.modules.pop(module, None)
 
 
-def _plain(node: ast.AST) -> str:
-    """The node without docstrings, as text that layout and comments leave alone."""
-    for one in ast.walk(node):
-        body = getattr(one, "body", None)
-        if isinstance(body, list) and body and _is_text(body[0]) and not isinstance(one, ast.If):
-            one.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
-    return "" if _is_text(node) else ast.dump(node)
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+    return tree
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -147,7 +145,7 @@ def _reached(tree: ast.Module, module: str, name: str) -> tuple[list[ast.stmt], 
         names = _bound(node)
         for one in names:
             makers.setdefault(one, []).append(node)
-        if not names and not _is_text(node) and not _for_types(node):
+        if not names and not _for_types(node):
             always.append(node)
     if name not in makers:
         raise Unidentified(f"{module} defines no {name}")
@@ -208,7 +206,12 @@ def _followed(start: Iterable[tuple[str, str | None]], skip: str = "") -> set[st
             continue
         if not is_ours(module):
             continue
-        if name is not None and name != "*" and _path(module).name == "__init__.py" and (origin := _exported(module).get(name)):
+        if (
+            name is not None
+            and name != "*"
+            and _path(module).name == "__init__.py"
+            and (origin := _exported(module).get(name))
+        ):
             todo.append(origin)  # a package that only hands the name on
             continue
         if module not in seen and module != skip:
@@ -217,7 +220,7 @@ def _followed(start: Iterable[tuple[str, str | None]], skip: str = "") -> set[st
     return seen
 
 
-@lru_cache(maxsize=None)
+@cache
 def _exported(package: str) -> dict[str, tuple[str, str | None]]:
     """Names that a package's ``__init__`` imports from elsewhere: {name there: (module, name)}."""
     found: dict[str, tuple[str, str | None]] = {}
@@ -228,7 +231,7 @@ def _exported(package: str) -> dict[str, tuple[str, str | None]]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_ours(module: str) -> bool:
     """Is it a module of this package or of the user, not of Python or an installed library?"""
     top = module.partition(".")[0]
@@ -237,7 +240,7 @@ def is_ours(module: str) -> bool:
     if top in sys.builtin_module_names or top in sys.stdlib_module_names:
         return False
     try:
-        return not str(_path(top)).startswith(_LIBRARIES)
+        return not str(_path(module)).startswith(_LIBRARIES)
     except (Unidentified, ImportError, ValueError):
         return False
 

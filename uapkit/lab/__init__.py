@@ -2,7 +2,7 @@
 
 from uapkit.lab.bench import Bench, Split, class_names, layers_of, split_name
 from uapkit.lab.claims import Claim, claim, from_row, hull, mean_of, paired, rank_correlation, rate
-from uapkit.lab.keep import keep, keeping
+from uapkit.lab.memo import keep, keeping
 from uapkit.lab.run import Run, joined, rows_of
 from uapkit.lab.sweep import for_network, sweep
 

@@ -15,7 +15,7 @@ from uapkit import checks, evaluate, models
 from uapkit import data as sets
 from uapkit.checks import NotHere
 from uapkit.data.images import Images
-from uapkit.lab.keep import keep
+from uapkit.lab.memo import keep
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models.catalogue import find
 from uapkit.seeds import child_seed, generator
@@ -108,10 +108,11 @@ class Bench:
         """The images of a network."""
         size = self.network(name).input_size
         data = str(self.setting(name, "data"))
-        numbers = tuple(self.setting(name, what) for what in ("n_fit", "n_held_in", "n_eval"))
-        key = (data, *numbers, size[-1] if size and data in SIZED else None)
+        n_fit, n_held_in, n_eval = (self.setting(name, what) for what in ("n_fit", "n_held_in", "n_eval"))
+        side = size[-1] if size and data in SIZED else None
+        key = (data, n_fit, n_held_in, n_eval, side)
         if key not in self._splits:
-            self._splits = {key: self._loaded(data, *numbers, key[-1])}  # one at a time bounds memory
+            self._splits = {key: self._loaded(data, n_fit, n_held_in, n_eval, side)}  # one at a time bounds memory
         return self._splits[key]
 
     def _loaded(self, data: str, n_fit: int, n_held_in: int, n_eval: int | None, size: int | None) -> Split:

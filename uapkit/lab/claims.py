@@ -55,12 +55,16 @@ def rate(flags: torch.Tensor) -> dict[str, float]:
 
 def from_row(row: Any, value: str = "fooling_rate", low: str = "low", high: str = "high", n: str = "n") -> Interval:
     """The interval that a table's row holds in these columns."""
-    return Interval(float(row[value]), int(row[n]) if n in row and row[n] == row[n] else 0, float(row[low]), float(row[high]))
+    return Interval(
+        float(row[value]), int(row[n]) if n in row and row[n] == row[n] else 0, float(row[low]), float(row[high])
+    )
 
 
 def hull(rows: pd.DataFrame, value: str = "fooling_rate") -> Interval:
     """Mean of several draws of a null, from the lowest lower to the highest upper end of their intervals."""
-    return Interval(float(rows[value].mean()), int(rows["n"].max()), float(rows["low"].min()), float(rows["high"].max()))
+    return Interval(
+        float(rows[value].mean()), int(rows["n"].max()), float(rows["low"].min()), float(rows["high"].max())
+    )
 
 
 def paired(a: Any, b: Any) -> Interval:
@@ -87,5 +91,3 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], *, seed: int = 0, n
 def evidence_table(claims: Sequence[Claim]) -> pd.DataFrame:
     """The claims' rows as a table."""
     return pd.DataFrame([one.row() for one in claims])
-
-

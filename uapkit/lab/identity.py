@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from uapkit import sources
 from uapkit.sources import Unidentified
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout, slice)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.layout, slice, range)
 _HOOKS = {name for name in vars(nn.Module()) if name.endswith("_hooks")}
 _BASE = set(vars(nn.Module()))  # parameters, buffers and submodules are looked at one by one
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class written in Python, whose state is in its attributes
@@ -38,7 +38,7 @@ def identity(value: Any) -> str:
 class _Feed:
     """Feeds a value's parts to a checksum, each object once."""
 
-    def __init__(self, update: Callable[[bytes], None]) -> None:
+    def __init__(self, update: Callable[[Any], None]) -> None:
         self.update = update
         self.seen: dict[int, int] = {}
         self.alive: list[Any] = []  # so that no id is used twice
@@ -47,7 +47,7 @@ class _Feed:
         self.update("\0".join(map(str, words)).encode() + b"\1")
 
     def any(self, value: Any) -> None:
-        if isinstance(value, _PLAIN) or isinstance(value, range):
+        if isinstance(value, _PLAIN):
             return self.text(type(value).__name__, repr(value))
         if id(value) in self.seen:
             return self.text("again", self.seen[id(value)])
@@ -166,7 +166,7 @@ def stands_in_its_module(thing: Any) -> bool:
     return found is thing
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _of_a_library(module: str) -> bool:
     """Does an installed library or Python define this module? Their versions are part of every key."""
     if sources.is_ours(module):

@@ -43,7 +43,16 @@ def read(path: Path) -> tuple[Any, dict[str, Any]]:
             return _value(head.pop("result"), file), head
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        zipfile.BadZipFile,
+    ) as error:
         raise Unreadable(str(error)) from error
 
 

@@ -16,7 +16,9 @@ from uapkit.checks import NotHere
 from uapkit.lab.run import Arrays
 
 Rows: TypeAlias = list[dict[str, Any]]
-PerNetwork: TypeAlias = Any  # a value for all networks, or a mapping by network with "default" (or "other") for the rest
+PerNetwork: TypeAlias = (
+    Any  # a value for all networks, or a mapping by network with "default" (or "other") for the rest
+)
 
 
 def for_network(value: PerNetwork, network: str, name: str = "a setting") -> Any:
@@ -34,7 +36,10 @@ def for_network(value: PerNetwork, network: str, name: str = "a setting") -> Any
 
 
 def sweep(
-    points: Iterable[Mapping[str, Any]], compute: Callable[..., Rows | tuple[Rows, Mapping[str, Any]]], *, desc: str = ""
+    points: Iterable[Mapping[str, Any]],
+    compute: Callable[..., Rows | tuple[Rows, Mapping[str, Any]]],
+    *,
+    desc: str = "",
 ) -> pd.DataFrame:
     """``compute(**point)`` for every point, as one tidy table; each row also carries its point's plain values.
 

@@ -16,7 +16,7 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -32,7 +32,8 @@ from uapkit.data.images import Images
 from uapkit.lab import stored
 from uapkit.lab.identity import Unidentified, identity, stands_in_its_module
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
 CHECKPOINT = "checkpoint"  # the parameter of functions that keep their state in a file until they are done
 PROBE_TOLERANCE = 1e-3  # of the largest logit; rounding of another batch size stays far below it
@@ -214,7 +215,15 @@ def _probes(given: dict[str, Any]) -> list[Any]:
     """What each network among the arguments answers on two of the images among them; None where it takes none of them."""
     pictures = [x.x if isinstance(x, Images) else x for x in given.values() if isinstance(x, (Images, Tensor))]
     images = next((x[:2] for x in pictures if x.ndim == 4 and len(x) and x.is_floating_point()), None)
-    return [None if images is None else _answer(net, images) for net in given.values() if isinstance(net, nn.Module)]
+    return [None if images is None else _answer(net, images) for net in _networks(given)]
+
+
+def _networks(value: Any) -> Iterator[nn.Module]:
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _networks(part)
 
 
 @torch.no_grad()
@@ -238,6 +247,8 @@ def _same(before: list[Any], now: list[Any]) -> bool:
                 return False
             continue
         a, b = torch.tensor(one, dtype=torch.float64), torch.tensor(other, dtype=torch.float64)
-        if a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=PROBE_TOLERANCE * float(a.abs().max()), equal_nan=True):
+        if a.shape != b.shape or not torch.allclose(
+            a, b, rtol=0, atol=PROBE_TOLERANCE * float(a.abs().max()), equal_nan=True
+        ):
             return False
     return True

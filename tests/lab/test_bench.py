@@ -1,0 +1,137 @@
+"""Networks and images of a bench: parts by name that never overlap, one definition of the nulls, tags without a load."""
+
+import math
+
+import pytest
+import torch
+
+from uapkit import data, evaluate, models
+from uapkit.lab import Bench, Run, for_network, keeping, split_name
+from uapkit.lab.nulls import NULLS, kind_of, random
+from uapkit.lab.run import Arrays, joined, marked
+from uapkit.lab.sweep import sweep
+
+
+def pixels(images):
+    return {bytes(x.numpy().tobytes()) for x in images.x}
+
+
+def test_parts_never_overlap():
+    split = Bench("digits", 8, 5, 20).split("linear_digits")
+    parts = [pixels(p) for p in (split.fit, split.held_in, split.scored)]
+    assert [len(p) for p in parts] == [8, 5, 20]
+    assert len(set.union(*parts)) == 33
+
+
+def test_without_images_held_in_the_fitted_ones_serve():
+    split = Bench("digits", 8, 0, 20).split("linear_digits")
+    assert split.held_in is split.fit
+
+
+def test_the_training_split_is_fitted_where_there_is_one():
+    split = Bench("digits", 8, 4, 20, from_training=True).split("linear_digits")
+    train = pixels(data.load("digits", split="train"))
+    assert pixels(split.fit) | pixels(split.held_in) <= train
+    assert not pixels(split.scored) & train
+
+
+def test_settings_by_network_give_each_its_own_images():
+    bench = Bench("digits", {"mlp_digits": 4, "default": 8}, 0, {"mlp_digits": 10, "default": 20})
+    sizes = {
+        name: (len(bench.split(name).fit), len(bench.split(name).scored)) for name in ("mlp_digits", "linear_digits")
+    }
+    assert sizes == {"mlp_digits": (4, 10), "linear_digits": (8, 20)}
+
+
+def test_too_few_images_are_named():
+    with pytest.raises(
+        ValueError, match=r"digits holds \d+ images, but n_fit \+ n_select = 100000 leaves none to score"
+    ):
+        Bench("digits", 100_000, 0, None).split("linear_digits")
+
+
+def test_the_tag_of_weights_is_known_without_a_run():
+    bench = Bench("digits", 4, 0, 4)
+    assert bench.weights("cifar10_resnet20[random]") == "random"
+    assert bench.weights("lenet_mnist") == models.load("lenet_mnist").card.weights != "default"
+    assert bench.weights("vgg16") == "IMAGENET1K_V1", "also where they are missing"
+    assert bench.weights("no_network") == "default"
+    assert split_name("a[b]") == ("a", "b")
+
+
+def test_flags_are_those_of_evaluate_with_and_without_a_memo(tmp_path):
+    v = torch.full((1, 28, 28), 0.4)
+    bench = Bench("digits", 8, 8, 64)
+    plain = evaluate.fooled(bench.network("linear_digits"), bench.split("linear_digits").scored, v)
+    for _ in range(2):
+        with keeping(tmp_path) as memo:
+            assert torch.equal(Bench("digits", 8, 8, 64).fooled("linear_digits", v), plain)
+            assert len(Bench("digits", 8, 8, 64).fooled("linear_digits", v, "held_in")) == 8
+    assert memo.computed == 0
+
+
+def test_an_own_network_goes_by_its_name_and_its_untrained_copy_is_another():
+    torch.manual_seed(0)
+    own = models.wrap(models.load("linear_digits").net, input_size=(1, 28, 28), name="mine")
+    bench = Bench("digits", 8, 0, 20)
+    assert bench.names([own, "mlp_digits"]) == ["mine", "mlp_digits"]
+    assert bench.network("mine") is own
+    fresh, again, other = (bench.untrained("mine", seed) for seed in (0, 0, 1))
+    weights = [net.net.fc.weight for net in (own, fresh, again, other)]
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[3])
+
+
+def test_values_by_network():
+    value = {"a": 1, "b[x]": 2, "default": 3}
+    assert [for_network(value, name) for name in ("a", "a[t]", "b[x]", "b", "c")] == [1, 1, 2, 3, 3]
+    assert for_network(5, "a") == 5
+    assert for_network({"other": 4}, "c") == 4
+    with pytest.raises(ValueError, match="n_fit by network needs a value for 'c'"):
+        for_network({"a": 1}, "c", "n_fit")
+
+
+@pytest.mark.parametrize("norm", [2.0, math.inf])
+def test_random_nulls_have_the_size_and_differ_by_name(norm):
+    a, again, b = (random((1, 8, 8), eps=0.5, norm=norm, seed=0, name=name) for name in ("x 0", "x 0", "x 1"))
+    assert float(torch.linalg.vector_norm(a.double(), norm)) == pytest.approx(0.5)
+    assert torch.equal(a, again)
+    assert not torch.equal(a, b)
+    assert kind_of(norm) in NULLS
+
+
+def test_rows_of_a_null_are_marked_and_an_item_that_says_it_itself_is_believed():
+    table = sweep(
+        [{"model": "a"}], lambda model: [{"kind": "random signs"}, {"kind": "UAP"}, {"kind": "randomly good"}]
+    )
+    assert marked(table)["is_null"].tolist() == [True, False, False]
+    assert marked(table.assign(is_null=[False, True, False]))["is_null"].tolist() == [False, True, False]
+
+
+def test_a_run_gives_rows_flags_and_networks():
+    def point(model):
+        if model == "gone":
+            from uapkit.checks import NotHere
+
+            raise NotHere("no weights")
+        return [{"kind": kind, "rate": 0.5} for kind in ("UAP", "random signs")], {
+            f"fooled/{model}/UAP/0": torch.ones(2)
+        }
+
+    table = joined([sweep([{"model": name}], point) for name in ("a", "gone", "b")])
+    run = Run.of(table)
+    assert [name for name, _ in run.by_network()] == ["a", "b"]
+    assert len(run.rows) == 4
+    assert run.measured["kind"].tolist() == ["UAP", "UAP"]
+    assert len(run.all_flags("fooled", "a")) == 1
+    assert len(run.where(model="a", kind=["UAP", "x"])) == 1
+    with pytest.raises(KeyError, match="fooled/c/UAP/0"):
+        run.flags("fooled", "c", "UAP", 0)
+    assert run.table.attrs == {}, "pandas copies attributes at every step"
+
+
+def test_arrays_are_shared_when_pandas_copies_a_table():
+    table = sweep([{"model": "a"}], lambda model: ([{"k": 1}], {"v": torch.ones(3)}))
+    assert isinstance(table.attrs["arrays"], Arrays)
+    assert table[table["k"] == 1].attrs["arrays"]["v"] is table.attrs["arrays"]["v"]
