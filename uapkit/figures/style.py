@@ -62,7 +62,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 def look(meaning: str) -> Look:
     """How a meaning is drawn. ValueError for one that has no look yet: give it one in ``MEANINGS``."""
     if meaning not in MEANINGS:
-        raise ValueError(f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}")
+        raise ValueError(
+            f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}"
+        )
     return MEANINGS[meaning]
 
 
@@ -79,7 +81,15 @@ def in_order(count: int) -> list[Look]:
     return [Look(to_hex(shade), MARKERS[place % len(MARKERS)]) for place, shade in enumerate(shades)]
 
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # goes when all figures have looks
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # goes when all figures have looks
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,

@@ -66,14 +66,14 @@ class Setting:
         """From now on these layers share one forward pass of their network, and one of its untrained copy."""
         self._together = {network: tuple(layers)}
 
-    def jacobians(
-        self, network: str, layer: str, *, untrained: bool = False, part: str = "fit"
-    ) -> LayerJacobians:
+    def jacobians(self, network: str, layer: str, *, untrained: bool = False, part: str = "fit") -> LayerJacobians:
         """The Jacobians at a part of the images, of this layer and of those recorded with it; run when first needed."""
         net, key = self.model(network, untrained), (network, untrained, part)
         known = self._recorded.get(key)
         if known is None or known.model is not net or layer not in known.layers:
-            self._recorded = {k: v for k, v in self._recorded.items() if k[0] == network}  # one network's: bounds memory
+            self._recorded = {
+                k: v for k, v in self._recorded.items() if k[0] == network
+            }  # one network's: bounds memory
             together = self._together.get(network, ())
             layers = together if layer in together else (layer,)
             self._recorded[key] = LayerJacobians(net, layers, getattr(self.bench.split(network), part).x)

@@ -102,7 +102,9 @@ def figure(run: Run) -> Figure:
     """Fooling rate and singular value of each layer, a panel a network, with the null of random signs as a band."""
     networks = list(run.by_network())
     with style():
-        drawn, axes = plt.subplots(len(networks), 1, figsize=(7, 2.7 * len(networks)), squeeze=False, layout="constrained")
+        drawn, axes = plt.subplots(
+            len(networks), 1, figsize=(7, 2.7 * len(networks)), squeeze=False, layout="constrained"
+        )
         for ax, (network, rows) in zip(axes[:, 0], networks, strict=True):
             attack, random = (lab.rows_of(rows, kind=kind) for kind in ("singular vector", nulls.RANDOM_SIGNS))
             untrained, place = lab.rows_of(rows, kind=nulls.UNTRAINED), range(len(attack))
