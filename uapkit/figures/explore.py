@@ -10,6 +10,7 @@ from uapkit.figures import style as plots
 from uapkit.figures.widgets import Bar, Frames, State, frames
 from uapkit.subspace import principal_angles, random_subspace
 
+
 def angles(attack: pd.DataFrame, invariant: pd.DataFrame, table: pd.DataFrame | None, *, n_random: int = 200) -> Frames:
     """Principal angles between the top k attack and the top k invariant directions, for every k that is stored.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from uapkit import lab
 from uapkit.intervals import Interval, Rate
-from uapkit.lab import Claim, Run, claim
+from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.papers.khrulkov2018.pictures import example_pictures, picture_rows, surest
 from uapkit.papers.khrulkov2018.setting import Layer, Setting
 
@@ -82,7 +82,10 @@ def run(
     for network in bench.names(models):
         points = [{"model": network, "layer": setting.choose(network)}]
         parts.append(lab.sweep(points, predicted, desc=f"{network}: labels"))
-    return bench.told(lab.joined(parts))
+    table = bench.told(lab.joined(parts))
+    if "direction" in table:
+        table["is_null"] = table["direction"].isin([CLEAN, nulls.RANDOM_SIGNS, nulls.UNTRAINED])
+    return table
 
 
 def _unsure(confidence: Tensor) -> dict[str, float]:
