@@ -69,6 +69,7 @@ def test_the_network_is_run_once_for_all_layers():
     model = models.wrap(InPlace(looks=False), input_size=(3, 8, 8), name="net")
     x, layers = torch.rand(6, 3, 8, 8, generator=generator(1, "images")), ["a", "relu", "b", "end"]
     together = LayerJacobians(model, layers, x, chunk=3)
+    together.at("a")
     model.net.runs.clear()
     ops = {layer: together.at(layer) for layer in layers}
     assert model.net.runs == [1] * 4, "only one image of each layer is looked at again, to verify the products"
@@ -122,6 +123,7 @@ def test_an_operation_is_recorded_once_for_all_layers(monkeypatch):
 def test_an_image_that_rounds_otherwise_alone_does_not_cost_a_recording(monkeypatch):
     model, x = network("vgg_digits")
     together = LayerJacobians(model, LAYERS["vgg_digits"], x)
+    together.at("logits")
     agrees, looked = replay.Replay.agrees, []
 
     def rounds_otherwise(self, fn, images=None):

@@ -11,9 +11,8 @@ from torch import nn
 
 from uapkit import evaluate, models
 from uapkit.experiments.common import Bench, kept_for, tensor_sha256
-from uapkit.experiments.khrulkov2018_shared import Study
-from uapkit.models.nets.digits import Linear
 from uapkit.lab.sweep import resuming, sweep
+from uapkit.models.nets.digits import Linear
 
 
 @pytest.fixture
@@ -82,23 +81,6 @@ def test_a_network_typed_into_a_notebook_is_never_kept(store):
     for _ in range(2):
         kept_for(model, "thing", {}, lambda: calls.append(1) or {"a": np.zeros(1)}, [evaluate])
     assert len(calls) == 2
-
-
-def test_items_share_a_singular_vector_and_the_labels_it_changes(store, monkeypatch):
-    def study(**other):
-        return Study(Bench("digits", 8, 8, 16), eps=0.3, max_iter=3, **other)
-
-    first = study().vector("linear_digits", "logits", q=5.0)
-    v = study().scaled("linear_digits", first.v)
-    flags = study().bench.fooled("linear_digits", v)
-    with monkeypatch.context() as patched:
-        patched.setattr("uapkit.experiments.khrulkov2018_shared.pq_singular", None)
-        patched.setattr(evaluate, "fooled", None)
-        again = study().vector("linear_digits", "logits", q=5.0)
-        assert torch.equal(study().bench.fooled("linear_digits", v), flags)
-    assert torch.equal(first.v, again.v)
-    assert (first.value, first.history, first.n_iter) == (again.value, again.history, again.n_iter)
-    assert not torch.equal(first.v, study().vector("linear_digits", "logits", q=3.0).v)
 
 
 def test_another_vector_or_another_part_is_scored_anew(store):

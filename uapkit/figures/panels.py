@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -50,3 +51,19 @@ def legend(figure: Figure, axes: Sequence[plt.Axes], columns: int = 3) -> None:
 def models_of(table: pd.DataFrame) -> list[str]:
     """The networks of a table, in its order."""
     return list(dict.fromkeys(table["model"]))
+
+
+def of_a_run(draw: Draw) -> Draw:
+    """A figure of a :class:`uapkit.lab.Run`; where none of its rows was run, an empty one that says so."""
+
+    @wraps(draw)
+    def drawn(run: Any, *args: object, **kwargs: object) -> Figure:
+        if len(run.rows):
+            return draw(run, *args, **kwargs)
+        figure, ax = plt.subplots(figsize=(4, 1))
+        ax.axis("off")
+        ax.text(0.5, 0.5, "not run here", ha="center")
+        plt.close(figure)
+        return figure
+
+    return drawn

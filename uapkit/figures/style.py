@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex
 
 
 class Look(NamedTuple):
@@ -27,6 +29,8 @@ MEANINGS: dict[str, Look] = {
     "published": Look("#000000", "*", "none"),
     # what is under study
     **dict.fromkeys(("attack", "singular vector", "trained", "positive", "S_hi", "normals", "direct"), _ATTACK),
+    **dict.fromkeys(("power method", "fixed batch", "batch", "norm inf"), _ATTACK),
+    **dict.fromkeys(("redrawn each iteration", "another start", "norm 2"), Look("#0072B2", "s", "--")),
     **dict.fromkeys(("UAP", "universal", "transferred"), _UAP),
     "UAP, blocked": Look("#D55E00", "D", "-."),
     **dict.fromkeys(("gradient", "gradient ascent", "saliency"), Look("#009E73", "^")),
@@ -69,6 +73,12 @@ def look_of_network(name: str) -> Look:
     plain = re.sub(r"_seed\d+$", "", name.partition("[")[0])
     place = _NETWORKS.index(plain) if plain in _NETWORKS else len(_NETWORKS) + zlib.crc32(plain.encode()) % 54
     return Look(_MUTED[place % len(_MUTED)], MARKERS[(place // len(_MUTED) + place) % len(MARKERS)])
+
+
+def in_order(count: int) -> list[Look]:
+    """How an ordered series of ``count`` lines is drawn, such as layers from input to output or ranks: dark to light."""
+    shades = plt.get_cmap("cividis")(np.linspace(0, 0.85, max(count, 1)))
+    return [Look(to_hex(shade), MARKERS[place % len(MARKERS)]) for place, shade in enumerate(shades)]
 
 
 COLOURS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -65,9 +66,10 @@ class JacobianOperator(Operator):
 class LayerJacobians:
     """The Jacobians of several ``layers`` of one network at the same images, from one forward pass.
 
-    :meth:`at` gives ``JacobianOperator(model.until(layer), images)``, but the network is traced and run only here, up to
-    the last of the layers, and its activations (up to ``keep_bytes``) serve them all; a layer outside ``layers``, and a
-    network that cannot be traced as a whole, is recorded by itself. images, chunk and errors as for the operator.
+    :meth:`at` gives ``JacobianOperator(model.until(layer), images)``, but the network is traced and run once, when the
+    first layer is asked for, up to the last of the layers, and its activations (up to ``keep_bytes``) serve them all; a
+    layer outside ``layers``, and a network that cannot be traced as a whole, is recorded by itself. Images and
+    parameters must not change meanwhile. images, chunk and errors as for the operator.
     """
 
     keep_bytes: ClassVar[int] = 2 * 2**30
@@ -75,13 +77,14 @@ class LayerJacobians:
 
     def __init__(self, model: Model, layers: Sequence[str], images: Tensor, *, chunk: int | None = None) -> None:
         self.model, self.layers, self.images, self.chunk = model, tuple(layers), batch_of(images), chunk
-        self._forward: Forward | None = None
-        together = model.several(self.layers)
-        with (
-            torch.inference_mode(False),
-            suppress(Exception),
-        ):  # whatever tracing stumbles over: each layer then by itself
-            self._forward = Forward(together, _chunks(self.images, chunk), self.keep_bytes)
+        model.several(self.layers)  # an unknown layer is refused now
+
+    @cached_property
+    def _forward(self) -> Forward | None:
+        together = self.model.several(self.layers)
+        with torch.inference_mode(False), suppress(Exception):  # whatever tracing stumbles over: each layer by itself
+            return Forward(together, _chunks(self.images, self.chunk), self.keep_bytes)
+        return None
 
     def at(self, layer: str) -> JacobianOperator:
         """The operator of one layer; its products are verified on the first image, on the whole chunk if that fails.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from uapkit.figures.style import COLOURS, style
+from uapkit.figures.style import look, style
 from uapkit.operators import DenseOperator
 from uapkit.singular import pq_singular
 
@@ -36,17 +36,18 @@ def figure() -> Figure:
         for ax, (p, q, title) in zip(axes, SETTINGS, strict=True):
             rows = np.tensordot(np.array(STACKED), np.stack([x, y]), axes=1)
             change = (np.abs(rows) ** q).sum(0) ** (1 / q)
-            ax.contour(x, y, change, levels=8, colors=COLOURS[5], linewidths=0.8)
+            ax.contour(x, y, change, levels=8, colors="0.6", linewidths=0.8)
             ball = np.abs(np.stack([x, y])).max(0) if np.isinf(p) else (np.abs(x) ** p + np.abs(y) ** p) ** (1 / p)
             ax.contour(x, y, ball, levels=[1.0], colors="black", linewidths=1.6)
+            colour = look("singular vector").colour
             places = walk(p, q, START, 8)
             for k, (here, there) in enumerate(itertools.pairwise(places)):
                 if np.abs(there - here).max() > 0.02:
-                    ax.annotate("", there, here, arrowprops={"arrowstyle": "->", "color": COLOURS[1], "lw": 1.6})
+                    ax.annotate("", there, here, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6})
                 if np.abs(there - here).max() > 0.15:
                     ax.annotate(f"v{k}", here, xytext=(5, -13), textcoords="offset points")
-            ax.plot(*places[0], "o", color=COLOURS[1])
-            ax.plot(*places[-1], "s", color=COLOURS[1])
+            ax.plot(*places[0], "o", color=colour)
+            ax.plot(*places[-1], "s", color=colour)
             ax.annotate("v", places[-1], xytext=(7, 5), textcoords="offset points", weight="bold")
             ax.set(title=title, xlabel="pixel 1", ylabel="pixel 2", aspect="equal")
     return made

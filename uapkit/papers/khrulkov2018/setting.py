@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from uapkit import attacks, lab
@@ -14,7 +15,9 @@ from uapkit.attacks import Perturbation
 from uapkit.checks import NotHere
 from uapkit.lab import nulls
 from uapkit.models import Model
-from uapkit.operators import LayerJacobians
+from uapkit.norms import lp_norm
+from uapkit.operators import JacobianOperator, LayerJacobians
+from uapkit.seeds import generator
 
 Layers = Mapping[str, Sequence[str]] | Sequence[str] | None
 Layer = Mapping[str, str] | str | None
@@ -24,6 +27,7 @@ PAPER_LAYERS = {  # the layers of Tables 1 to 3
     "vgg19": KERAS_VGG,
     "resnet50": ("conv1", "res3c_branch2a", "bn5a_branch2c", "activation_8"),
 }
+DIRECTIONS = ("singular vector", nulls.RANDOM_SIGNS, nulls.UNTRAINED)  # of :meth:`Setting.directions`
 
 
 @dataclass
@@ -44,7 +48,8 @@ class Setting:
     n_layers: int = 5
     n_random: int = 3
     norm: float = math.inf
-    _recorded: dict[tuple[str, bool], LayerJacobians] = field(default_factory=dict)
+    _together: dict[str, Sequence[str]] = field(default_factory=dict)
+    _recorded: dict[tuple[str, bool, str], LayerJacobians] = field(default_factory=dict)
     _fresh: dict[str, Model] = field(default_factory=dict)
 
     def layers(self, network: str, wanted: Layers, count: int) -> list[dict[str, Any]]:
@@ -59,12 +64,24 @@ class Setting:
 
     def record(self, network: str, layers: Sequence[str]) -> None:
         """From now on these layers share one forward pass of their network, and one of its untrained copy."""
-        self._recorded = {}  # one network's at a time bounds memory
-        if len(layers) > 1:
-            fit = self.bench.split(network).fit.x
-            for fresh in (False, True):
-                net = self.untrained(network) if fresh else self.bench.network(network)
-                self._recorded[network, fresh] = LayerJacobians(net, layers, fit)
+        self._together = {network: tuple(layers)}
+
+    def jacobians(self, network: str, layer: str, *, untrained: bool = False, part: str = "fit") -> LayerJacobians:
+        """The Jacobians at a part of the images, of this layer and of those recorded with it; run when first needed."""
+        net, key = self.model(network, untrained), (network, untrained, part)
+        known = self._recorded.get(key)
+        if known is None or known.model is not net or layer not in known.layers:
+            self._recorded = {
+                k: v for k, v in self._recorded.items() if k[0] == network
+            }  # one network's: bounds memory
+            together = self._together.get(network, ())
+            layers = together if layer in together else (layer,)
+            self._recorded[key] = LayerJacobians(net, layers, getattr(self.bench.split(network), part).x)
+        return self._recorded[key]
+
+    def model(self, network: str, untrained: bool = False) -> Model:
+        """The network called so, or its untrained copy."""
+        return self.untrained(network) if untrained else self.bench.network(network)
 
     def untrained(self, network: str) -> Model:
         """A copy of the network with fresh weights, made once."""
@@ -72,15 +89,19 @@ class Setting:
             self._fresh = {network: self.bench.untrained(network)}
         return self._fresh[network]
 
-    def vector(self, network: str, layer: str, *, untrained: bool = False, **other: Any) -> Perturbation:
-        """The singular vector of a layer, scaled to ``eps``; ``other`` arguments of the attack come before the setting's."""
-        net = self.untrained(network) if untrained else self.bench.network(network)
-        given = {"p": self.p, "q": self.q, "eps": self.eps, "norm": self.norm, "max_iter": self.max_iter} | other
-        recorded = self._recorded.get((network, untrained))
-        if recorded is not None and layer in recorded.layers:
-            given["recorded"] = recorded
-        fit = self.bench.split(network).fit.x
-        return lab.keep(attacks.singular_uap, net, fit, layer=layer, **{"seed": self.seed, **given})
+    def vector(
+        self, network: str, layer: str, *, untrained: bool = False, images: Tensor | str = "fit", **other: Any
+    ) -> Perturbation:
+        """The singular vector of a layer, scaled to ``eps``; ``other`` arguments of the attack come before the setting's.
+
+        images: a part of the bench's images by name, whose layers are recorded together, or a batch (n, c, h, w).
+        """
+        given: dict[str, Any] = {"p": self.p, "q": self.q, "eps": self.eps, "norm": self.norm}
+        given |= {"max_iter": self.max_iter, "seed": self.seed, **other}
+        if isinstance(images, str):
+            given["recorded"] = self.jacobians(network, layer, untrained=untrained, part=images)
+            images = getattr(self.bench.split(network), images).x
+        return lab.keep(attacks.singular_uap, self.model(network, untrained), images, layer=layer, **given)
 
     def better_sign(self, network: str, v: Tensor) -> tuple[Tensor, float]:
         """(v or -v, rate): a singular vector's sign is free, so the better one on the held-in images is taken."""
@@ -100,6 +121,11 @@ class Setting:
             self.bench.shape(network), eps=self.eps, norm=self.norm, seed=self.seed, name=f"random signs {k}"
         )
         return v.to(self.bench.device)
+
+    def directions(self, network: str, layer: str) -> dict[str, Tensor]:
+        """The perturbation and its two nulls by name (``DIRECTIONS``), each (c, h, w) in its better held-in sign."""
+        own, fresh = (self.better_sign(network, self.vector(network, layer, untrained=f).v)[0] for f in (False, True))
+        return dict(zip(DIRECTIONS, (own, self.random(network), fresh), strict=True))
 
     def choose(self, network: str) -> str:
         """The layer to attack; "" for a network that is not here and whose layers nobody named."""
@@ -151,3 +177,29 @@ def depth(model: Model, layer: str) -> float:
     """Place of a layer in the network's order, from 0 (input) to 1 (logits)."""
     order = model.layers()
     return order.index(layer) / (len(order) - 1)
+
+
+def batch(x: Tensor, size: int, seed: int, name: str) -> Tensor:
+    """(size, c, h, w) of the images x, drawn without replacement; ``name`` tells draws apart."""
+    return x[torch.randperm(len(x), generator=generator(seed, name))[:size]]
+
+
+def response(
+    model: Model, x: Tensor, v: Tensor, *, layer: str, p: float, q: float, recorded: LayerJacobians | None = None
+) -> tuple[float, float]:
+    """(||J v||_q, :func:`top_image`) of a layer's Jacobian J, stacked over the images x, for v scaled to unit p-norm.
+
+    recorded: the Jacobians of this model at these images, where they were recorded already.
+    """
+    operator = recorded.at(layer) if recorded else JacobianOperator(model.until(layer), x)
+    change = operator.matvec(v / lp_norm(v.flatten(), p))
+    return float(lp_norm(change, q)), top_image(change, len(x), q)
+
+
+def top_image(change: Tensor, n: int, q: float) -> float:
+    """Share of ||J v||_q^q, ``change`` being J v (n*m,), that the one image with the most of it holds; 1/n if all are alike.
+
+    A large q counts the largest entries only, so one image with a steep Jacobian can hold the value of a whole batch.
+    """
+    images = (change.double().abs() / change.abs().max()).view(n, -1).pow(q).sum(1)
+    return float(images.max() / images.sum())

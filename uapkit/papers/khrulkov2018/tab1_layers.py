@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
+from uapkit.figures.panels import of_a_run
 from uapkit.figures.style import broken, look, short, style, with_intervals
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.papers.khrulkov2018.setting import Setting, depth, value_of
@@ -98,6 +99,7 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim("value_orders_networks", f"{len(best_rate)} networks", rho, ">", 0.0)
 
 
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate and singular value of each layer, a panel a network, with the null of random signs as a band."""
     networks = list(run.by_network())

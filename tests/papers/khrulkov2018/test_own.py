@@ -1,15 +1,18 @@
 """Every item of paper K takes a network of the reader's own, and keeps a row for one whose weights are missing."""
 
-import inspect
 import io
 
 import pandas as pd
 import pytest
 import torch
 
-from uapkit import models
-from uapkit.experiments import khrulkov2018 as paper
+from uapkit import models, runner
+from uapkit.lab import Run
+from uapkit.lab.claims import evidence_table
+from uapkit.papers.khrulkov2018.setting import KERAS_VGG
 from uapkit.runner import results
+
+ITEMS = [item.slug for item in runner.items().values() if item.paper == "khrulkov2018"]
 
 TINY = {
     "n_fit": 8,
@@ -37,9 +40,13 @@ TINY = {
 }
 
 
-def tiny(item, **more):
-    allowed = inspect.signature(getattr(paper, item)).parameters
-    return {k: v for k, v in (TINY | more).items() if k in allowed}
+def run(slug, **more):
+    item = runner.item(f"khrulkov2018/{slug}")
+    return item.function(**{k: v for k, v in (TINY | more).items() if k in item.parameters})
+
+
+def evidence(slug, table):
+    return evidence_table(list(runner.item(f"khrulkov2018/{slug}").claims(Run.of(table))))
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +69,19 @@ def stored(table):
     return again
 
 
-@pytest.mark.parametrize("item", paper.__all__)
+@pytest.mark.parametrize("item", ITEMS)
 def test_a_users_own_module_goes_through_every_item(item, mine):
     before = {k: v.clone() for k, v in mine.state_dict().items()}
-    table = getattr(paper, item)(models=[mine], **tiny(item))
+    table = run(item, models=[mine])
     assert set(table["model"]) == {"mine"}
     assert set(table["status"]) == {"run"}
-    evidence = paper.EVIDENCE[item](table)
-    pd.testing.assert_frame_equal(evidence, paper.EVIDENCE[item](stored(table)), rtol=1e-3, check_dtype=False)
-    assert evidence.empty or (evidence["low"] <= evidence["high"]).all() or evidence["low"].isna().any()
+    found = evidence(item, table)
+    pd.testing.assert_frame_equal(found, evidence(item, stored(table)), rtol=1e-3, check_dtype=False)
+    assert found.empty or (found["low"] <= found["high"]).all() or found["low"].isna().any()
     assert all(torch.equal(before[k], v) for k, v in mine.state_dict().items()), "the user's weights are left alone"
 
 
-@pytest.mark.parametrize("item", sorted(set(paper.__all__) - {"ext_regulariser"}))
+@pytest.mark.parametrize("item", sorted(set(ITEMS) - {"ext_regulariser"}))
 def test_missing_weights_keep_their_row_in_every_item(item, monkeypatch):
     missing = models.WeightsMissing("not here")
 
@@ -82,13 +89,17 @@ def test_missing_weights_keep_their_row_in_every_item(item, monkeypatch):
         raise missing
 
     monkeypatch.setattr(models, "load", load)
-    table = getattr(paper, item)(models=("vgg19",), **tiny(item))
+    table = run(item, models=("vgg19",))
     assert set(table["status"]) == {"not run here"}
-    assert set(table["layer"].dropna() if "layer" in table else []) <= {*paper_layers()}
-    assert paper.EVIDENCE[item](table).empty
+    assert set(table["layer"].dropna() if "layer" in table else []) <= {*KERAS_VGG}
+    assert evidence(item, table).empty
 
 
-def paper_layers():
-    from uapkit.experiments.khrulkov2018_shared import KERAS_VGG
+PICTURES = {"fig1_gallery", "fig_q_gallery", "fig_examples", "tab_predictions"}  # show what is stored, or a table
 
-    return KERAS_VGG
+
+@pytest.mark.parametrize("item", sorted(set(ITEMS) - PICTURES))
+def test_a_figure_of_what_was_not_run_says_so(item):
+    run = Run.of(pd.DataFrame({"model": ["vgg19"], "status": ["not run here"]}))
+    drawn = runner.item(f"khrulkov2018/{item}").module.figure(run)
+    assert [t.get_text() for t in drawn.axes[0].texts] == ["not run here"]

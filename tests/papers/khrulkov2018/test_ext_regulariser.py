@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from uapkit import models
-from uapkit.experiments import khrulkov2018 as paper
-from uapkit.experiments.khrulkov2018_regulariser import penalty
+from uapkit import lab, models
+from uapkit.data import load
 from uapkit.norms import lp_norm
+from uapkit.papers.khrulkov2018 import ext_regulariser
+from uapkit.papers.khrulkov2018.ext_regulariser import penalty
 
 
 def small_model(seed=0):
@@ -53,19 +54,52 @@ def test_penaltys_gradient_is_that_of_finite_differences():
 
 def test_ext_regulariser():
     settings = {"n_train": 200, "epochs": 5, "n_fit": 8, "n_select": 40, "n_eval": 100, "max_iter": 4, "max_passes": 1}
-    table = paper.ext_regulariser(strengths=(0.0, 0.3), seeds=(0,), **settings).set_index("strength")
+    table = ext_regulariser.run(strengths=(0.0, 0.3), seeds=(0,), **settings).set_index("strength")
     assert table.loc[0.3, "singular_value"] < 0.9 * table.loc[0.0, "singular_value"], "the term does what it asks for"
     assert table.loc[0.0, "accuracy"] > 0.5
     assert (table["fooling_rate"] > table["random_rate"]).all()
 
 
-def test_ext_regulariser_evidence_keeps_to_harmless_strengths():
+def test_training_leaves_the_given_network_alone_and_is_deterministic():
+    net = lab.Bench("digits", 4).untrained("mlp_digits", 5)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    images = load("digits", split="train", n=40)
+    given = {"layers": ["relu1"], "p": math.inf, "q": 4.0, "epochs": 1, "lr": 0.01, "batch_size": 20, "seed": 0}
+    made = [ext_regulariser.trained_weights(net, images, strength=s, **given)[0] for s in (0.1, 0.1, 0.0)]
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert all(torch.equal(made[0][k], v) for k, v in made[1].items())
+    assert not all(torch.equal(made[0][k], v) for k, v in made[2].items()), "the term changes the weights"
+
+
+def table_of_three_seeds():
     rows = [
-        {"model": "net", "status": "run", "strength": s, "seed": k, "held_in_accuracy": a, "fooling_rate": f + 0.01 * k}
-        | {"uap_rate": f}
-        for k in (0, 1, 2)
-        for s, a, f in ((0.0, 0.95, 0.8), (0.1, 0.94, 0.5), (1.0, 0.60, 0.1))
+        {
+            "model": "net",
+            "status": "run",
+            "strength": strength,
+            "seed": seed,
+            "accuracy": accuracy,
+            "held_in_accuracy": accuracy,
+            "singular_value": 1.0,
+            "fooling_rate": rate + 0.01 * seed,
+            "uap_rate": rate,
+            "random_rate": 0.0,
+        }
+        for seed in (0, 1, 2)
+        for strength, accuracy, rate in ((0.0, 0.95, 0.8), (0.1, 0.94, 0.5), (1.0, 0.60, 0.1))
     ]
-    found = paper.EVIDENCE["ext_regulariser"](pd.DataFrame(rows))
-    assert found["network"].str.contains(r"strength 0\.1").all(), "the strongest one costs too much accuracy"
-    assert found["estimate"].tolist() == pytest.approx([0.3, 0.3])
+    return lab.Run.of(pd.DataFrame(rows))
+
+
+def test_claims_keep_to_harmless_strengths():
+    found = list(ext_regulariser.claims(table_of_three_seeds()))
+    assert all("strength 0.1" in claim.network for claim in found), "the strongest one costs too much accuracy"
+    assert [claim.found.value for claim in found] == pytest.approx([0.3, 0.3])
+
+
+def test_figure_draws_means_over_seeds():
+    left, right = ext_regulariser.figure(table_of_three_seeds()).axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in left.lines}
+    assert lines["fooled by UAP"] == pytest.approx([0.8, 0.5, 0.1])
+    assert lines["fooled by the singular vector"] == pytest.approx([0.81, 0.51, 0.11])
+    assert [t.get_text() for t in right.get_xticklabels()] == ["0", "0.1", "1"]

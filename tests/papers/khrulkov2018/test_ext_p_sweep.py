@@ -1,0 +1,30 @@
+"""Fooling rate against p: equal sizes in both norms, and the claim compares at an equal largest pixel."""
+
+import math
+
+import pytest
+import torch
+
+from uapkit import lab
+from uapkit.papers.khrulkov2018 import ext_p_sweep
+
+SMALL = {"models": ("mlp_digits",), "n_fit": 8, "n_select": 32, "n_eval": 120, "max_iter": 6, "n_random": 2, "seed": 3}
+
+
+def test_ext_p_sweep():
+    table = ext_p_sweep.run(**SMALL, layer="relu2", ps=(2.0, math.inf))
+    attack = table[table["kind"] == "singular vector"].set_index(["p", "norm"])
+    assert attack.loc[(2, math.inf), "peak"] == pytest.approx(0.2), "equal largest pixel"
+    v = torch.from_numpy(table.attrs["arrays"]["v/mlp_digits/p = 2"])
+    assert float(v.norm()) == pytest.approx(0.2 * 28, rel=1e-5), "equal length"
+    assert attack.loc[(2, 2), "peak"] > 0.2
+    same = attack.loc[(math.inf, math.inf)], attack.loc[(math.inf, 2)]
+    assert same[0]["fooling_rate"] == same[1]["fooling_rate"], "signs have both sizes at once"
+    run = lab.Run.of(table)
+    (claim,) = ext_p_sweep.claims(run)
+    rates = [attack.loc[(p, math.inf), "fooling_rate"] for p in (math.inf, 2)]
+    assert claim.found.value == pytest.approx(rates[0] - rates[1])
+    assert not list(ext_p_sweep.claims(lab.Run.of(table.assign(status="not run here"))))
+    labels = {c.get_label() for c in ext_p_sweep.figure(run).axes[0].containers}
+    assert labels == {"norm inf", "norm 2"}
+    assert len(ext_p_sweep.gallery(run).axes) == 2

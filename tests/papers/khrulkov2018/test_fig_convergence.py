@@ -1,0 +1,47 @@
+"""Convergence: values rise, five iterations are those of the public attack, and the published trace is drawn."""
+
+import pandas as pd
+import pytest
+import torch
+
+from uapkit import attacks, lab, models
+from uapkit.lab import Run
+from uapkit.operators import LayerJacobians
+from uapkit.papers.khrulkov2018 import fig_convergence
+
+
+def test_fig_convergence():
+    given = {"models": ("lenet_digits",), "layers": ["relu"], "n_fit": 4, "n_select": 16, "n_eval": 60}
+    table = fig_convergence.run(**given, max_iter=8, seed=1, n_seeds=2, q=5.0)
+    own = table[table["kind"] == "trained"]
+    for _, trace in own.groupby("start"):
+        assert trace["singular_value"].is_monotonic_increasing
+        assert trace["share"].iloc[-1] == 1
+        assert trace["iteration"].tolist() == list(range(len(trace)))
+    assert own["start"].nunique() == 2
+    first = own[own["start"] == 0].iloc[-1]
+    assert first["cosine"] == pytest.approx(1, abs=1e-5)
+    assert own["fooling_rate"].notna().sum() in (2, 3, 4)
+    (claim,) = fig_convergence.claims(Run.of(table))
+    assert claim.null.value < claim.found.value <= 1, "five iterations do more than none"
+
+
+@pytest.mark.parametrize("few", [2, 50])
+def test_the_early_vector_is_the_attacks_own_with_fewer_iterations(few):
+    model, x = models.load("mlp_digits"), lab.Bench("digits", 4, 0, 1).split("mlp_digits").fit.x
+    given = {"layer": "relu1", "p": 2.0, "q": 5.0, "eps": 0.3, "seed": 7}
+    recorded = LayerJacobians(model, ["relu1"], x)
+    early, last = fig_convergence.after_few_and_all(model, x, few=few, max_iter=6, recorded=recorded, **given)
+    for made, iterations in ((early, min(few, 6)), (last, 6)):
+        known = attacks.singular_uap(model, x, max_iter=iterations, **given)
+        assert torch.allclose(made.v, known.v, rtol=1e-5)
+        assert made.made_by == known.made_by | {"converged": made.made_by["converged"]}
+        assert made.history == known.history
+
+
+def test_figure_shows_the_published_trace():
+    about = {"model": "net", "layer": "l", "status": "run", "kind": "trained", "start": 0}
+    run = Run.of(pd.DataFrame({**about, "iteration": [0, 1], "share": [0.5, 1]}))
+    lines = fig_convergence.figure(run, [1.0, 3.0, 4.0]).axes[0].lines
+    assert lines[1].get_ydata() == pytest.approx([0.25, 0.75, 1])
+    assert len(fig_convergence.figure(run).axes[0].lines) == 1

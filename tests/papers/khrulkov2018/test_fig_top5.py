@@ -1,0 +1,46 @@
+"""Top-5 probabilities: ranks are the clean picture's, and flipped and kept labels are all images."""
+
+import numpy as np
+import pandas as pd
+
+from uapkit import lab
+from uapkit.papers.khrulkov2018 import fig_top5
+
+SMALL = {
+    "models": ("mlp_digits",),
+    "layer": "relu2",
+    "n_fit": 8,
+    "n_select": 32,
+    "n_eval": 120,
+    "max_iter": 6,
+    "seed": 3,
+}
+
+
+def test_fig_top5():
+    table = fig_top5.run(**SMALL, n_pictures=1, scales=(0.0, 1.0))
+    curve = table[table["kind"] == "curve"]
+    assert set(curve["rank"]) == {1, 2, 3, 4, 5}
+    clean = curve[(curve["eps"] == 0)].sort_values(["picture", "rank"])
+    for _, part in clean.groupby("picture"):
+        assert part["probability"].is_monotonic_decreasing, "ranks are those of the clean picture"
+    for (_, flips), part in curve[curve["eps"] > 0].groupby(["picture", "flips"]):
+        top = part.set_index("rank")["probability"]
+        assert (top.drop(1).max() > top[1]) or not flips or top.sum() < 0.999, "a flip leaves the first rank behind"
+    mean = table[(table["kind"] == "mean") & (table["direction"] == "singular vector") & (table["scale"] == 1)]
+    assert mean["n"].sum() == 120, "flipped and not flipped are all images"
+    kept = mean[mean["flipped"].astype(str) == "False"].iloc[0]
+    assert 0 <= kept["top2"] <= kept["top1"] <= 1
+    run = lab.Run.of(table)
+    (claim,) = fig_top5.claims(run)
+    assert claim.found.value == kept["closeness"]
+    none = table[(table["kind"] == "mean") & (table["scale"] == 0)]
+    assert not np.any(none["flipped"].astype(str) == "True"), "without a perturbation nothing flips"
+    axes = fig_top5.figure(run).axes
+    assert [ax.get_title() for ax in axes if ax.lines] == ["mlp digits: flips", "mlp digits: keeps its label"]
+    assert [len(ax.lines) for ax in axes if ax.lines] == [5, 5]
+
+
+def test_a_network_that_is_not_here_has_no_curve():
+    run = lab.Run.of(pd.DataFrame({"model": ["vgg19"], "status": ["not run here"]}))
+    assert [t.get_text() for t in fig_top5.figure(run).axes[0].texts] == ["not run here"]

@@ -1,0 +1,110 @@
+"""Singular vectors against UAP ([moosavi2017], Algorithm 1) for equal numbers of images, as [khrulkov2018] compares them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from uapkit import attacks, lab
+from uapkit.attacks import Perturbation
+from uapkit.lab import Claim, Run, claim
+from uapkit.models import Model
+from uapkit.papers.khrulkov2018.drawing import curves
+from uapkit.papers.khrulkov2018.setting import Layer, Setting
+
+
+def run(
+    *,
+    models: Sequence[Any] = ("lenet_digits",),
+    layer: Layer = None,
+    n_images: Sequence[int] = (8, 16, 32),
+    data: str = "digits",
+    n_fit: int = 32,
+    n_select: int = 64,
+    n_eval: int | None = 300,
+    p: float = math.inf,
+    q: float = 10.0,
+    eps: float = 0.2,
+    max_iter: int = 15,
+    target_rate: float = 0.8,
+    max_passes: int = 3,
+    n_random: int = 3,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """The comparison of [khrulkov2018] with UAP ([moosavi2017], Algorithm 1) for equal numbers of images.
+
+    One row a (model, n_images, kind), kind "singular vector" or "UAP", both fitted on the first n_images of ``n_fit``:
+    fooling_rate (low, high, n) on scored images, rate_on_fit, seconds of the method itself, on one clock. For UAP:
+    end says why it stopped, passes how many were made. UAP has no free sign, so none is chosen. Nulls: "random signs",
+    one row a draw, and "untrained network" (the singular vector of all n_fit).
+    """
+    bench = lab.Bench(data, n_fit, n_select, n_eval, seed, device)
+    setting = Setting(bench, p, q, eps, max_iter, seed, layer, n_random=n_random)
+
+    def singular(model: str, layer: str, n_images: int) -> tuple[list[dict], dict]:
+        given = {"layer": layer, "p": p, "q": q, "eps": eps, "max_iter": max_iter, "seed": seed}
+        fit = bench.split(model).fit.x[:n_images]
+        made, seconds = lab.keep(timed, attacks.singular_uap, bench.network(model), fit, **given)
+        score, v, flags = setting.scored(model, made.v)
+        row = {
+            "kind": "singular vector",
+            "seconds": seconds,
+            "rate_on_fit": _rate_on_fit(bench, model, v, n_images),
+            **score,
+        }
+        return [row], {f"fooled/{model}/{n_images}/singular vector": flags.cpu().numpy()}
+
+    def moosavi(model: str, layer: str, n_images: int) -> tuple[list[dict], dict]:
+        given = {"eps": eps, "target_rate": target_rate, "max_passes": max_passes, "seed": seed}
+        fit = bench.split(model).fit.x[:n_images]
+        made, seconds = lab.keep(timed, attacks.uap, bench.network(model), fit, **given)
+        flags = bench.fooled(model, made.v)
+        row = {
+            "kind": "UAP",
+            "seconds": seconds,
+            "rate_on_fit": _rate_on_fit(bench, model, made.v, n_images),
+            "end": made.made_by["end"],
+            "passes": made.made_by["n_passes"],
+            **lab.rate(flags),
+        }
+        return [row], {f"fooled/{model}/{n_images}/UAP": flags.cpu().numpy()}
+
+    parts = []
+    for network in bench.names(models):
+        at = {"model": network, "layer": setting.choose(network)}
+        points = [at | {"n_images": n} for n in n_images if n <= n_fit]
+        parts.append(lab.sweep(points, singular, desc=f"{network}: singular vectors"))
+        parts.append(lab.sweep(points, moosavi, desc=f"{network}: UAP"))
+        parts.append(setting.nulls(network, at["layer"]))
+    return bench.told(lab.joined(parts))
+
+
+def timed(attack: Callable[..., Perturbation], model: Model, x: Tensor, **given: Any) -> tuple[Perturbation, float]:
+    """What an attack makes, and the seconds that it took."""
+    started = time.perf_counter()
+    made = attack(model, x, **given)
+    return made, time.perf_counter() - started
+
+
+def _rate_on_fit(bench: lab.Bench, network: str, v: Tensor, n: int) -> float:
+    return float(bench.fooled(network, v, "fit")[:n].float().mean())
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """Singular vector minus UAP on the same scored images, at the smallest number of images."""
+    for network, rows in run.by_network():
+        n = int(rows["n_images"].min())
+        own, other = (run.flags("fooled", network, n, kind) for kind in ("singular vector", "UAP"))
+        yield claim("beats_uap_at_few_images", f"{network} ({n} images)", lab.paired(own, other), ">", 0.0)
+
+
+def figure(run: Run) -> Figure:
+    """Fooling rate against the number of images, both methods, a panel a network, beside both nulls."""
+    return curves(run, "n_images")

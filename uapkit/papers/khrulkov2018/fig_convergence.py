@@ -1,0 +1,151 @@
+"""Convergence of the power method of [khrulkov2018]: the singular value over the iterations, from several starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from uapkit import attacks, lab
+from uapkit.attacks import Perturbation
+from uapkit.figures.panels import legend, of_a_run, panels
+from uapkit.figures.style import look, short, style
+from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.models import Model
+from uapkit.operators import LayerJacobians
+from uapkit.papers.khrulkov2018.setting import Setting
+from uapkit.seeds import child_seed
+
+FEW = 5  # iterations that are called few
+
+
+def run(
+    *,
+    models: Sequence[Any] = ("vgg_digits", "lenet_digits"),
+    layers: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+    data: str = "digits",
+    n_fit: int = 16,
+    n_select: int = 64,
+    n_eval: int | None = 300,
+    p: float = math.inf,
+    q: float = 5.0,
+    eps: float = 0.2,
+    max_iter: int = 15,
+    n_seeds: int = 3,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Convergence of the power method of [khrulkov2018]: the singular value over the iterations, from several starts.
+
+    One row a (model, layer, kind, start, iteration): singular_value, share of that start's last value; iteration 0 is
+    the random start itself. kind "trained", or "untrained network" for a copy with fresh weights. For the trained
+    network's iterations 5 and last: fooling_rate, low, high of the vector as it is then. cosine: with the first start's
+    last vector, at the last iteration. q = 5 and 15 iterations are those of the paper's released example.
+    """
+    bench = lab.Bench(data, n_fit, n_select, n_eval, seed, device)
+    setting = Setting(bench, p, q, eps, max_iter, seed)
+
+    def starts(model: str, layer: str) -> tuple[list[dict], dict]:
+        rows, arrays, first = [], {}, None
+        net, fit = bench.network(model), bench.split(model).fit.x
+        given = {"p": p, "q": q, "eps": eps, "max_iter": max_iter, "recorded": setting.jacobians(model, layer)}
+        for k in range(n_seeds):
+            start = child_seed(seed, f"start {k}")
+            early, last = lab.keep(after_few_and_all, net, fit, layer=layer, few=FEW, seed=start, **given)
+            first = last.v if first is None else first
+            lines = _trace("trained", k, last)
+            for words, made in {"few": early, "last": last}.items():
+                score, _, flags = setting.scored(model, made.v)
+                lines[made.made_by["n_iter"]] |= score
+                if words == "last" or made.made_by["n_iter"] < last.made_by["n_iter"]:
+                    arrays[f"fooled/{model}/{layer}/{k}/{words}"] = flags.cpu().numpy()
+            lines[-1]["cosine"] = _cosine(last.v, first)
+            rows += lines
+        rows += _trace(nulls.UNTRAINED, 0, setting.vector(model, layer, untrained=True))
+        return rows, arrays
+
+    parts = []
+    for network in bench.names(models):
+        parts.append(lab.sweep(setting.layers(network, layers, count=2), starts, desc=f"{network}: starts"))
+    return bench.told(lab.joined(parts))
+
+
+def after_few_and_all(
+    model: Model,
+    x: Tensor,
+    *,
+    layer: str,
+    few: int,
+    p: float,
+    q: float,
+    eps: float,
+    max_iter: int,
+    seed: int,
+    recorded: LayerJacobians,
+) -> tuple[Perturbation, Perturbation]:
+    """One run of :func:`uapkit.attacks.singular_uap`: its vector after ``few`` iterations (or fewer), and at the end."""
+    seen: list[tuple[int, Tensor, float]] = []
+
+    def note(k: int, v: Tensor, value: float) -> None:
+        if k <= few:
+            seen[:] = [(k, v.clone(), value)]
+
+    given: dict[str, Any] = {"p": p, "q": q, "eps": eps, "max_iter": max_iter, "seed": seed}
+    last = attacks.singular_uap(model, x, layer=layer, recorded=recorded, callback=note, **given)
+    ((k, v, value),) = seen
+    made_by = last.made_by | {"singular_value": value, "n_iter": k}
+    early = replace(last, v=v.view(x.shape[1:]), made_by=made_by, history=last.history[:k])
+    return early.scaled(eps), last
+
+
+def _trace(kind: str, start: int, made: Perturbation) -> list[dict]:
+    """A row for each iteration of an attack, its start included."""
+    values = (made.made_by["start_value"], *made.history)
+    return [
+        {"kind": kind, "start": start, "iteration": k, "singular_value": value, "share": value / values[-1]}
+        for k, value in enumerate(values)
+    ]
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    a, b = a.double().flatten(), b.double().flatten()
+    return float(a @ b / (a.norm() * b.norm()))
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """After 5 iterations: the share of the last value (mean over layers and starts), against that of the random start."""
+    for network, rows in run.by_network():
+        rows = lab.rows_of(rows, kind="trained")
+        few, start = (rows[rows["iteration"] <= k].groupby(["layer", "start"])["share"].last() for k in (FEW, 0))
+        if len(few):
+            yield claim("few_iterations_suffice", network, lab.mean_of(few), ">", 0.9, null=lab.mean_of(start))
+
+
+@of_a_run
+def figure(run: Run, published: Sequence[float] = ()) -> Figure:
+    """Share of the last singular value over the iterations, a panel a (network, layer), beside the published trace."""
+    groups = list(run.rows.groupby(["model", "layer"], sort=False))
+    with style():
+        drawn, axes = panels([f"{network} {layer}" for (network, layer), _ in groups])
+        for ax, ((network, layer), rows) in zip(axes, groups, strict=False):
+            for (kind, _), part in rows.groupby(["kind", "start"], sort=False):
+                colour, marker, line = look(kind)
+                name = "this network, one line a start" if kind == "trained" else "untrained copy"
+                given = {"color": colour, "marker": marker, "linestyle": line, "ms": 3, "alpha": 0.7}
+                ax.plot(part["iteration"], part["share"], label=name, **given)
+            if published:
+                share, shown = np.asarray(published) / published[-1], look("published")
+                places = range(1, len(share) + 1)
+                label = "published: VGG-19 block2_pool"
+                ax.plot(places, share, color=shown.colour, marker=shown.marker, ms=4, linestyle="--", label=label)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.set(title=f"{short(network)} {layer}", xlabel="iteration", ylabel="share of last value", ylim=(0, 1.05))
+        legend(drawn, axes)
+    return drawn
