@@ -25,9 +25,10 @@ _ATTACK, _UAP = Look("#0072B2", "o"), Look("#D55E00", "s")
 _RANDOM, _OWN = Look("#808080", ".", ":"), Look("#CC79A7", "P", "--")
 MEANINGS: dict[str, Look] = {
     "published": Look("#000000", "*", "none"),
+    "stated bound": Look("#000000", ""),
     # what is under study
     **dict.fromkeys(("attack", "singular vector", "trained", "positive", "S_hi", "normals", "direct"), _ATTACK),
-    **dict.fromkeys(("UAP", "universal", "transferred"), _UAP),
+    **dict.fromkeys(("UAP", "universal", "universal perturbation", "transferred"), _UAP),
     "UAP, blocked": Look("#D55E00", "D", "-."),
     **dict.fromkeys(("gradient", "gradient ascent", "saliency"), Look("#009E73", "^")),
     **dict.fromkeys(("fgsm", "gradient ascent, no linearisation"), Look("#56B4E9", "v")),
@@ -38,7 +39,8 @@ MEANINGS: dict[str, Look] = {
     # nulls
     **dict.fromkeys(("random", "random signs", "random direction", "random pair"), _RANDOM),
     **dict.fromkeys(("untrained", "untrained network"), Look("#E69F00", "X", "--")),
-    **dict.fromkeys(("data", "principal components", "images", "random in the data's subspace"), _OWN),
+    **dict.fromkeys(("data", "principal components", "images"), _OWN),
+    **dict.fromkeys(("random in the data's subspace", "random direction in the data's subspace"), _OWN),
     "random phase": Look("#9A6A00", "d", ":"),
     "stripes": Look("#4D4D4D", "|", ":"),
     **dict.fromkeys(("shuffled", "shuffled pixels", "shuffled labels"), Look("#B39B00", "x", "--")),
@@ -58,7 +60,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 def look(meaning: str) -> Look:
     """How a meaning is drawn. ValueError for one that has no look yet: give it one in ``MEANINGS``."""
     if meaning not in MEANINGS:
-        raise ValueError(f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}")
+        raise ValueError(
+            f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}"
+        )
     return MEANINGS[meaning]
 
 
@@ -69,7 +73,15 @@ def look_of_network(name: str) -> Look:
     return Look(_MUTED[place % len(_MUTED)], MARKERS[(place // len(_MUTED) + place) % len(MARKERS)])
 
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # goes when all figures have looks
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # goes when all figures have looks
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,
