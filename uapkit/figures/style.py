@@ -60,9 +60,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 def look(meaning: str) -> Look:
     """How a meaning is drawn. ValueError for one that has no look yet: give it one in ``MEANINGS``."""
     if meaning not in MEANINGS:
-        raise ValueError(
-            f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}"
-        )
+        raise ValueError(f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}")
     return MEANINGS[meaning]
 
 
@@ -73,15 +71,7 @@ def look_of_network(name: str) -> Look:
     return Look(_MUTED[place % len(_MUTED)], MARKERS[(place // len(_MUTED) + place) % len(MARKERS)])
 
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)  # goes when all figures have looks
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # goes when all figures have looks
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,
