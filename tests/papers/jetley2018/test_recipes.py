@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from uapkit import data, models, runner
-from uapkit.models import jetley_recipes as j
 from uapkit.models.nets.nin import NIN
+from uapkit.papers.jetley2018 import recipes as j
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(digits, tmp_pat
     with pytest.raises(Interrupted):
         j.fit(recipe, *digits, checkpoint=file, on_epoch=stop)
     resumed = j.fit(recipe, *digits, checkpoint=file)
-    for key, value in whole.net.state_dict().items():
-        assert torch.equal(value, resumed.net.state_dict()[key])
+    for key, value in whole.state.items():
+        assert torch.equal(value, resumed.state[key])
     assert len(resumed.curve) == 2
     assert whole.record["test_accuracy"] == resumed.record["test_accuracy"]
 
@@ -69,6 +70,20 @@ def test_bad_input(digits):
         j.fit(j.RECIPES["lenet_mnist"], digits[0], data.Images(torch.rand(2, 1, 28, 28)))
 
 
+def test_the_command_stores_weights_curve_and_provenance(digits, tmp_path, monkeypatch):
+    small = dict(zip(("train", "test"), digits, strict=True))
+    monkeypatch.setattr(j, "load", lambda name, split, root: small[split])
+    monkeypatch.setitem(j.RECIPES, "lenet_mnist", replace(j.RECIPES["lenet_mnist"], epochs=1))
+    folders = ["--weights", f"{tmp_path}/w", "--results", f"{tmp_path}/r", "--checkpoints", f"{tmp_path}/c"]
+    j.main(["lenet_mnist", *folders])
+    record = json.loads((tmp_path / "r" / "lenet_mnist.json").read_text(encoding="utf-8"))
+    weights = tmp_path / "w" / "lenet_mnist.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == record["weights_sha256"]
+    assert hashlib.sha256((tmp_path / "r" / "lenet_mnist.csv").read_bytes()).hexdigest() == record["curve_sha256"]
+    j.untrained(j.RECIPES["lenet_mnist"]).net.load_state_dict(load_file(weights))
+    assert (record["n_train"], record["n_test"], len(record["code_sha256"])) == (96, 50, 64)
+
+
 @pytest.mark.parametrize("name", j.RECIPES)
 def test_stored_weights_are_those_of_their_record(name):
     """Curve, record, packaged weights and the card in the catalogue are of one run."""
@@ -76,7 +91,7 @@ def test_stored_weights_are_those_of_their_record(name):
     record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     assert record["dirty"] is False
     assert hashlib.sha256((folder / f"{name}.csv").read_bytes()).hexdigest() == record["curve_sha256"]
-    weights = Path(j.__file__).parent / "weights" / f"{name}.safetensors"
+    weights = Path(models.__file__).parent / "weights" / f"{name}.safetensors"
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == record["weights_sha256"]
     card = models.load(name).card
     assert card.sha256 == record["weights_sha256"]

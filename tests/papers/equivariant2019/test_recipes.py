@@ -12,11 +12,20 @@ from safetensors.torch import load_file
 from torch import nn
 
 from uapkit.data import Images
-from uapkit.models import recipes
-from uapkit.papers.equivariant2019.recipes import NETS, RECIPES, Recipe, accuracy, fit, learning_rate, train
+from uapkit.lab import keep, keeping
+from uapkit.papers.equivariant2019 import recipes
+from uapkit.papers.equivariant2019.recipes import (
+    RECIPES,
+    Recipe,
+    accuracy,
+    architecture,
+    fit,
+    learning_rate,
+    train,
+)
 from uapkit.seeds import generator
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STORED = sorted((ROOT / "results" / "equivariant2019" / "training").glob("*.json"))
 SMALL = Recipe("stdcnn", epochs=3, lr=3e-3, n_images=90, n_validation=10, rotation=180.0, batch_size=16)
 
@@ -57,8 +66,8 @@ def test_a_resumed_training_ends_bit_for_bit_where_an_uninterrupted_one_does(
     torch.rand(7)  # the state of torch's own generator must not matter
     resumed = fit(recipe, TRAIN, TEST, checkpoint=path, on_epoch=lambda row: epochs.append(row["epoch"]))
     assert epochs == [stop_after + 1]
-    for key, value in whole.net.state_dict().items():
-        assert torch.equal(value, resumed.net.state_dict()[key]), key
+    for key, value in whole.state.items():
+        assert torch.equal(value, resumed.state[key]), key
     times = ["seconds", "cpu_seconds"]
     pd.testing.assert_frame_equal(whole.curve.drop(columns=times), resumed.curve.drop(columns=times))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]  # nothing half-written stays
@@ -70,9 +79,11 @@ def test_training_learns_and_seeds_differ() -> None:
     assert first.record["test_accuracy"]["180"] > 0.9  # chance is a third
     assert first.curve.train_loss.iloc[-1] < 0.5 * first.curve.train_loss.iloc[0]
     assert list(first.curve.epoch) == list(range(1, 13))
-    assert not torch.equal(next(first.net.parameters()), next(second.net.parameters()))
+    assert not torch.equal(next(iter(first.state.values())), next(iter(second.state.values())))
     assert first.record["n_train"] == 80
-    assert not first.net.training
+    net = first.into(architecture("stdcnn"))
+    assert not net.training
+    assert accuracy(net, TEST) == first.record["test_accuracy"]["0"], "the weights are all that was learnt"
 
 
 def test_the_outside_is_left_as_it_was() -> None:
@@ -84,9 +95,10 @@ def test_the_outside_is_left_as_it_was() -> None:
 
 def test_accuracy_is_scored_on_test_images_turned_once_by_the_same_angles() -> None:
     done = fit(replace(SMALL, epochs=1, rotation=45.0), TRAIN, TEST)
+    net = done.into(architecture("stdcnn"))
     assert set(done.record["test_accuracy"]) == {"0", "45", "180"}
     for degrees, score in done.record["test_accuracy"].items():
-        assert score == accuracy(done.net, TEST.rotated(float(degrees), recipes.TEST_ROTATION_SEED))
+        assert score == accuracy(net, TEST.rotated(float(degrees), recipes.TEST_ROTATION_SEED))
     assert done.record["test_accuracy"]["45"] == done.curve.test_accuracy.iloc[-1]  # 60 images: all are watched
 
 
@@ -132,6 +144,21 @@ def test_one_epoch_on_the_embedded_digits() -> None:
     assert done.record["test_accuracy"]["0"] > 0.2  # chance is a tenth
 
 
+def test_a_kept_training_is_made_once_and_follows_recipe_and_images(tmp_path: Path) -> None:
+    recipe = replace(SMALL, epochs=1)
+    with keeping(tmp_path) as memo:
+        first = keep(fit, recipe, TRAIN, TEST)
+        again = keep(fit, recipe, TRAIN, TEST)
+        assert (memo.computed, memo.reused) == (1, 1)
+        keep(fit, replace(recipe, seed=1), TRAIN, TEST)
+        keep(fit, recipe, Images(TRAIN.x.flip(0), TRAIN.y.flip(0), TRAIN.classes, TRAIN.name), TEST)
+        assert memo.computed == 3
+    assert all(torch.equal(value, again.state[key]) for key, value in first.state.items())
+    pd.testing.assert_frame_equal(first.curve, again.curve)
+    assert first.record == again.record
+    assert not list(tmp_path.rglob("*.state")), "no checkpoint stays behind"
+
+
 def test_the_command_stores_weights_curve_and_provenance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "load", lambda name, split, root: {"train": TRAIN, "test": TEST}[split])
     monkeypatch.setitem(RECIPES, "stdcnn", SMALL)
@@ -150,7 +177,8 @@ def check_stored(path: Path, weights: Path) -> dict:
     curve = pd.read_csv(path.with_suffix(".csv"))
     assert list(curve.epoch) == list(range(1, record["recipe"]["epochs"] + 1))
     assert len(record["commit"]) == 40 or record["commit"] == "unknown"
-    net = NETS[record["recipe"]["net"]]()
+    assert len(record["code_sha256"]) == 64
+    net = architecture(record["recipe"]["net"])
     net.load_state_dict(load_file(stored))
     assert all(bool(torch.isfinite(v.float()).all()) for v in net.state_dict().values())
     return record

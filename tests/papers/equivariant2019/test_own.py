@@ -1,6 +1,5 @@
 """Paper E's items on a reader's own network, images and rotations, as functions and through papermill."""
 
-import inspect
 import io
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from uapkit import data, models
-from uapkit.experiments import equivariant2019 as paper
+from uapkit import data, models, runner
+from uapkit.papers.equivariant2019 import fig7_invariant_vectors, thm2_sampling
 from uapkit.runner import project_root, results
 
 TINY = {
@@ -29,12 +28,11 @@ TINY = {
     "rotation": 60.0,
     "data": "digits",
 }
-WITH_MODELS = [slug for slug in paper.__all__ if "models" in inspect.signature(getattr(paper, slug)).parameters]
+WITH_MODELS = [i for i in runner.items().values() if i.paper == "equivariant2019" and "models" in i.parameters]
 
 
-def tiny(slug, **more):
-    allowed = inspect.signature(getattr(paper, slug)).parameters
-    return {k: v for k, v in (TINY | more).items() if k in allowed}
+def tiny(about, **more):
+    return {k: v for k, v in (TINY | more).items() if k in about.parameters}
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +42,17 @@ def mine():
     return models.wrap(net, mean=0.3, std=0.3, input_size=(1, 28, 28), name="mine")
 
 
-@pytest.mark.parametrize("slug", WITH_MODELS)
-def test_a_users_own_module_goes_through_every_item(slug, mine):
-    fewer = {"samples": (20,)} if slug.startswith("fig2") else {}
-    table = getattr(paper, slug)(models=[mine], **tiny(slug, **fewer))
+@pytest.mark.parametrize("about", WITH_MODELS, ids=lambda about: about.slug)
+def test_a_users_own_module_goes_through_every_item(about, mine, evidence):
+    fewer = {"samples": (20,)} if about.slug.startswith("fig2") else {}
+    table = about.function(models=[mine], **tiny(about, **fewer))
     assert set(table["model"]) == {"mine"}
     assert set(table["status"]) == {"run"}
     assert set(table["training_seed"]) == {0}
-    if slug in paper.EVIDENCE:
+    if about.claims:
         again = results.read_table(results.table_bytes(table))
         again.attrs["arrays"] = results.unpack(io.BytesIO(results.pack(table.attrs.get("arrays", {}))))
-        fresh, stored = (paper.EVIDENCE[slug](t) for t in (table, again))
+        fresh, stored = (evidence(about.module, t) for t in (table, again))
         pd.testing.assert_frame_equal(fresh, stored, rtol=1e-3, check_dtype=False)
         assert len(fresh)
 
@@ -64,7 +62,7 @@ def test_a_users_own_images_without_labels(tmp_path):
         Image.fromarray((255 * x[0, 6:22, 6:22].numpy()).astype(np.uint8)).save(tmp_path / f"{k:02d}.png")
     net = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(3 * 16, 10))
     mine = models.wrap(net, mean=0.3, std=0.3, input_size=(3, 16, 16), name="mine")  # a folder's pictures are in colour
-    table = paper.thm2_sampling(
+    table = thm2_sampling.run(
         models=[mine], attacks=("gradient",), data=str(tmp_path), n_fit=24, labels="predicted", samples=(8,), n_draws=1
     )
     assert set(table["n_rows"]) == {24}
@@ -77,7 +75,7 @@ def test_papermill_takes_another_rotation_range_and_data_set(tmp_path, monkeypat
     source = project_root() / "notebooks/equivariant2019/fig7_invariant_vectors.ipynb"
     done = papermill.execute_notebook(source, tmp_path / "out.ipynb", given, progress_bar=False, cwd=project_root())
     shown = "".join(str(output) for cell in done.cells for output in cell.get("outputs", []))
-    asked, usual = (paper.fig7_invariant_vectors(**given | {"rotation": r})["wavelength"][0] for r in (120.0, 30.0))
+    asked, usual = (fig7_invariant_vectors.run(**given | {"rotation": r})["wavelength"][0] for r in (120.0, 30.0))
     assert f">{asked:.4g}<" in shown
     assert f">{usual:.4g}<" not in shown
 

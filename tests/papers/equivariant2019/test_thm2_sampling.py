@@ -1,4 +1,4 @@
-"""The perturbation lemma behind Theorem 2 of [equivariant2019], and why the stated form needs its factor."""
+"""Theorem 2, measured; the perturbation lemma behind it, and why the stated form needs its factor."""
 
 import math
 
@@ -8,7 +8,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uapkit import attacks, data, models
-from uapkit.experiments.per_image import unit
+from uapkit.lab import Run
+from uapkit.papers.equivariant2019 import thm2_sampling
+from uapkit.spectra import unit_rows
+
+
+def test_thm2_sampling(small, evidence):
+    table = thm2_sampling.run(**small, attacks=("gradient",), n_fit=200, samples=(25, 400), n_draws=4)
+    trained = table[table["kind"] == "trained"]
+    by_m = trained.groupby("m")[["error", "distance"]].mean()
+    assert (by_m.loc[25] > by_m.loc[400]).all()
+    assert (trained["distance"] <= math.sqrt(2) * trained["sine"] + 1e-9).all(), "the factor that is dropped"
+    assert (trained["sine"] <= trained["davis_kahan"] + 1e-9).all(), "Davis and Kahan bound the sine"
+    stated = trained.dropna(subset="bound")
+    assert (stated["error"] < stated["gap"]).all()
+    assert (trained["m_bernstein"] < trained["m_stated"] / 10).all()
+    assert (table.loc[table["kind"] == "random", "gap"] < trained["gap"].min()).all()
+    found = evidence(thm2_sampling, table).set_index("claim")
+    assert found.loc["bound_explains_100_samples", "n"] == 4, "the draws of 25 rows"
+    (ax,) = thm2_sampling.figure(Run.of(table)).axes
+    line = next(one for one in ax.lines if one.get_label() == "distance, measured")
+    assert list(line.get_ydata()) == trained.groupby("m")["distance"].median().tolist()
 
 
 def moment(seed: int, m: int, d: int = 5) -> torch.Tensor:
@@ -69,7 +89,7 @@ def test_attack_directions_of_an_invariant_network_commute_with_rotations() -> N
     labels = torch.as_tensor(images.y).repeat(4)
     moments = {}
     for name, net in (("plain", plain), ("invariant", models.wrap(Invariant(plain), input_size=(1, 28, 28)))):
-        rows = unit(attacks.loss_gradient(net, x, labels).flatten(1)).double()
+        rows = unit_rows(attacks.loss_gradient(net, x, labels).flatten(1)).double()
         m = rows.T @ rows / len(rows)
         turn = torch.rot90(torch.eye(784, dtype=m.dtype).view(784, 28, 28), 1, (-2, -1)).reshape(784, 784)
         moments[name] = (m, float((turn.T @ m @ turn - m).norm() / m.norm()))
