@@ -58,10 +58,7 @@ def direction_matrix(rows: Tensor) -> Tensor:
 
 
 def unit_rows(rows: Tensor) -> Tensor:
-    """Rows (n, d) of unit 2-norm; zero rows stay zero, so that row i goes on belonging to image i.
-
-    Divided by the largest entry first, so that tiny rows keep their direction.
-    """
+    """(n, d) rows of unit 2-norm; zero rows stay zero, so that rows keep their places; see :func:`direction_matrix`."""
     one = torch.ones(()).to(rows)
     rows = rows / rows.abs().amax(1, keepdim=True).where(rows.any(1, keepdim=True), one)
     return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).where(rows.any(1, keepdim=True), one)

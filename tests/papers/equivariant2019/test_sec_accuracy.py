@@ -40,7 +40,7 @@ def test_stored_trainings_are_those_of_the_records():
 def test_training_seeds_share_a_colour_and_one_label():
     curve = pd.DataFrame({"epoch": [1, 2], "test_accuracy": [0.8, 0.9], "train_accuracy": [0.7, 0.8]})
     names = ("stdcnn_mnist_rot", "stdcnn_mnist_rot_seed1", "gcnn_mnist_rot")
-    (ax,) = sec_accuracy.curves({name: curve for name in names}).axes
+    (ax,) = sec_accuracy.curves(dict.fromkeys(names, curve)).axes
     line = next(one for one in ax.lines if one.get_label() == "stdcnn mnist rot, test")
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 2], [0.8, 0.9])
     assert len(ax.lines) == 6

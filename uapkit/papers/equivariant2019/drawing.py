@@ -96,8 +96,8 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
                 ax.plot(one["relative_norm"], one[value], line, color=darkness, linewidth=1.5, label=label)
                 ax.fill_between(one["relative_norm"], one[ends[0]], one[ends[1]], color=darkness, alpha=0.15)
             for k, one in enumerate(_other_seeds(run.rows, model, attack)):
-                label = None if k else "other training seeds"
-                ax.plot(one["relative_norm"], one[value], ":", color=colour, label=label)
+                once = None if k else "other training seeds"
+                ax.plot(one["relative_norm"], one[value], ":", color=colour, label=once)
             others = first[(first["model"] == model) & ~first["kind"].isin(["singular vector", "difference"])]
             for kind, here in others.groupby("kind", sort=False):
                 worst, shown = here.groupby("relative_norm")[value].max(), look(str(kind))

@@ -49,10 +49,8 @@ def run(
 def round_shares(run: Run) -> pd.DataFrame:
     """Share of each vector's energy that no rotation changes: one row a (model, attack), one column a vector."""
     places = run.rows[["model", "attack", "index"]].reset_index(drop=True)
-    places["round_share"] = [
-        round_share(torch.from_numpy(run.flags("v", p.model, p.attack, int(p.index))).float())
-        for p in places.rename(columns={"index": "place"}).itertuples()
-    ]
+    pictures = [run.flags("v", r["model"], r["attack"], int(r["index"])) for r in places.to_dict("records")]
+    places["round_share"] = [round_share(torch.from_numpy(picture).float()) for picture in pictures]
     wide = places.pivot(index=["model", "attack"], columns="index", values="round_share").reset_index()
     return wide.rename(columns=lambda c: f"vector {c:g}" if isinstance(c, float | int) else c)
 

@@ -144,7 +144,10 @@ def picker(run: Run | None, attack: Run, invariant: Run, *, n_random: int = 200)
         for k, band in bands.items():
             found = principal_angles(torch.stack(columns[:k], 1), torch.stack(basis[:k], 1))
             ends = _stored_intervals(run, model, kind, k)
-            bars = {f"angle {j + 1}": Bar(float(found[j]), *ends.get(j + 1, (None, None)), band[j]) for j in range(k)}
+            bars = {}
+            for j in range(k):
+                low, high = ends.get(j + 1, (None, None))
+                bars[f"angle {j + 1}"] = Bar(float(found[j]), low, high, band[j])
             states.append(State(at={"network": short(model), "attack": kind, "dimension k": k}, bars=bars))
     return frames(
         states,
