@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uapkit import spectra
-from uapkit.spectra import direction_matrix, energy, random_directions, singular_values, sphere_dimension, top_singular
+from uapkit.spectra import (
+    direction_matrix,
+    energy,
+    random_directions,
+    singular_values,
+    sphere_dimension,
+    top_singular,
+    unit_rows,
+)
 from uapkit.subspace import orthonormal, principal_angles
 
 seeds = st.integers(0, 10**6)
@@ -30,6 +38,12 @@ def test_direction_matrix_normalises_and_drops_zero_rows_aloud():
     half = math.sqrt(0.5)
     assert torch.allclose(a, torch.tensor([[0.6, 0.8], [1.0, 0.0], [-half, half]]))
     assert torch.equal(rows[0], torch.tensor([3.0, 4.0]))
+
+
+def test_zero_rows_stay_zero_and_tiny_rows_keep_their_direction():
+    found = unit_rows(torch.tensor([[0.0, 0.0], [3e-38, 4e-38], [3.0, 4.0]]))
+    assert found[0].tolist() == [0, 0]
+    assert torch.allclose(found[1:], torch.tensor([[0.6, 0.8], [0.6, 0.8]]), atol=1e-5)
 
 
 @settings(max_examples=20)

@@ -30,11 +30,13 @@ def of_what_was_run(draw: Draw) -> Draw:
     return drawn
 
 
-def panels(names: Sequence[str], columns: int = 2, height: float = 2.8) -> tuple[Figure, list[plt.Axes]]:
-    """A figure with one plot for each name."""
+def panels(
+    names: Sequence[Any], columns: int = 2, height: float = 2.8, width: float | None = None
+) -> tuple[Figure, list[plt.Axes]]:
+    """A figure with one plot for each name. height: of a plot, width: of the whole figure, in inches."""
     columns = min(columns, len(names)) or 1
     rows = max(1, math.ceil(len(names) / columns))
-    size = (3.9 * columns if columns > 1 else 6.0, height * rows)
+    size = (width or (3.9 * columns if columns > 1 else 6.0), height * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for ax in axes.flat[len(names) :]:
         ax.axis("off")

@@ -27,11 +27,12 @@ _ATTACK, _UAP = Look("#0072B2", "o"), Look("#D55E00", "s")
 _RANDOM, _OWN = Look("#808080", ".", ":"), Look("#CC79A7", "P", "--")
 MEANINGS: dict[str, Look] = {
     "published": Look("#000000", "*", "none"),
+    "stated bound": Look("#000000", ""),
     # what is under study
     **dict.fromkeys(("attack", "singular vector", "trained", "positive", "S_hi", "normals", "direct"), _ATTACK),
     **dict.fromkeys(("power method", "fixed batch", "batch", "norm inf"), _ATTACK),
     **dict.fromkeys(("redrawn each iteration", "another start", "norm 2"), Look("#0072B2", "s", "--")),
-    **dict.fromkeys(("UAP", "universal", "transferred"), _UAP),
+    **dict.fromkeys(("UAP", "universal", "universal perturbation", "transferred"), _UAP),
     "UAP, blocked": Look("#D55E00", "D", "-."),
     **dict.fromkeys(("gradient", "gradient ascent", "saliency"), Look("#009E73", "^")),
     **dict.fromkeys(("fgsm", "gradient ascent, no linearisation"), Look("#56B4E9", "v")),
@@ -42,7 +43,8 @@ MEANINGS: dict[str, Look] = {
     # nulls
     **dict.fromkeys(("random", "random signs", "random direction", "random pair"), _RANDOM),
     **dict.fromkeys(("untrained", "untrained network"), Look("#E69F00", "X", "--")),
-    **dict.fromkeys(("data", "principal components", "images", "random in the data's subspace"), _OWN),
+    **dict.fromkeys(("data", "principal components", "images"), _OWN),
+    **dict.fromkeys(("random in the data's subspace", "random direction in the data's subspace"), _OWN),
     "random phase": Look("#9A6A00", "d", ":"),
     "stripes": Look("#4D4D4D", "|", ":"),
     **dict.fromkeys(("shuffled", "shuffled pixels", "shuffled labels"), Look("#B39B00", "x", "--")),

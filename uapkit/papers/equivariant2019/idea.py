@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from uapkit import data
 from uapkit.figures.pictures import as_picture
-from uapkit.figures.style import COLOURS, style
+from uapkit.figures.style import look, style
+from uapkit.papers.equivariant2019.drawing import tint
 from uapkit.seeds import generator
 
 N_ARROWS = 60
@@ -31,15 +32,16 @@ def figure() -> Figure:
     v = v if v[0, 0] > 0 else -v  # the sign is free: towards the right
     image = data.load("digits", n=1, seed=3)
     turned = image.rotated(2.0 * torch.ones(1)).x[0] - image.rotated(torch.zeros(1)).x[0]
+    one, common = look("gradient").colour, look("singular vector").colour
     with style(grid=False):
         shown, axes = plt.subplots(1, 4, figsize=(9.5, 3.0), layout="constrained", width_ratios=[1.3, 0.8, 1, 1])
         for row in rows:
-            axes[0].plot([0, row[0]], [0, row[1]], color=COLOURS[5], linewidth=0.8)
-        axes[0].plot(*np.array([-v[0], v[0]]).T * 1.15, color=COLOURS[1], linewidth=3)
+            axes[0].plot([0, row[0]], [0, row[1]], color=one, linewidth=0.8)
+        axes[0].plot(*np.array([-v[0], v[0]]).T * 1.15, color=common, linewidth=3)
         axes[0].annotate("$+v_1$", 1.25 * v[0], ha="center", va="center", fontsize=12)
         axes[0].annotate("$-v_1$", -1.25 * v[0], ha="center", va="center", fontsize=12)
         axes[0].set(title="one attack direction an image", xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal")
-        axes[1].bar([1, 2], s**2 / len(rows), color=[COLOURS[1], COLOURS[5]])
+        axes[1].bar([1, 2], s**2 / len(rows), color=[common, tint(common, 0.4)])
         axes[1].axhline(0.5, color="black", linestyle="--", linewidth=1)
         axes[1].annotate("chance", (2.45, 0.51), ha="right", va="bottom", fontsize=10)
         axes[1].set(title="shares of the squares", xticks=[1, 2], xticklabels=["$v_1$", "$v_2$"], yticks=[0, 0.5, 1])

@@ -1,25 +1,21 @@
 """How the three networks of [equivariant2019] are trained on rotated digits; deterministic, resumable after any epoch.
 
-The last epoch's weights are kept: neither validation nor test images choose anything. ``python -m uapkit.papers.equivariant2019.recipes
-stdcnn --rotation 180 --seed 0`` trains one network and stores weights, curve and provenance.
+The last epoch's weights are kept: neither validation nor test images choose anything. ``python -m
+uapkit.papers.equivariant2019.recipes stdcnn --rotation 180 --seed 0`` trains one network and stores weights, curve and
+provenance.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 import math
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
@@ -27,15 +23,14 @@ from tqdm.auto import tqdm
 from uapkit import checks
 from uapkit.data import Images, load
 from uapkit.files import write_whole
+from uapkit.lab.training import CURVE_IMAGES, MNIST_MEAN, MNIST_STD, Trained, record_of
 from uapkit.models import checkpoints
 from uapkit.models.nets.gcnn import GCNN
 from uapkit.models.nets.roteqnet import RotEqNet
 from uapkit.models.nets.stdcnn import StdCNN
 from uapkit.seeds import child_seed, generator
 
-MEAN, STD = 0.1307, 0.3081  # of MNIST's pixels in [0, 1]
 TEST_ROTATION_SEED = 0  # test images are turned once, by the same angles for every network and seed
-CURVE_IMAGES = 2000  # test images scored after every epoch; all of them after the last
 NETS: dict[str, Callable[[], nn.Module]] = {"stdcnn": StdCNN, "gcnn": GCNN, "roteqnet": RotEqNet}
 
 
@@ -80,18 +75,15 @@ RECIPES = {
 }
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained network in eval mode, its curve (one row an epoch) and what is known about the run."""
-
-    net: nn.Module
-    curve: pd.DataFrame
-    record: dict[str, Any]
+def architecture(net: str) -> nn.Module:
+    """The network ``"stdcnn"``, ``"gcnn"`` or ``"roteqnet"`` with fresh weights, in the layout that it is fastest in."""
+    made = NETS[net]()
+    return made.to(memory_format=torch.channels_last) if net == "stdcnn" else made
 
 
 def normalise(x: Tensor) -> Tensor:
     """Pixels in [0, 1] to what the networks take."""
-    return (x - MEAN) / STD
+    return (x - MNIST_MEAN) / MNIST_STD
 
 
 @torch.no_grad()
@@ -143,9 +135,7 @@ def fit(
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights and dropout draw from torch's own generator
             torch.manual_seed(child_seed(recipe.seed, "initial_weights"))
-            net = NETS[recipe.net]()
-            if recipe.net == "stdcnn":
-                net = net.to(memory_format=torch.channels_last)  # twice as fast
+            net = architecture(recipe.net)
             optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
             rows = checkpoints.restore(checkpoint, key, net, optimizer) if checkpoint and checkpoint.is_file() else []
             epochs = range(len(rows), recipe.epochs)
@@ -167,22 +157,19 @@ def fit(
         scores = {f"{degrees:g}": accuracy(net, images) for degrees, images in ranges.items()}
     finally:
         torch.set_num_threads(threads)
-    record = {
-        "recipe": asdict(recipe),
-        "inputs": {train.name: train.sha256, test.name: test.sha256},
-        "n_train": len(fitted),
-        "n_validation": len(validation),
-        "n_test": len(test),
-        "n_test_curve": len(watched),
-        "test_accuracy": scores,
-        "validation_accuracy": rows[-1]["validation_accuracy"],
-        "seconds": round(sum(r["seconds"] for r in rows), 1),
-        "cpu_seconds": round(sum(r["cpu_seconds"] for r in rows), 1),
-        "threads": 1,
-        "device": "cpu",
-        "dtype": "float32",
-    }
-    return Trained(net.eval(), pd.DataFrame(rows).astype({"epoch": int}), record)
+    record = record_of(
+        recipe,
+        train,
+        test,
+        rows,
+        threads=1,
+        n_train=len(fitted),
+        n_validation=len(validation),
+        test_accuracy=scores,
+        validation_accuracy=rows[-1]["validation_accuracy"],
+        cpu_seconds=round(sum(r["cpu_seconds"] for r in rows), 1),
+    )
+    return Trained.of(net, pd.DataFrame(rows).astype({"epoch": int}), record)
 
 
 def _epoch(
@@ -224,72 +211,37 @@ def train(
 ) -> Trained:
     """Train ``"stdcnn"``, ``"gcnn"`` or ``"roteqnet"`` on the rotated images of a 28 x 28 grey set; see :func:`fit`.
 
-    Sets smaller than MNIST are used whole, a tenth of them for validation.
-
     Source: [equivariant2019], Section 3 and Table 2; the protocol is ours where the paper gives none (:data:`RECIPES`).
     Raises ValueError for an unknown network, a rotation outside [0, 180] or images of another size.
     """
+    recipe, fitted, test = prepared(net, data=data, rotation=rotation, seed=seed, epochs=epochs, root=root)
+    return fit(recipe, fitted, test, checkpoint=checkpoint, on_epoch=on_epoch)
+
+
+def prepared(
+    net: str, *, data: str, rotation: float, seed: int, epochs: int | None, root: str | None = None
+) -> tuple[Recipe, Images, Images]:
+    """What :func:`fit` takes: the recipe for a set of images, and its training and test images.
+
+    Sets smaller than MNIST are used whole, a tenth of them for validation.
+    """
     recipe = replace(RECIPES[checks.one_of(net, RECIPES, "network")], rotation=float(rotation), seed=seed)
-    sets = [load(data, split=split, root=root) for split in ("train", "test")]
-    if (shape := tuple(sets[0].x.shape[1:])) != (1, 28, 28):
-        raise ValueError(f"{net} is trained on images of 1 x 28 x 28, but {data} holds {' x '.join(map(str, shape))}")
-    n = min(recipe.n_images or len(sets[0]), len(sets[0]))
+    fitted, test = (load(data, split=split, root=root) for split in ("train", "test"))
+    if fitted.shape != (1, 28, 28):
+        raise ValueError(
+            f"{net} is trained on images of 1 x 28 x 28, but {data} holds {' x '.join(map(str, fitted.shape))}"
+        )
+    n = min(recipe.n_images or len(fitted), len(fitted))
     recipe = replace(recipe, n_images=n, n_validation=min(recipe.n_validation, max(1, n // 10)))
-    recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
-    return fit(recipe, *sets, checkpoint=checkpoint, on_epoch=on_epoch)
-
-
-def weights_bytes(net: nn.Module, record: dict[str, Any]) -> bytes:
-    """The network's state as a safetensors file with the recipe as metadata."""
-    tensors = {k: v.detach().contiguous() for k, v in net.state_dict().items()}
-    return save(tensors, metadata={"recipe": json.dumps(record["recipe"], sort_keys=True)})
+    return replace(recipe, epochs=recipe.epochs if epochs is None else epochs), fitted, test
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train one network and store weights, curve (CSV) and provenance (JSON), each written whole."""
-    from uapkit.runner.catalogue import project_root
-    from uapkit.runner.results import commit, table_bytes, versions
+    """Train one network and store it; see :func:`uapkit.runner.training.main`."""
+    from uapkit.runner import training
 
-    here = Path(__file__).parent
-    parser = argparse.ArgumentParser(prog="python -m uapkit.papers.equivariant2019.recipes", description=main.__doc__)
-    parser.add_argument("net", choices=list(RECIPES))
-    parser.add_argument("--rotation", type=float, default=180.0, help="range of the random rotations in degrees")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoints", type=Path, default=Path("build/checkpoints"), help="where a run resumes from")
-    parser.add_argument("--weights", type=Path, default=here / "weights", help="folder of the weights")
-    parser.add_argument("--results", type=Path, default=project_root() / "results" / "equivariant2019" / "training")
-    given = parser.parse_args(arguments)
-    name = replace(RECIPES[given.net], rotation=given.rotation, seed=given.seed).name
-    used = ("models/recipes.py", *(f"models/nets/{net}.py" for net in NETS), "data/images.py", "seeds.py")
-    sources = [here.parent / path for path in used]
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    at, _ = commit()
-    status = ["git", "-C", str(here), "status", "--porcelain", "--", *map(str, sources)]
-    dirty = bool(subprocess.run(status, capture_output=True, text=True, check=False).stdout.strip())  # of these files
-
-    done = train(
-        given.net,
-        rotation=given.rotation,
-        seed=given.seed,
-        checkpoint=given.checkpoints / f"{name}.safetensors",
-        on_epoch=lambda row: print(name, {k: round(v, 4) for k, v in row.items()}, flush=True),
-    )
-    weights = weights_bytes(done.net, done.record)
-    curve = table_bytes(done.curve)
-    record = {
-        "name": name,
-        **done.record,
-        "commit": at,
-        "dirty": dirty,
-        "code_sha256": code,
-        "versions": versions(),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "curve_sha256": hashlib.sha256(curve).hexdigest(),
-    }
-    write_whole(given.weights / f"{name}.safetensors", weights)
-    write_whole(given.results / f"{name}.csv", curve)
-    write_whole(given.results / f"{name}.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
-    print(name, "test accuracy", done.record["test_accuracy"], flush=True)
+    words = {"rotation": "range of the random rotations in degrees", "seed": "of weights, order and rotations"}
+    training.main("equivariant2019", arguments, options=words)
 
 
 if __name__ == "__main__":

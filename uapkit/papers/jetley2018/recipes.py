@@ -6,10 +6,6 @@ trains one network and stores weights, curve and provenance. The paper gives no 
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,14 +18,13 @@ from torch.nn.functional import pad
 
 from uapkit import checks
 from uapkit.data import Images, load
-from uapkit.files import write_whole
-from uapkit.models import recipes, training
+from uapkit.lab.training import CURVE_IMAGES, MNIST_MEAN, MNIST_STD, Trained, record_of
+from uapkit.models import training
 from uapkit.models.model import Model
 from uapkit.models.nets.digits import LeNet
 from uapkit.models.nets.nin import NIN
 from uapkit.seeds import child_seed
 
-CURVE_IMAGES = 2000  # test images scored after every epoch; all of them after the last
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
@@ -56,7 +51,7 @@ RECIPES = {
     "nin_cifar10": Recipe("nin_cifar10", "cifar10", epochs=7, lr=3e-3, shift=2, mirror=True),
 }
 NETS: dict[str, tuple[Callable[[], nn.Module], Sequence[float], Sequence[float]]] = {
-    "lenet_mnist": (LeNet, (recipes.MEAN,), (recipes.STD,)),
+    "lenet_mnist": (LeNet, (MNIST_MEAN,), (MNIST_STD,)),
     "nin_cifar10": (NIN, CIFAR_MEAN, CIFAR_STD),
 }
 
@@ -90,7 +85,7 @@ def fit(
     *,
     checkpoint: Path | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> recipes.Trained:
+) -> Trained:
     """Train ``recipe``'s network; a run goes on from ``checkpoint``, a file written after every epoch.
 
     The curve has one row an epoch, with the accuracy on the first test images. Raises ValueError for images without
@@ -117,20 +112,17 @@ def fit(
         callback=note,
         checkpoint=checkpoint,
     )
-    record = {
-        "recipe": asdict(recipe),
-        "inputs": {train.name: train.sha256, test.name: test.sha256},
-        "n_train": len(train),
-        "n_test": len(test),
-        "n_test_curve": len(watched),
-        "test_accuracy": accuracy(model, test),
-        "cpu_seconds": round(time.process_time() - started, 1),
-        "seconds": round(sum(row["seconds"] for row in history), 1),
-        "threads": torch.get_num_threads(),
-        "device": "cpu",
-        "dtype": "float32",
-    }
-    return recipes.Trained(model.net.to(memory_format=torch.contiguous_format), pd.DataFrame(history), record)
+    record = record_of(
+        recipe,
+        train,
+        test,
+        history,
+        threads=torch.get_num_threads(),
+        n_train=len(train),
+        test_accuracy=accuracy(model, test),
+        cpu_seconds=round(time.process_time() - started, 1),
+    )
+    return Trained.of(model.net, pd.DataFrame(history), record)
 
 
 def accuracy(model: Model, images: Images) -> float:
@@ -142,7 +134,7 @@ def accuracy(model: Model, images: Images) -> float:
     return float((predicted == images.y).double().mean())
 
 
-def train(name: str, *, epochs: int | None = None, root: str | None = None, **other: object) -> recipes.Trained:
+def train(name: str, *, epochs: int | None = None, root: str | None = None, **other: object) -> Trained:
     """Train ``"lenet_mnist"`` or ``"nin_cifar10"``; other arguments as in :func:`fit`. ValueError for another name."""
     recipe = RECIPES[checks.one_of(name, RECIPES, "network")]
     recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
@@ -151,44 +143,10 @@ def train(name: str, *, epochs: int | None = None, root: str | None = None, **ot
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train one network and store weights, curve (CSV) and provenance (JSON), each written whole."""
-    from uapkit.runner.catalogue import project_root
-    from uapkit.runner.results import commit, table_bytes, versions
+    """Train one network and store it; see :func:`uapkit.runner.training.main`."""
+    from uapkit.runner import training
 
-    here = Path(__file__).parent
-    parser = argparse.ArgumentParser(prog="python -m uapkit.papers.jetley2018.recipes", description=main.__doc__)
-    parser.add_argument("name", choices=list(RECIPES))
-    parser.add_argument("--checkpoints", type=Path, default=Path("build/checkpoints"), help="where a run resumes from")
-    parser.add_argument("--weights", type=Path, default=here / "weights", help="folder of the weights")
-    parser.add_argument("--results", type=Path, default=project_root() / "results" / "jetley2018" / "training")
-    given = parser.parse_args(arguments)
-    used = ("models/jetley_recipes.py", "models/training.py", "models/nets/nin.py", "models/nets/digits.py", "seeds.py")
-    sources = [here.parent / path for path in used]
-    status = ["git", "-C", str(here), "status", "--porcelain", "--", *map(str, sources)]
-    dirty = bool(subprocess.run(status, capture_output=True, text=True, check=False).stdout.strip())
-    at, _ = commit()
-
-    given.checkpoints.mkdir(parents=True, exist_ok=True)
-    done = train(
-        given.name,
-        checkpoint=given.checkpoints / f"{given.name}.pt",
-        on_epoch=lambda row: print(given.name, {k: round(v, 4) for k, v in row.items()}, flush=True),
-    )
-    weights, curve = recipes.weights_bytes(done.net, done.record), table_bytes(done.curve)
-    record = {
-        "name": given.name,
-        **done.record,
-        "commit": at,
-        "dirty": dirty,
-        "code_sha256": hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(),
-        "versions": versions(),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "curve_sha256": hashlib.sha256(curve).hexdigest(),
-    }
-    write_whole(given.weights / f"{given.name}.safetensors", weights)
-    write_whole(given.results / f"{given.name}.csv", curve)
-    write_whole(given.results / f"{given.name}.json", (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
-    print(given.name, "test accuracy", done.record["test_accuracy"], flush=True)
+    training.main("jetley2018", arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""Rates along a direction are those of the public functions, on images that nothing was fitted on."""
+
+import pytest
+import torch
+
+from uapkit import evaluate
+from uapkit.papers.equivariant2019.course import Course
+
+
+def test_no_fitted_image_is_scored(setting, net):
+    """The rate of the smallest sample is that of its vector on images 100 to 200, and it was fitted on the first 20."""
+    here = setting()
+    along = Course(here, net, 200, 100, (0.3,), 0.5)
+    assert along.first == 100
+    directions = here.directions(net, "gradient", 200)
+    found, _ = along.singular(directions, 20)
+    v = along.vector(directions[:20]).view(1, 28, 28)
+    scored = here.turned(200)[100:]
+    eps = 0.3 * float(scored.x.flatten(1).norm(dim=1).mean())
+    row = next(r for r in found if r["relative_norm"] == 0.3 and r["sign"] == 1)
+    assert row["eps"] == pytest.approx(eps)
+    assert row["error_rate"] == pytest.approx(float(evaluate.error_rate(here.network(net), scored, v * eps)))
+    assert row["fooling_rate"] == pytest.approx(float(evaluate.fooling_rate(here.network(net), scored, v * eps)))
+    other = next(
+        r for r in along.singular(directions, 200)[0] if r["fit"] == "other half" and r["relative_norm"] == 0.3
+    )
+    a = along.vector(directions[:100]).view(1, 28, 28) * other["sign"]  # the second half is scored
+    assert other["error_rate"] == pytest.approx(float(evaluate.error_rate(here.network(net), scored, a * eps)))
+
+
+def test_the_vector_is_the_top_singular_one_without_zero_rows(setting, net):
+    here = setting()
+    along = Course(here, net, 60, 20, (), 0.5)
+    directions = here.directions(net, "gradient", 40)
+    v = torch.linalg.svd(directions.double())[2]
+    for index in (1, 2):
+        assert abs(float(along.vector(directions, index).double() @ v[index - 1])) == pytest.approx(1, abs=1e-5)
+    holes = directions.clone()
+    holes[::2] = 0
+    assert torch.allclose(along.vector(holes), along.vector(directions[1::2]))
+
+
+def test_the_better_sign_is_the_one_with_more_errors_on_fitted_images(setting, net):
+    here = setting()
+    along = Course(here, net, 60, 20, (), 0.5)
+    v, fitted = along.vector(here.directions(net, "gradient", 40)), along.images[:40]
+    errors = [float((along.after(s * v, 0.5, fitted) != fitted.y).double().mean()) for s in (1, -1)]
+    assert errors[0] != errors[1]
+    assert along.better_sign(v, fitted) == (1 if errors[0] > errors[1] else -1)

@@ -1,0 +1,52 @@
+"""Networks trained here with narrower rotations: the claims' terms, and what is drawn."""
+
+import pandas as pd
+import pytest
+
+from uapkit.lab import Run
+from uapkit.papers.equivariant2019 import ext_rotation_range
+
+
+def test_ext_rotation_range(evidence):
+    table = ext_rotation_range.run(ranges=(0.0, 180.0), epochs={"stdcnn": 1}, n_fit=40, n_eval=60, n_random=1)
+    assert (table["epochs"] == 1).all()
+    assert ((table["share_low"] <= table["top_share"]) & (table["top_share"] <= table["share_high"])).all()
+    assert table["trained_range"].unique().tolist() == [0.0, 180.0]
+    assert table[["accuracy", "invariance", "top_share"]].stack().between(0, 1).all()
+    stronger, concentrated = (row for _, row in evidence(ext_rotation_range, table).iterrows())
+    random = table[(table["kind"] == "random direction") & (table["relative_norm"] == 0.5)]
+    beyond = random["error_rate"].iloc[1] - random["error_rate"].iloc[0]
+    assert stronger["bound"] > beyond, "beyond any random direction"
+    shares = table.groupby("trained_range")["top_share"].first()
+    assert concentrated["estimate"] == pytest.approx(shares[180.0] - shares[0.0])
+    chosen = table[(table["kind"] == "singular vector") & (table["chosen"] == True) & (table["relative_norm"] == 0.5)]  # noqa: E712
+    first, last = chosen["error_rate"]
+    assert stronger["estimate"] == pytest.approx(last - first)
+
+
+def test_epochs_by_net_must_name_each_net():
+    with pytest.raises(ValueError, match="epochs by network needs a value for 'stdcnn'"):
+        ext_rotation_range.run(epochs={"gcnn": 1}, n_fit=40, n_eval=60)
+
+
+def test_ranges_follow_the_chosen_sign():
+    rates = {"fooling_rate": 0.2, "low": 0.1, "high": 0.3, "error_low": 0.0, "error_high": 1.0}
+    about = {"status": "run", "model": "n", "relative_norm": 0.5, "accuracy": 0.9, "top_share": 0.1}
+    rows = [
+        {**about, **rates, "kind": kind, "trained_range": r, "chosen": c, "invariance": r / 180, "error_rate": e}
+        for r in (180.0, 0.0)
+        for kind, c, e in (
+            ("singular vector", True, 0.6),
+            ("singular vector", False, 0.2),
+            ("random direction", True, 0.1),
+        )
+    ]
+    by_label = {ax.get_ylabel(): ax for ax in ext_rotation_range.figure(Run.of(pd.DataFrame(rows))).axes}
+
+    def drawn(what, label):
+        line = next(one for one in by_label[what].lines if one.get_label() == label)
+        return list(line.get_xdata()), list(line.get_ydata())
+
+    assert drawn("invariance", "n") == ([0.0, 180.0], [0.0, 1.0])
+    assert drawn("error rate", "n") == ([0.0, 180.0], [0.6, 0.6])
+    assert drawn("error rate", "n, random direction") == ([0.0, 180.0], [0.1, 0.1])

@@ -1,0 +1,125 @@
+"""What two or more of paper E's figures share; nothing is computed beyond placing and scaling."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from uapkit.figures.panels import legend, panels
+from uapkit.figures.pictures import as_picture
+from uapkit.figures.style import look, short, style
+from uapkit.lab import Run, rows_of
+
+LINES = ("-", "--", ":", "-.")
+FITS = {"held out": "-", "in sample": "--", "other half": "-."}  # lines of the curves
+
+
+def first_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The networks of training seed 0, for figures that would be crowded with all of them; a table has the others."""
+    return rows[rows["training_seed"] == 0] if "training_seed" in rows else rows
+
+
+def pairs_in(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (network, attack) of the rows, in their order."""
+    return list(dict.fromkeys(zip(rows["model"], rows["attack"], strict=True)))
+
+
+def bounds(rows: pd.DataFrame, value: str, low: str = "low", high: str = "high") -> list[pd.Series]:
+    """How far an interval reaches below and above its value, never negative."""
+    return [(rows[value] - rows[low]).clip(lower=0), (rows[high] - rows[value]).clip(lower=0)]
+
+
+def titled(ax: plt.Axes, title: str) -> None:
+    """A small title, where a figure has many panels."""
+    ax.set_title(title, fontsize=9)
+
+
+def tint(colour: str, share: float) -> tuple[float, float, float]:
+    """``colour`` mixed with white: of share 1 itself, of share 0 white."""
+    r, g, b = (1 - share * (1 - part) for part in to_rgb(colour))
+    return r, g, b
+
+
+def bars(rows: pd.DataFrame, value: str) -> Figure:
+    """One group of bars a network, one bar a kind, with intervals."""
+    names, kinds = list(dict.fromkeys(rows["model"])), list(dict.fromkeys(rows["kind"]))
+    width = 0.8 / (len(kinds) or 1)
+    with style():
+        figure, ax = plt.subplots(figsize=(max(6.0, 1.6 * len(names)), 4.0), layout="constrained")
+        for j, kind in enumerate(kinds):
+            here = rows_of(rows, kind=kind).drop_duplicates("model").set_index("model").reindex(names)
+            place = np.arange(len(names)) + (j - (len(kinds) - 1) / 2) * width
+            colour = look("trained" if kind == "clean" else kind).colour  # the trained network on clean images
+            ax.bar(place, here[value], width, yerr=bounds(here, value), capsize=2, color=colour, label=kind)
+        ax.set(ylabel=value.replace("_", " "), xticks=range(len(names)))
+        ax.set_xticklabels([short(str(n)).replace(" ", "\n", 1) for n in names], fontsize=8)
+        legend(figure, [ax])
+    return figure
+
+
+def vectors(run: Run, prefix: str, columns: int = 5) -> Figure:
+    """The vectors whose names begin with ``prefix`` as contrast-stretched pictures, ``columns`` a line."""
+    chosen = {name: v for name, v in run.arrays.items() if name.startswith(prefix)}
+    with style(grid=False):
+        figure, axes = panels(list(chosen), columns, height=1.75, width=1.5 * columns)
+        for ax, (name, v) in zip(axes, chosen.items(), strict=False):
+            ax.imshow(as_picture(v, stretch=True), interpolation="nearest")
+            ax.axis("off")
+            parts = name.split("/")[1:]
+            ax.set_title("\n".join([*map(short, parts[:-1]), f"vector {parts[-1]}"]), fontsize=7)
+    return figure
+
+
+def curves(run: Run, value: str = "error_rate") -> Figure:
+    """Rate against the norm, a panel a (network, attack): each sample at its chosen sign, the other sign thin, baselines.
+
+    The more images, the darker; how they were fitted is told by the line. Networks from other training seeds are dotted,
+    for the largest sample scored with the vector of the other half.
+    """
+    ends = ("error_low", "error_high") if value == "error_rate" else ("low", "high")
+    first = first_seed(run.rows)
+    scored = rows_of(first, kind="singular vector")
+    pairs = pairs_in(scored)
+    with style():
+        figure, axes = panels(pairs, columns=3)
+        for ax, (model, attack) in zip(axes, pairs, strict=False):
+            colour = look(attack).colour
+            for (fit, n, chosen), one in _samples(rows_of(scored, model=model, attack=attack)):
+                one, darkness = one.sort_values("relative_norm"), tint(colour, n / scored["n_fit"].max() * 0.6 + 0.4)
+                line, label = FITS[fit], f"{n:.0f} images, {fit}"
+                if not chosen:
+                    ax.plot(one["relative_norm"], one[value], line, color=darkness, linewidth=0.6)
+                    continue
+                ax.plot(one["relative_norm"], one[value], line, color=darkness, linewidth=1.5, label=label)
+                ax.fill_between(one["relative_norm"], one[ends[0]], one[ends[1]], color=darkness, alpha=0.15)
+            for k, one in enumerate(_other_seeds(run.rows, model, attack)):
+                once = None if k else "other training seeds"
+                ax.plot(one["relative_norm"], one[value], ":", color=colour, label=once)
+            others = first[(first["model"] == model) & ~first["kind"].isin(["singular vector", "difference"])]
+            for kind, here in others.groupby("kind", sort=False):
+                worst, shown = here.groupby("relative_norm")[value].max(), look(str(kind))
+                ax.plot(worst.index, worst, shown.line, color=shown.colour, linewidth=1, label=kind)
+            titled(ax, f"{short(model)}\n{attack}")
+            ax.set(ylim=(0, 1), xlabel="norm / mean image norm")
+        axes[0].set_ylabel(value.replace("_", " "))
+        legend(figure, axes)
+    return figure
+
+
+def _samples(rows: pd.DataFrame) -> list[tuple[tuple[str, float, bool], pd.DataFrame]]:
+    """((fit, n_fit, chosen), rows), the chosen sign of each sample last, so that it lies above the other."""
+    found = [(key, part) for key, part in rows.groupby(["fit", "n_fit", "chosen"], sort=False)]
+    return sorted(found, key=lambda one: bool(one[0][2]))
+
+
+def _other_seeds(rows: pd.DataFrame, model: str, attack: str) -> list[pd.DataFrame]:
+    """The cross-fitted curves of ``model``'s network trained from other seeds, one each."""
+    if "training_seed" not in rows:
+        return []
+    network = rows.loc[rows["model"] == model, "network"].iloc[0]
+    others = rows[(rows["network"] == network) & (rows["model"] != model)]
+    others = rows_of(others, attack=attack, fit="other half", chosen=True)
+    return [one.sort_values("relative_norm") for _, one in others.groupby("model", sort=False)]

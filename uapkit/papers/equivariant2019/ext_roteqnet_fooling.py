@@ -1,0 +1,47 @@
+"""The curves of Figures 5 and 6 of [equivariant2019] for RotEqNet, which the paper does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from uapkit.lab import Claim, Run
+from uapkit.papers.equivariant2019.course import fooling_claims, fooling_curves
+from uapkit.papers.equivariant2019.drawing import curves
+from uapkit.papers.equivariant2019.setting import Attacks, Setting
+
+
+def run(
+    *,
+    models: Sequence[Any] = ("roteqnet_digits",),
+    attacks: Attacks = ("gradient", "fgsm"),
+    data: str = "digits",
+    rotation: float = 30.0,
+    samples: Sequence[int] = (40, 100),
+    n_eval: int | None = 50,
+    norms: Sequence[float] = (0.0, 0.3),
+    small: float = 0.5,
+    n_random: int = 1,
+    passes: int = 1,
+    labels: str = "true",
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """The curves of Figures 5 and 6 for RotEqNet, which [equivariant2019] does not show; as fig5_fooling."""
+    return fooling_curves(
+        Setting.of(data, rotation, labels, seed=seed, device=device), models, attacks,
+        samples=samples, n_eval=n_eval, norms=norms, small=small, n_random=n_random, passes=passes,
+    )  # fmt: skip
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """80 % wrong at a small norm, more than random directions, and with few images; see :func:`fooling_claims`."""
+    yield from fooling_claims(run)
+
+
+def figure(run: Run, value: str = "error_rate") -> Figure:
+    """Rate against the norm, a panel a (network, attack), with the baselines."""
+    return curves(run, value)

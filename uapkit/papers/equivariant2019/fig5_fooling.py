@@ -1,0 +1,55 @@
+"""Figures 5 and 6 of [equivariant2019]: misclassification against the norm along the top singular vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from uapkit.lab import Claim, Run
+from uapkit.papers.equivariant2019.course import fooling_claims, fooling_curves
+from uapkit.papers.equivariant2019.drawing import curves
+from uapkit.papers.equivariant2019.setting import QUICK, Attacks, Setting
+
+
+def run(
+    *,
+    models: Sequence[Any] = QUICK,
+    attacks: Attacks = ("gradient", "fgsm"),
+    data: str = "digits",
+    rotation: float = 30.0,
+    samples: Sequence[int] = (20, 60, 200),
+    n_eval: int | None = 100,
+    norms: Sequence[float] = (0.0, 0.25),
+    small: float = 0.5,
+    n_random: int = 2,
+    passes: int = 1,
+    labels: str = "true",
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Figures 5 and 6 of [equivariant2019]: misclassification against the norm along the top singular vector.
+
+    One row a (model, attack, sample, sign, norm). error_rate (error_low, error_high): labels that are not the true one;
+    fooling_rate (low, high): labels that change; both on the same n images. fit: "held out" where none of them was
+    fitted on; "in sample" as the paper has it for all images; "other half" for the vector of the half that the image
+    is not in. chosen: the sign that is better on fitted images. norms and small are shares of the images' mean norm,
+    eps the norm itself. Baselines of equal norm: random directions, the vector of an untrained network, and Algorithm
+    1 of [moosavi2017]. Rows of kind "difference": error of a sample's vector minus that of the largest sample's.
+    """
+    return fooling_curves(
+        Setting.of(data, rotation, labels, seed=seed, device=device), models, attacks,
+        samples=samples, n_eval=n_eval, norms=norms, small=small, n_random=n_random, passes=passes,
+    )  # fmt: skip
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """80 % wrong at a small norm, more than random directions, and with few images; see :func:`fooling_claims`."""
+    yield from fooling_claims(run)
+
+
+def figure(run: Run, value: str = "error_rate") -> Figure:
+    """Rate against the norm, a panel a (network, attack), with the baselines."""
+    return curves(run, value)
