@@ -38,10 +38,11 @@ test: setup  ## run the tests
 browser: setup  ## look at the built book in a real Chromium (part of `test`, too)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/browser
 
-lint: setup  ## check style and types of the package and the notebooks
+lint: setup  ## check style, types and import rules
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 book: setup  ## run every item's small run and build the book
 	.venv/bin/uapkit book
@@ -59,4 +60,4 @@ lock: $(UV)  # compile the lock anew, hashes but no addresses
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:  ## remove what was built (.venv and the caches of runs stay)
-	rm -rf build .pytest_cache .mypy_cache .ruff_cache .snakemake
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .snakemake

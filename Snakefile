@@ -1,26 +1,41 @@
 # The graph of reruns: data and weights -> item runs -> pages. Run by `uapkit book`; local cores by default, a cluster by
 # Snakemake's own executors (`uapkit book --executor slurm`). An item that fails still makes a page, with a failure box.
+# Which code a page depends on is read from the imports (uapkit.sources), and listed nowhere.
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path.cwd()))
+from uapkit import sources  # reads text alone: neither torch nor the experiments are imported
 
 UAPKIT = f"{sys.executable} -m uapkit"
 
 ITEMS = sorted(str(p.relative_to("notebooks").with_suffix("")) for p in Path("notebooks").glob("*/*.ipynb"))
-# drawing, command line and book may change a page, so they count too; other papers' experiments do not
-SHARED = sorted(
-    str(p) for p in Path("uapkit").rglob("*")
-    if p.suffix in {".py", ".yml", ".safetensors"} and p.parts[1] != "experiments" and p.name not in {"bench.py", "cli.py"}
-    and not p.name.startswith(("scoreboard", "prose", "chapters", "linkcheck", "plots_idea", "playground"))
-)
-SHARED += ["uapkit/experiments/__init__.py", "uapkit/experiments/common.py"]
 # networks trained on the embedded digits: once, before the items that use them run side by side
 WEIGHTS = "build/weights.txt"
 
 
-def stored(wildcards):
-    """Stored tables of an item, as far as they exist."""
-    places = [Path("results") / f"{wildcards.item}{end}" for end in (".csv", ".json", ".npz")]
-    return [str(p) for p in places if p.is_file()]
+def code(*modules):
+    """Files of the modules and of everything that they import, relative to the project."""
+    return sorted({str(p.relative_to(Path.cwd())) for module in modules for p in sources.files(module)})
+
+
+def item_code(wildcards):
+    own = f"uapkit/papers/{wildcards.item}.py"
+    return code("uapkit.book.page", *([own[:-3].replace("/", ".")] if Path(own).is_file() else []))
+
+
+def tables(wildcards):
+    """What the paper prints; the parameters of the item's full run and its stored tables, as far as they exist."""
+    stale = Path("results/stale.yml")
+    places = [stale] if stale.is_file() and wildcards.item in stale.read_text(encoding="utf-8") else []
+    places += [Path("notebooks") / f"{wildcards.item}.full.yml"]
+    places += [Path("results") / f"{wildcards.item}{end}" for end in (".csv", ".json", ".npz")]
+    return [f"reported/{wildcards.item.split('/')[0]}.csv", *(str(p) for p in places if p.is_file())]
+
+
+def all_of(folder):
+    skip = {"vendor", "__pycache__"}
+    return sorted(str(p) for p in Path(folder).rglob("*") if p.is_file() and not skip & set(p.parts))
 
 
 rule all:
@@ -30,7 +45,7 @@ rule all:
 
 rule weights:
     input:
-        sorted(str(p) for d in ("models", "data") for p in Path("uapkit", d).rglob("*.py")),
+        code("uapkit.models"),
     output:
         WEIGHTS,
     shell:
@@ -40,11 +55,9 @@ rule weights:
 rule item:
     input:
         WEIGHTS,
-        SHARED,
-        stored,
+        item_code,
+        tables,
         notebook="notebooks/{item}.ipynb",
-        experiments=lambda w: sorted(map(str, Path("uapkit/experiments").glob(f"{w.item.split('/')[0]}*.py"))),
-        reported=lambda w: f"reported/{w.item.split('/')[0]}.csv",
     output:
         "build/staging/notebooks/{item}.ipynb",
         "build/status/{item}.json",
@@ -57,10 +70,10 @@ rule item:
 rule html:
     input:
         expand("build/staging/notebooks/{item}.ipynb", item=ITEMS),
-        [str(p) for p in Path("book").rglob("*") if p.is_file() and "vendor" not in p.parts and "__pycache__" not in p.parts],
-        [str(p) for p in Path("reported").glob("*.csv")] + [str(p) for p in Path("results").rglob("*.*")],
-        [str(p) for name in ("scoreboard*", "prose", "chapters", "linkcheck", "plots_idea*") for p in Path("uapkit").glob(f"{name}.py")],
-        "_config.yml", "_toc.yml", "uapkit/book.py", "uapkit/items.yml", "package-lock.json",
+        code("uapkit.book.build", *(f"uapkit.papers.{p.parent.name}.idea" for p in Path("uapkit/papers").glob("*/idea.py"))),
+        [path for folder in ("book", "reported", "results") for path in all_of(folder)],
+        [str(p) for p in Path("uapkit").rglob("*.yml")],
+        "_config.yml", "_toc.yml", "CITATION.cff", "package-lock.json",
     output:
         "build/staging/_build/html/index.html",
     log:

@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
     table = runner.run(about.name, save=save, **params)
     _print_table(table)
     record = table.attrs["provenance"]
-    print(f"\n{record['rows']} rows in {record['seconds']} s, {record['points_reused']} points reused", end="")
+    print(f"\n{record['rows']} rows in {record['seconds']} s, {record['kept']['reused']} kept answers reused", end="")
     print(f"; stored as results/{about.name}.csv and .json" if save else "; not stored (--save stores it)")
     return 0
 
@@ -190,7 +190,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.does(args)
     except KeyboardInterrupt:
-        print("interrupted; finished points are kept, the same command resumes", file=sys.stderr)
+        print("interrupted; what was finished is kept, the same command resumes", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError) as error:
         print(f"uapkit: {error}", file=sys.stderr)

@@ -71,9 +71,11 @@ def _file_digest(module: str) -> str:
 
 
 def _with_data(path: Path) -> list[Path]:
-    """The file, and the tables that a module reads: the .yml files that lie beside it."""
-    beside = sorted(path.parent.glob("*.yml")) if path.name != "__init__.py" and path.is_relative_to(PACKAGE) else []
-    return [path, *beside]
+    """The file, and what a module of ours reads: .yml files beside it, and files that have its own name."""
+    if path.name == "__init__.py" or not path.is_relative_to(PACKAGE):
+        return [path]
+    own = {p for p in path.parent.glob(f"{path.stem}.*") if p.is_file() and p.suffix != ".py"}
+    return [path, *sorted(own | set(path.parent.glob("*.yml")))]
 
 
 def _path(module: str) -> Path:

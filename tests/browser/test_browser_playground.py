@@ -26,7 +26,7 @@ def play(watched):
 
 @pytest.fixture(scope="module")
 def network(play):
-    model = playground.network()
+    model = playground.network(data.load("digits", split="train"))
     in_page = play.page.evaluate("() => window.uapkitPlaygroundData.network_sha256")
     assert in_page == playground.state_sha256(model.net.state_dict()), "built from other code; build the book again"
     return model

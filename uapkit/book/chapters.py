@@ -11,7 +11,7 @@ import textwrap
 
 import yaml
 
-from uapkit.book import benchmarks as bench
+from uapkit.book import benchmarks
 from uapkit.figures.output import as_svg
 from uapkit.runner.catalogue import papers, project_root
 
@@ -36,13 +36,13 @@ def output(name: str, code: str) -> str:
 
 
 def pictured() -> list[str]:
-    """The papers whose idea is drawn: those with a module ``uapkit.plots_idea_<paper>`` that has ``figure()``."""
-    return [paper for paper in papers() if importlib.util.find_spec(f"uapkit.plots_idea_{paper}")]
+    """The papers whose idea is drawn: those with a module ``uapkit.papers.<paper>.idea`` that has ``figure()``."""
+    return [paper for paper in papers() if importlib.util.find_spec(f"uapkit.papers.{paper}.idea")]
 
 
 def picture(paper: str) -> bytes:
     """The idea of a paper as SVG."""
-    return as_svg(importlib.import_module(f"uapkit.plots_idea_{paper}").figure(), paper)
+    return as_svg(importlib.import_module(f"uapkit.papers.{paper}.idea").figure(), paper)
 
 
 def our_bibtex() -> str:
@@ -89,4 +89,4 @@ def fragments() -> dict[str, bytes]:
     """Files that pages include from ``book/_generated``."""
     found = {f"idea_{paper}.svg": picture(paper) for paper in pictured()}
     found |= {f"try_{name}.txt": output(name, code).encode() for name, code in try_cells().items()}
-    return found | {name: text.encode() for name, text in (citations() | bench.fragments()).items()}
+    return found | {name: text.encode() for name, text in (citations() | benchmarks.fragments()).items()}

@@ -43,6 +43,21 @@ def badge(verdict: str) -> str:
     return f'<span class="uapkit-verdict" data-verdict="{text(verdict)}">{text(verdict)}</span>'
 
 
+def redo(record: Record, *, why: bool = False) -> str:
+    """A mark behind what a stored run says that is to be made again, with the reason where ``why``; else nothing."""
+    if not record["stale"]:
+        return ""
+    reason = f": {text(record['stale'])}" if why else ""
+    return f' <span class="uapkit-redo" title="{text(record["stale"])}">to be redone{reason}</span>'
+
+
+def seconds_of(record: Record) -> str:
+    """How long the stored run took; old records say no more than "at most"."""
+    if not record["seconds"]:
+        return "–"
+    return f"{'at most ' if record['seconds_at_most'] else ''}{number(record['seconds'])}"
+
+
 def ours_of(claim: Record) -> str:
     """Our estimates for a claim with their intervals: the one, or smallest and largest of all networks, the rest unfolds."""
     rows = sorted(claim["evidence"], key=lambda e: e["estimate"])
@@ -65,20 +80,20 @@ def _of(n: Any) -> str:
     return f", n = {int(n)}" if isinstance(n, (int, float)) and not math.isnan(n) else ""
 
 
-def _claim(claim: Record) -> str:
+def _claim(claim: Record, mark: str) -> str:
     theirs = f'<span class="uapkit-theirs">published {text(claim["theirs"])}</span> ' if claim["theirs"] else ""
     tag = "" if claim["confidence"].startswith("verified") else f" <small>({text(claim['confidence'])})</small>"
     ours = ours_of(claim)
     shown = f'<div class="uapkit-ours">ours: {ours}</div>' if ours != "–" else ""
-    return f"<li>{badge(claim['verdict'])} {text(claim['text'])}{tag} {theirs}{shown}</li>"
+    return f"<li>{badge(claim['verdict'])}{mark} {text(claim['text'])}{tag} {theirs}{shown}</li>"
 
 
 def _claims(record: Record) -> str:
-    lines = []
+    lines = [f"<li>{redo(record, why=True)}</li>"] if record["stale"] else []
     if record["published"]:
         ours = f'<div class="uapkit-ours">ours: {text(describe(record["ours"]))}</div>' if record["ours"] else ""
         lines.append(f"<li>published {text(describe(record['published']))}{ours}</li>")
-    lines += [_claim(claim) for claim in record["claims"]]
+    lines += [_claim(claim, redo(record)) for claim in record["claims"]]
     if not record["claims"]:
         lines.append(f"<li>{badge(record['verdict'])}</li>")
     return f'<ul class="uapkit-claims">{"".join(lines)}</ul>'
@@ -121,7 +136,7 @@ def _row(record: Record, up: str) -> str:
         about,
         _claims(record),
         networks + sizes,
-        number(record["seconds"]) if record["seconds"] else "–",
+        seconds_of(record),
     )
     body = "".join(f'<td data-label="{text(h)}">{c}</td>' for h, c in zip(HEAD, cells, strict=True))
     return f"<tr {data}>{body}</tr>"
@@ -148,7 +163,7 @@ def claims_table(records: list[Record], up: str, label: str, wanted: set[tuple[s
             where = f'<a href="{up}{record["page"]}">{text(ids)}</a>' if record["page"] else text(ids)
             who = f"{record['paper']}, {claim['source']} ({claim['confidence']})"
             said = f"{text(claim['text'])}<br><small>{text(who)}</small>"
-            cells = (where, said, text(claim["theirs"]), ours_of(claim), badge(claim["verdict"]))
+            cells = (where, said, text(claim["theirs"]), ours_of(claim), badge(claim["verdict"]) + redo(record))
             named = zip(CLAIM_HEAD, cells, strict=True)
             marked = ((h, c, " data-empty" if c == "–" else "") for h, c in named)
             rows.append("<tr>" + "".join(f'<td data-label="{h}"{empty}>{c}</td>' for h, c, empty in marked) + "</tr>")

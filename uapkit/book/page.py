@@ -115,7 +115,10 @@ class Page:
         rows = runner.compare(self.name, self.full)
         if rows.empty:
             return HTML("<p>The paper makes no claim here that could be judged.</p>")
-        return table(rows[["text", "theirs", "ours", "verdict", "confidence"]], f"Claims of {self.name}")
+        shown = rows[["text", "theirs", "ours", "verdict", "confidence"]]
+        if self.full is not None and self.full.stale:
+            shown = shown.assign(verdict=shown["verdict"] + " (to be redone)")
+        return table(shown, f"Claims of {self.name}")
 
     def not_run(self) -> HTML:
         """Rows that need weights or data which are not on the machine of the stored run, with the command that fills them."""

@@ -1,6 +1,6 @@
 """What the playground page runs in the browser: a digit network as ONNX, universal perturbations, digits, rates.
 
-Made once while the book is built, deterministic by seed, kept in the user's cache; ONNX Runtime Web comes from the locked
+Made while the book is built, deterministic by seed, what takes time kept by :func:`uapkit.lab.keep`; ONNX Runtime Web comes from the locked
 npm package. Everything is written as scripts with base64 inside, for pages opened from a disk may fetch no file.
 """
 
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
-import inspect
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from uapkit import attacks, data
+from uapkit import attacks, data, lab
 from uapkit.data import Images
 from uapkit.evaluate import fooling_rate, labels, random_perturbation
 from uapkit.files import cache_folder, write_whole
@@ -35,16 +32,6 @@ EPOCHS = 30
 LAYERS = ("block1_pool", "block2_pool", "block3_pool")
 N_FIT, N_SELECT, SEED, EPS = 64, 128, 0, 0.2
 STRENGTHS = tuple(round(0.025 * k, 3) for k in range(13))  # root mean square of a pixel's change
-# what network and perturbations depend on
-LEARNT_BY = (
-    "models/training.py",
-    "models/model.py",
-    "models/layers.py",
-    "models/nets/digits.py",
-    "data/*.py",
-    "seeds.py",
-)
-MADE_BY = ("attacks/*.py", "operators/*.py", "singular.py", "spectra.py", "evaluate.py", "intervals.py", "norms.py")
 RUNTIME = "onnxruntime-web"
 
 
@@ -61,31 +48,25 @@ def distorted(x: Tensor, draws: torch.Generator) -> Tensor:
     return grid_sample(x, grid, align_corners=False).clamp(0, 1) ** between(0.5, 1.8).view(-1, 1, 1, 1)
 
 
-def network() -> Model:
-    """The playground's network: ``vgg_digits``' plan, trained on distorted digits so that it reads drawings, too."""
-    own = inspect.getsource(distorted) + inspect.getsource(network)
-    path = _cache("safetensors", *LEARNT_BY, extra=f"{own}{EPOCHS} {SEED}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(child_seed(SEED, "initial_weights"))
-        net = SmallVGG()
-    model = Model(net, mean=0.5, std=0.5, input_size=(1, 28, 28), name="playground")
-    if path.is_file():
-        net.load_state_dict(load_file(path))
-    else:
-        images = data.load("digits", split="train")
-        training.fit(
-            model, images, epochs=EPOCHS, lr=3e-3, batch_size=32, optimizer="adam", seed=SEED, augment=distorted
-        )
-        write_whole(path, save({k: v.contiguous() for k, v in net.state_dict().items()}))
+def network(images: Images) -> Model:
+    """The playground's network: ``vgg_digits``' plan, trained on distorted ``images`` so that it reads drawings, too."""
+    model = _untrained(SEED)
+    model.net.load_state_dict(lab.keep(weights, images, epochs=EPOCHS, seed=SEED))
     return model.eval()
 
 
-def _cache(suffix: str, *sources: str, extra: str = "") -> Path:
-    """A file in the user's cache whose name changes with these sources (patterns in the package), ``extra`` and torch."""
-    package = Path(__file__).parent
-    texts = [p.read_text(encoding="utf-8") for pattern in sources for p in sorted(package.glob(pattern))]
-    key = hashlib.sha256("\0".join([*texts, extra, torch.__version__]).encode()).hexdigest()[:16]
-    return cache_folder("playground", f"{key}.{suffix}")
+def weights(images: Images, *, epochs: int, seed: int) -> dict[str, Tensor]:
+    """The state of :func:`network`'s net, trained now."""
+    model = _untrained(seed)
+    training.fit(model, images, epochs=epochs, lr=3e-3, batch_size=32, optimizer="adam", seed=seed, augment=distorted)
+    return {k: v.detach().contiguous().clone() for k, v in model.net.state_dict().items()}
+
+
+def _untrained(seed: int) -> Model:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(child_seed(seed, "initial_weights"))
+        net = SmallVGG()
+    return Model(net, mean=0.5, std=0.5, input_size=(1, 28, 28), name="playground")
 
 
 def perturbations(model: Model, train: Images, *, seed: int = SEED) -> dict[str, tuple[str, Tensor]]:
@@ -147,12 +128,13 @@ def export(model: Model) -> bytes:
 
 def contents(seed: int = SEED) -> dict[str, Any]:
     """Everything the page needs, as plain JSON; arrays as base64 of float32."""
-    model, train, test = network(), data.load("digits", split="train"), data.load("digits")
+    train, test = data.load("digits", split="train"), data.load("digits")
+    model = network(train)
     assert test.y is not None
     clean = labels(model, test)
     picked = [int(i) for digit in range(10) for i in (test.y == digit).nonzero()[:2, 0]]
     vectors = []
-    for name, (about, v) in perturbations(model, train, seed=seed).items():
+    for name, (about, v) in lab.keep(perturbations, model, train, seed=seed).items():
         rates = [fooling_rate(model, test, s * v, clean=clean) for s in STRENGTHS]
         rows = [[round(r.value, 4), round(r.low, 4), round(r.high, 4)] for r in rates]
         vectors.append({"name": name, "about": about, "v": _floats(v), "largest": float(v.abs().max()), "rates": rows})
@@ -176,17 +158,10 @@ def contents(seed: int = SEED) -> dict[str, Any]:
     }
 
 
-def cached() -> dict[str, Any]:
-    """:func:`contents`, from the user's cache where its sources and torch are the same."""
-    path = _cache("json", "playground.py", *LEARNT_BY, *MADE_BY)
-    if not path.is_file():
-        write_whole(path, json.dumps(contents()).encode())
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def stage(staging: Path, node_modules: Path) -> None:
     """Write the scripts and the table of rates of the playground page into the staging tree of the book."""
-    made = cached()
+    with lab.keeping(cache_folder("kept")):
+        made = contents()
     place = staging / "book" / "assets" / "vendor" / "playground"
     write_whole(place / "data.js", f"window.uapkitPlaygroundData = {json.dumps(made)};\n".encode())
     package = node_modules / RUNTIME

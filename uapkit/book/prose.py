@@ -16,13 +16,14 @@ import yaml
 from uapkit.book import html as scoreboard_html
 from uapkit.book import scoreboard
 from uapkit.book.scoreboard import number, with_interval
+from uapkit.lab import Run
 from uapkit.runner.catalogue import item, papers, project_root
-from uapkit.runner.results import stored
-from uapkit.runner.verdicts import VERDICTS, reported
+from uapkit.runner.verdicts import VERDICTS, reported, stored_run
 
 DRAW = re.compile(r"\[\[([^\[\]|]+(?:\|[^\[\]|]*)+)\]\]")
 STATISTICS = ("only", "max", "min", "mean", "count")
 ABSENT = "(not run here)"
+REDO = " (to be redone)"  # behind every number of a stored run that is stale
 
 
 def draw(text: str, up: str = "../") -> str:
@@ -53,20 +54,25 @@ def drawn(expression: str, up: str = "../") -> str:
     about = item(name)
     if parts[0] == "verdict":
         return _verdict(name, parts[1])
-    table = _stored(name)
-    if table is None:
+    run = _stored(name)
+    if run is None:
         return ABSENT
+    return _from_run(run, about.name, parts, expression) + (REDO if run.stale else "")
+
+
+def _from_run(run: Run, name: str, parts: list[str], expression: str) -> str:
+    """A parameter of the run, or a statistic of a column over the rows that were run."""
     if parts[0] == "params":
-        params = table.attrs["provenance"]["params"]
+        params = run.provenance["params"]
         if parts[1] not in params:
-            raise ValueError(f"{about.name} has no parameter {parts[1]!r}: it has {sorted(params)}")
+            raise ValueError(f"{name} has no parameter {parts[1]!r}: it has {sorted(params)}")
         return str(params[parts[1]])
     column, where, how = parts[0], parts[1] if len(parts) > 1 else "", parts[2] if len(parts) > 2 else "only"
-    rows = _matching(table, where, expression)
+    rows = _matching(run.rows, where, expression)
     if how == "count" or column == "count":
         return str(len(rows))
     if column not in rows:
-        raise ValueError(f"[[{expression}]]: the table has no column {column!r}, it has {sorted(table.columns)}")
+        raise ValueError(f"[[{expression}]]: the table has no column {column!r}, it has {sorted(rows.columns)}")
     return _statistic(rows.dropna(subset=[column]), column, how, expression)
 
 
@@ -90,9 +96,9 @@ def _statistic(rows: pd.DataFrame, column: str, how: str, expression: str) -> st
 
 
 @cache
-def _stored(name: str) -> pd.DataFrame | None:
-    table = stored(name)
-    return table[table["status"] == "run"] if table is not None and "status" in table else table
+def _stored(name: str) -> Run | None:
+    run = stored_run(name)
+    return run and Run(run.table, {}, run.provenance, run.stale)  # one page draws from many: no arrays are held
 
 
 def _matching(table: pd.DataFrame, where: str, expression: str) -> pd.DataFrame:
@@ -111,7 +117,7 @@ def _verdict(name: str, claim: str) -> str:
     found = [c["verdict"] for c in record["claims"] if c["claim"] == claim]
     if not found:
         raise ValueError(f"{name} has no claim {claim!r}: it has {[c['claim'] for c in record['claims']]}")
-    return f"*{found[0]}*"
+    return f"*{found[0]}*{REDO if record['stale'] else ''}"
 
 
 def _published(name: str, metric: str, where: str = "", how: str = "only") -> str:
@@ -149,7 +155,9 @@ def findings() -> list[dict[str, Any]]:
 
 def standing(says: str) -> list[str]:
     """The findings of one kind (a key of :data:`SAYS`) whose verdicts are those of the stored results, with their numbers drawn."""
-    verdicts = {(r["item"], c["claim"]): c["verdict"] for r in scoreboard.records() for c in r["claims"]}
+    records = scoreboard.records()
+    verdicts = {(r["item"], c["claim"]): c["verdict"] for r in records for c in r["claims"]}
+    stale = {r["item"] for r in records if r["stale"]}
     found = []
     for one in (one for one in findings() if one["says"] == says):
         wanted = {tuple(key.split(" ")): word for key, word in one["when"].items()}
@@ -157,7 +165,8 @@ def standing(says: str) -> list[str]:
         if unknown:
             raise ValueError(f"book/findings.yml names claims that do not exist: {unknown}")
         if all(verdicts[key] in str(word).split(" or ") for key, word in wanted.items()):
-            found.append(draw(one["words"].strip()))
+            rests = sorted({name for name, _ in wanted} & stale)
+            found.append(draw(one["words"].strip()) + (f" *(To be redone: {', '.join(rests)}.)*" if rests else ""))
     return found
 
 
@@ -165,7 +174,12 @@ COUNTED = (
     "The four papers' {experiments} experiments are {items} items here, {ours} that we added among them: {states}. They hold "
     "{claims} claims, {asked} of them questions of ours; {judged} are judged: {verdicts}."
 )
-STATES = (("run", "have a stored full run"), ("waiting", "have code but no stored run yet"), ("planned", "are planned"))
+STATES = (
+    ("run", "have a stored full run"),
+    ("stale", "of these are to be redone"),
+    ("waiting", "have code but no stored run yet"),
+    ("planned", "are planned"),
+)
 
 
 def counts() -> dict[str, Any]:
@@ -182,6 +196,7 @@ def counts() -> dict[str, Any]:
         "items": len(records),
         "ours": sum(not r["experiments"] for r in records),
         "run": len(has_run),
+        "stale": sum(bool(r["stale"]) for r in records),
         "waiting": sum(r["verdict"] == "not run here" for r in records),
         "planned": sum(r["verdict"] == "planned" for r in records),
         "claims": len(claims),
@@ -220,6 +235,7 @@ def _listed(title: str, verdicts: tuple[str, ...]) -> str:
     for record in (r for r in scoreboard.records() if r["page"]):
         for claim in (c for c in record["claims"] if c["verdict"] in verdicts):
             word = "" if len(verdicts) == 1 else f" *({claim['verdict']})*"
+            word += REDO if record["stale"] else ""
             asked = ", our question" if claim["confidence"] == "ours" else ""
             lines.append(f"- **{record['paper']}**{asked}: {claim['text']} ({{ref}}`page <{record['item']}>`){word}")
     body = "\n".join(lines) or "Nothing yet."

@@ -1,28 +1,24 @@
 """The scoreboard: every experiment of the four papers, theirs, ours, verdict. Computed, never typed.
 
 :func:`records` gathers everything once; the flat table, the claims' table, the published copies and the page's HTML
-(``scoreboard_html``) are views of it.
+(:mod:`uapkit.book.html`) are views of it.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
-import re
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from uapkit.lab import Run
 from uapkit.runner.catalogue import Item, items, papers, project_root
-from uapkit.runner.results import stored
-from uapkit.runner.verdicts import compare, joined, reported
+from uapkit.runner.locate import line_of
+from uapkit.runner.verdicts import compare, joined, reported, stored_run
 
-# kinds of rows that are baselines, not the measurement itself
-NULL_KINDS = re.compile(r"random|untrained|shuffled|null|clean|chance|noise")
 STATES = ("planned", "not run here")
 
 Record = dict[str, Any]
@@ -31,7 +27,7 @@ Record = dict[str, Any]
 def records() -> list[Record]:
     """One nested record an item: published values, claims with evidence, stored run, places. Cached until a file changes."""
     root = project_root()
-    watched = sorted([*(root / "results").glob("*/*.*"), *(root / "reported").glob("*.csv")])
+    watched = sorted([*(root / "results").rglob("*.*"), *(root / "reported").glob("*.csv")])
     return _records(tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in watched))
 
 
@@ -41,10 +37,10 @@ def _records(_signature: tuple) -> list[Record]:
 
 
 def _record(about: Item) -> Record:
-    ours, theirs = stored(about.name), reported(about)
-    record = ours.attrs["provenance"] if ours is not None else {}
-    judged = compare(about.name) if about.function else None
-    state = "planned" if judged is None else "not run here" if ours is None else joined(judged)
+    run, theirs = stored_run(about.name), reported(about)
+    record = run.provenance if run is not None else {}
+    judged = compare(about.name, run) if about.function else None
+    state = "planned" if judged is None else "not run here" if run is None else joined(judged)
     inputs = record.get("inputs", {})
     return {
         "paper": papers()[about.paper]["short"],
@@ -52,12 +48,14 @@ def _record(about: Item) -> Record:
         "item": about.name,
         "title": about.title,
         "published": _levels(theirs),
-        "ours": _ours(theirs, measured(ours)) if ours is not None else [],
+        "ours": _ours(theirs, run.measured) if run is not None else [],
         "claims": _claims(theirs, judged),
         "verdict": state,
-        "networks": _networks(ours),
-        "n": _largest_n(ours),
+        "stale": run.stale if run is not None else "",
+        "networks": _networks(run),
+        "n": _largest_n(run),
         "seconds": record.get("seconds"),
+        "seconds_at_most": bool(record) and "seconds_count" not in record,  # old records counted shared answers often
         "commit": record.get("commit", ""),
         "table_sha256": record.get("table_sha256", ""),
         "data": {k: v for k, v in inputs.items() if "[" not in k.split(" ")[0]},
@@ -66,27 +64,17 @@ def _record(about: Item) -> Record:
     }
 
 
-def measured(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a stored table that were run and are no baseline."""
-    keep = pd.Series(True, index=table.index)
-    if "status" in table:
-        keep &= table["status"] == "run"
-    if "kind" in table:
-        keep &= ~table["kind"].astype(str).str.contains(NULL_KINDS)
-    return table[keep]
-
-
-def _networks(table: pd.DataFrame | None) -> list[str]:
-    if table is None or "model" not in table:
+def _networks(run: Run | None) -> list[str]:
+    if run is None or "model" not in run.rows:
         return []
-    run = table[table["status"] == "run"] if "status" in table else table
-    return list(dict.fromkeys(run["model"].dropna().map(str)))
+    return list(dict.fromkeys(run.rows["model"].dropna().map(str)))
 
 
-def _largest_n(table: pd.DataFrame | None) -> int | None:
+def _largest_n(run: Run | None) -> int | None:
     """Images behind the largest sample of the stored run: scored ones, else those that directions were taken from."""
-    if table is None:
+    if run is None:
         return None
+    table = run.table
     for column in ("n", "n_rows", "n_fit"):
         sizes = pd.to_numeric(table[column], errors="coerce").dropna() if column in table else []
         if len(sizes):
@@ -159,17 +147,10 @@ def _places(about: Item) -> Record:
     found: Record = {"page": "", "notebook": "", "code": "", "test": "", "result": ""}
     if about.path("notebook").is_file():
         found |= {"page": f"notebooks/{about.name}.html", "notebook": f"notebooks/{about.name}.ipynb"}
-    if about.function is not None:
-        function = inspect.unwrap(about.function)
-        file = Path(str(inspect.getsourcefile(function))).resolve()
-        line = inspect.getsourcelines(function)[1]
-        found["code"] = f"uapkit/experiments/{file.name}#L{line}"
-    for path in about.tests:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        hits = [k for k, line in enumerate(lines, 1) if line.startswith(f"def test_{about.slug}")]
-        if hits:
-            found["test"] = f"{path.relative_to(root).as_posix()}#L{hits[0]}"
-            break
+    for key, kind, name in (("code", "module", "run("), ("test", "test", f"test_{about.slug}")):
+        path = about.path(kind)
+        if line := line_of(path, name):
+            found[key] = f"{path.relative_to(root).as_posix()}#L{line}"
     if about.path("csv").is_file():
         found["result"] = f"results/{about.name}.csv"
     return found
@@ -179,7 +160,8 @@ def table() -> pd.DataFrame:
     """One row an item: ids, title, numbers of published rows and claims, verdicts, networks, n, seconds, places."""
     rows = []
     for r in records():
-        plain = {k: r[k] for k in ("paper", "item", "title", "verdict", "n", "seconds", "commit", "table_sha256")}
+        plain = {k: r[k] for k in ("paper", "item", "title", "verdict", "n", "commit", "table_sha256", "stale")}
+        plain |= {"seconds": r["seconds"], "seconds_at_most": r["seconds_at_most"]}
         plain |= {k: r[k] for k in ("page", "notebook", "code", "test", "result")}
         plain |= {"experiments": " ".join(r["experiments"]), "networks": ", ".join(r["networks"])}
         plain |= {"published": describe(r["published"]), "ours": describe(r["ours"]), "claims": len(r["claims"])}
@@ -208,6 +190,7 @@ def claims() -> pd.DataFrame:
     for r in records():
         for claim in r["claims"]:
             plain = {"paper": r["paper"], "item": r["item"]} | {k: v for k, v in claim.items() if k != "evidence"}
+            plain["stale"] = r["stale"]
             rows += [plain | e for e in claim["evidence"]] or [plain]
     return pd.DataFrame(rows).drop(columns="ours")
 

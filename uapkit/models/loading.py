@@ -103,7 +103,7 @@ def status(root: str | os.PathLike[str] | None = None) -> pd.DataFrame:
 
 def _state(entry: Entry, root: str | os.PathLike[str] | None) -> tuple[str, str, str]:
     if entry.recipe:
-        if cached_path(entry).is_file():
+        if (path := cached_path(entry)) and path.is_file():
             return "here", "the user's cache", ""
         return "trainable", "", "nothing: trained at first use"
     if place := store.where(entry, root):

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from uapkit import data
+from uapkit import data, sources
 from uapkit.files import cache_folder, write_whole
 from uapkit.models import training
 from uapkit.models.card import Card, state_sha256
 from uapkit.models.catalogue import Entry
 from uapkit.models.model import Model
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes may train the same network at once; each writes the same file whole
-    fcntl = None  # type: ignore[assignment]
+def cached_path(entry: Entry) -> Path | None:
+    """Where trained weights are kept: the name changes with recipe, all code that training runs, and torch's version.
 
-
-def cached_path(entry: Entry) -> Path:
-    """Where trained weights are kept: the name changes with the recipe, the network's code and that of the training."""
+    None where that code cannot be told for certain, being edited while this process runs: then nothing is kept.
+    """
     home = importlib.import_module(entry.build.partition(":")[0])
-    made_from = json.dumps([asdict(entry), inspect.getsource(home), inspect.getsource(training)], sort_keys=True)
+    try:
+        code = [sources.code(home), sources.code(sys.modules[__name__])]
+    except sources.Unidentified:
+        return None
+    made_from = json.dumps([asdict(entry), code, torch.__version__], sort_keys=True)
     return cache_folder("models") / f"{entry.name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}.safetensors"
 
 
@@ -41,7 +44,8 @@ def trained(entry: Entry) -> tuple[dict[str, Tensor], Card]:
 
     A damaged file in the cache is replaced, and one that cannot be written is done without: each with a warning.
     """
-    path = cached_path(entry)
+    if (path := cached_path(entry)) is None:
+        return _train(entry)
     if (kept := _read(path, entry)) is not None:
         return kept
     with _lock(path):
@@ -91,13 +95,14 @@ def _read(path: Path, entry: Entry) -> tuple[dict[str, Tensor], Card] | None:
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """One process at a time; released by the system if the process dies, and done without where it cannot be had."""
+    lock = FileLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path.with_suffix(".lock"), "w")  # noqa: SIM115 - closed below
-    except OSError:
+        lock.acquire()
+    except (OSError, NotImplementedError):
         yield
         return
-    with file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        lock.release()

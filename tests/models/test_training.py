@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from uapkit import data, models
+from uapkit import data, models, sources
 from uapkit.files import cache_folder
 from uapkit.models import catalogue, trained, training
 
@@ -152,8 +152,31 @@ def test_two_first_uses_at_once_train_once(cache, monkeypatch):
         t.join()
     assert len(shas) == 3
     assert len(set(shas)) == 1
-    assert len(started) == (1 if trained.fcntl else 3)
+    assert len(started) == 1
     assert [p.suffix for p in sorted(cache.iterdir())] == [".lock", ".safetensors"]
+
+
+def test_the_cached_name_changes_with_the_code_of_training_data_and_network(monkeypatch):
+    entry, seen = catalogue.find("linear_digits", "default"), []
+    whole = sources._file_digest
+    before = trained.cached_path(entry)
+    for changed in ("uapkit.models.training", "uapkit.models.model", "uapkit.data.embedded", "uapkit.seeds"):
+        with monkeypatch.context() as patched:
+            patched.setattr(sources, "_file_digest", lambda m, c=changed: whole(m) + "edited" * (m == c))
+            sources._digest.cache_clear()
+            seen.append(trained.cached_path(entry))
+    sources._digest.cache_clear()
+    assert len({before, *seen}) == 5
+
+
+def test_weights_are_not_kept_while_their_code_is_being_edited(cache, monkeypatch):
+    def edited(thing):
+        raise sources.Unidentified("training.py was edited after this process had started")
+
+    monkeypatch.setattr(sources, "code", edited)
+    assert models.load("linear_digits").card.accuracy[0]["top1"] > 85
+    assert not cache.exists()
+    assert models.status().set_index("name").loc["linear_digits", "state"] == "trainable"
 
 
 def test_the_cached_name_changes_with_the_recipe():
