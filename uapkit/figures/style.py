@@ -46,7 +46,11 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("data", "principal components", "images"), _OWN),
     **dict.fromkeys(("random in the data's subspace", "random direction in the data's subspace"), _OWN),
     "random phase": Look("#9A6A00", "d", ":"),
+    "random phase, radial": Look("#9A6A00", "D", "-."),
     "stripes": Look("#4D4D4D", "|", ":"),
+    "checks": Look("#4D4D4D", "P", "--"),
+    "Perlin noise": Look("#A3A3A3", "v", "--"),
+    "Gabor noise": Look("#A3A3A3", "^", "-."),
     **dict.fromkeys(("shuffled", "shuffled pixels", "shuffled labels"), Look("#B39B00", "x", "--")),
     **dict.fromkeys(("clean", "none", "control"), Look("#333333", "_", "-.")),
 }
