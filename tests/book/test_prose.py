@@ -5,8 +5,7 @@ import re
 import pytest
 
 from uapkit import runner
-from uapkit.book import prose
-from uapkit.book import scoreboard
+from uapkit.book import prose, scoreboard
 
 ROOT = runner.project_root()
 NAME = "khrulkov2018/tab1_layers"

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from uapkit import runner
-from uapkit.book import scoreboard
 from uapkit.book import html as scoreboard_html
+from uapkit.book import scoreboard
 
 ROOT = runner.project_root()
 NAME = "khrulkov2018/tab1_layers"

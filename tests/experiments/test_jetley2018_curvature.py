@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from uapkit import models
-from uapkit.figures import curvature as plots_curvature
 from uapkit.experiments import jetley2018 as paper
 from uapkit.experiments.jetley2018_along import best_centre, bootstrap, direction, even_share, shift_share, walk
 from uapkit.experiments.jetley2018_shared import Curved
+from uapkit.figures import curvature as plots_curvature
 from uapkit.lab.sweep import for_network
 
 SMALL = {

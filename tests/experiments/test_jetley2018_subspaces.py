@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from uapkit.figures import curvature as plots_curvature
 from uapkit.curvature import Curvatures
 from uapkit.experiments import jetley2018 as paper
 from uapkit.experiments.jetley2018_shared import Curved, Subspaces, class_subspaces, stacked
 from uapkit.experiments.jetley2018_subspaces import attack_directions
+from uapkit.figures import curvature as plots_curvature
 
 SMALL = {
     "models": ("mlp_digits",),

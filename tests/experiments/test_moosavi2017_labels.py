@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from uapkit.figures import labels as plots_labels
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_labels as module
+from uapkit.figures import labels as plots_labels
 
 SMALL = {"models": ("mlp_digits",), "n_fit": 40, "n_eval": 150, "max_passes": 1, "n_shuffles": 3, "n_noise": 60}
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from uapkit import runner
-from uapkit.figures import universal as plots_universal
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_pictures as pictures
 from uapkit.experiments import moosavi2017_shared as shared
 from uapkit.experiments.tidy import rows_of
+from uapkit.figures import universal as plots_universal
 
 TWO = {"models": ("mlp_digits", "linear_digits"), "n_fit": 24, "n_eval": 120, "seed": 3}
 

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from uapkit import attacks, evaluate, models
-from uapkit.lab import sweep as points
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_fit as fits
 from uapkit.experiments import moosavi2017_shared as shared
 from uapkit.experiments.tidy import rows_of
+from uapkit.lab import sweep as points
 from uapkit.lab.sweep import for_network
 
 SMALL = {"models": ("mlp_digits",), "n_fit": 24, "n_eval": 120, "seed": 3}

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from uapkit import attacks
-from uapkit.figures import schematic as plots_schematic
 from uapkit.experiments import moosavi2017 as paper
 from uapkit.experiments import moosavi2017_schematic as module
+from uapkit.figures import schematic as plots_schematic
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from uapkit import provenance, runner
-from uapkit.lab import sweep
 from uapkit.checks import NotHere
 from uapkit.files import write_whole
+from uapkit.lab import sweep
 from uapkit.runner import catalogue, execute, results
 
 NAME = "khrulkov2018/tab1_layers"
