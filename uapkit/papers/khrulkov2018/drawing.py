@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -70,7 +71,7 @@ def _line(ax: plt.Axes, part: pd.DataFrame, x: str, ticks: Sequence[float], valu
     if part[x].duplicated().any() or "low" not in part or part["low"].isna().all():
         ax.plot(places(part[x], ticks), part[value], ".", color=shown.colour, alpha=0.5)
         middle = part.groupby(x)[value].mean()
-        given = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line, "label": name}
+        given: dict[str, Any] = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line, "label": name}
         ax.plot(places(middle.index, ticks), middle, **given)
     else:
         part = part.sort_values(x)

@@ -63,12 +63,12 @@ def run(
 
     def ascent(model: str, layer: str, step: float) -> tuple[list[dict], dict]:
         recorded = setting.jacobians(model, layer)
-        given = {"layer": layer, "step": step, "q": q, "max_iter": max_iter, "seed": seed}
+        given: dict[str, Any] = {"layer": layer, "step": step, "q": q, "max_iter": max_iter, "seed": seed}
         v = lab.keep(ascended, bench.network(model), bench.split(model).fit.x, **given, recorded=recorded)
         return judged(model, layer, ASCENTS[0], v, step)
 
     def true_change(model: str, layer: str, step: float) -> tuple[list[dict], dict]:
-        given = {"layer": layer, "step": step, "q": q, "eps": eps, "max_iter": max_iter, "seed": seed}
+        given: dict[str, Any] = {"layer": layer, "step": step, "q": q, "eps": eps, "max_iter": max_iter, "seed": seed}
         v = lab.keep(ascended_without_linearising, bench.network(model), bench.split(model).fit.x, **given)
         return judged(model, layer, ASCENTS[1], v, step)
 

@@ -61,7 +61,7 @@ def run(
 
     def redrawn(model: str, layer: str, batch_size: int, draw: int) -> tuple[list[dict], dict]:
         net, fit = bench.network(model), bench.split(model).fit.x
-        given = {"layer": layer, "batch_size": batch_size, "draw": draw}
+        given: dict[str, Any] = {"layer": layer, "batch_size": batch_size, "draw": draw}
         v = lab.keep(redrawn_vector, net, fit, **given, p=p, q=q, max_iter=max_iter, seed=seed)
         score, _, flags = setting.scored(model, Perturbation(v, 1.0).scaled(eps).v)
         row = {"kind": "redrawn each iteration", **score}

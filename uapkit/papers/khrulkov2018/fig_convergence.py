@@ -55,7 +55,13 @@ def run(
     def starts(model: str, layer: str) -> tuple[list[dict], dict]:
         rows, arrays, first = [], {}, None
         net, fit = bench.network(model), bench.split(model).fit.x
-        given = {"p": p, "q": q, "eps": eps, "max_iter": max_iter, "recorded": setting.jacobians(model, layer)}
+        given: dict[str, Any] = {
+            "p": p,
+            "q": q,
+            "eps": eps,
+            "max_iter": max_iter,
+            "recorded": setting.jacobians(model, layer),
+        }
         for k in range(n_seeds):
             start = child_seed(seed, f"start {k}")
             early, last = lab.keep(after_few_and_all, net, fit, layer=layer, few=FEW, seed=start, **given)
@@ -138,7 +144,7 @@ def figure(run: Run, published: Sequence[float] = ()) -> Figure:
             for (kind, _), part in rows.groupby(["kind", "start"], sort=False):
                 colour, marker, line = look(kind)
                 name = "this network, one line a start" if kind == "trained" else "untrained copy"
-                given = {"color": colour, "marker": marker, "linestyle": line, "ms": 3, "alpha": 0.7}
+                given: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line, "ms": 3, "alpha": 0.7}
                 ax.plot(part["iteration"], part["share"], label=name, **given)
             if published:
                 share, shown = np.asarray(published) / published[-1], look("published")

@@ -160,7 +160,7 @@ def norm_slider(run: Run, *, n_pictures: int = 3, radii: Sequence[float] = RADII
             alt=f"Image {picture} with {direction} at radius {radius:.3g}",
         )
 
-    choices = {
+    choices: dict[str, list] = {
         "direction": list(directions),
         "picture": list(range(1, n_pictures + 1)),
         "radius": [round(given["eps"] * r, 6) for r in radii],

@@ -136,7 +136,12 @@ def figure(run: Run) -> Figure:
         for ax, ((network, flips, _), part) in zip(axes, pictures, strict=False):
             lines = list(part.groupby("rank"))
             for (rank, line), shown in zip(lines, in_order(len(lines)), strict=True):
-                given = {"color": shown.colour, "marker": shown.marker, "ms": 3, "label": f"rank {rank:g}"}
+                given: dict[str, Any] = {
+                    "color": shown.colour,
+                    "marker": shown.marker,
+                    "ms": 3,
+                    "label": f"rank {rank:g}",
+                }
                 ax.plot(line["eps"], line["probability"], **given)
             ax.set_title(f"{short(network)}: {'flips' if flips == 'True' else 'keeps its label'}", fontsize=8)
             ax.set(xlabel="norm", ylabel="probability", ylim=(-0.02, 1.02))

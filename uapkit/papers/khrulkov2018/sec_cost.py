@@ -57,7 +57,14 @@ def run(
 
     def timed(model: str, layer: str, varied: str, batch_size: int, iterations: int) -> list[dict]:
         net, images = bench.network(model), bench.split(model).fit.x[:batch_size]
-        given = {"layer": layer, "iterations": iterations, "n_repeat": n_repeat, "p": p, "q": q, "seed": seed}
+        given: dict[str, Any] = {
+            "layer": layer,
+            "iterations": iterations,
+            "n_repeat": n_repeat,
+            "p": p,
+            "q": q,
+            "seed": seed,
+        }
         row = lab.keep(seconds_of, net, images, **given)
         return [row | {"per_iteration_and_image": row["seconds"] / (iterations * batch_size), "n": n_repeat}]
 
@@ -133,7 +140,7 @@ def figure(run: Run) -> Figure:
         for ax, varied in zip(axes, VARIED, strict=True):
             for network, rows in run.where(varied=varied).groupby("model", sort=False):
                 shown = look_of_network(str(network))
-                given = {"marker": shown.marker, "color": shown.colour, "label": short(str(network))}
+                given: dict[str, Any] = {"marker": shown.marker, "color": shown.colour, "label": short(str(network))}
                 ax.loglog(rows[varied], rows["seconds"], **given)
                 line = rows["seconds"].iloc[-1] * rows[varied] / rows[varied].iloc[-1]
                 ax.loglog(rows[varied], line, ":", color=shown.colour)

@@ -100,8 +100,8 @@ class Setting:
         given |= {"max_iter": self.max_iter, "seed": self.seed, **other}
         if isinstance(images, str):
             given["recorded"] = self.jacobians(network, layer, untrained=untrained, part=images)
-            images = getattr(self.bench.split(network), images).x
-        return lab.keep(attacks.singular_uap, self.model(network, untrained), images, layer=layer, **given)
+        x = getattr(self.bench.split(network), images).x if isinstance(images, str) else images
+        return lab.keep(attacks.singular_uap, self.model(network, untrained), x, layer=layer, **given)
 
     def better_sign(self, network: str, v: Tensor) -> tuple[Tensor, float]:
         """(v or -v, rate): a singular vector's sign is free, so the better one on the held-in images is taken."""

@@ -9,8 +9,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
+from torch import Tensor, from_numpy
 
 from uapkit import lab
 from uapkit.figures.panels import of_a_run
@@ -56,11 +56,12 @@ def run(
         return [{}], arrays
 
     networks = bench.names(models)
-    layers, built = {}, {}
+    layers: dict[str, str] = {}
+    built: dict[str, Tensor] = {}
     for network in networks:
         layers[network] = setting.choose(network)
         made = lab.sweep([{"model": network, "layer": layers[network]}], build, desc=f"{network}: vector")
-        built |= {name: torch.from_numpy(v) for name, v in made.attrs["arrays"].items()}
+        built |= {name: from_numpy(v) for name, v in made.attrs["arrays"].items()}
     if len({tuple(v.shape) for v in built.values()}) > 1:
         shapes = {name: tuple(v.shape) for name, v in built.items()}
         raise ValueError(f"a perturbation only fits networks of its own size, got {shapes}; run them apart")
