@@ -27,22 +27,26 @@ MEANINGS: dict[str, Look] = {
     "published": Look("#000000", "*", "none"),
     # what is under study
     **dict.fromkeys(("attack", "singular vector", "trained", "positive", "S_hi", "normals", "direct"), _ATTACK),
+    **dict.fromkeys(("attack directions", "target class"), _ATTACK),
     **dict.fromkeys(("UAP", "universal", "transferred"), _UAP),
     "UAP, blocked": Look("#D55E00", "D", "-."),
     **dict.fromkeys(("gradient", "gradient ascent", "saliency"), Look("#009E73", "^")),
     **dict.fromkeys(("fgsm", "gradient ascent, no linearisation"), Look("#56B4E9", "v")),
     "deepfool": Look("#003F5C", "D"),
     "negative": Look("#8C510A", "s"),
-    "both": Look("#5E3C99", "D"),
+    **dict.fromkeys(("both", "curvature directions"), Look("#5E3C99", "D")),
+    "gradients of all classes": Look("#A6CE39", "<"),
+    "down-sampling": Look("#66A61E", "p"),
+    "adversarial training": Look("#B2182B", "h"),
     **dict.fromkeys(("flat", "S_lo"), Look("#5FB8AC", "v")),
     # nulls
-    **dict.fromkeys(("random", "random signs", "random direction", "random pair"), _RANDOM),
-    **dict.fromkeys(("untrained", "untrained network"), Look("#E69F00", "X", "--")),
+    **dict.fromkeys(("random", "random signs", "random direction", "random pair", "random directions"), _RANDOM),
+    **dict.fromkeys(("untrained", "untrained network", "gradient, untrained network"), Look("#E69F00", "X", "--")),
     **dict.fromkeys(("data", "principal components", "images", "random in the data's subspace"), _OWN),
     "random phase": Look("#9A6A00", "d", ":"),
     "stripes": Look("#4D4D4D", "|", ":"),
     **dict.fromkeys(("shuffled", "shuffled pixels", "shuffled labels"), Look("#B39B00", "x", "--")),
-    **dict.fromkeys(("clean", "none", "control"), Look("#333333", "_", "-.")),
+    **dict.fromkeys(("clean", "none", "control", "best other"), Look("#333333", "_", "-.")),
 }
 # Tol's muted palette, which shares no colour with a meaning; a network keeps its colour and marker in all figures.
 _MUTED = ("#332288", "#CC6677", "#117733", "#AA4499", "#999933", "#882255", "#44AA99", "#DDCC77", "#88CCEE")
@@ -58,7 +62,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 def look(meaning: str) -> Look:
     """How a meaning is drawn. ValueError for one that has no look yet: give it one in ``MEANINGS``."""
     if meaning not in MEANINGS:
-        raise ValueError(f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}")
+        raise ValueError(
+            f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}"
+        )
     return MEANINGS[meaning]
 
 
@@ -69,7 +75,15 @@ def look_of_network(name: str) -> Look:
     return Look(_MUTED[place % len(_MUTED)], MARKERS[(place // len(_MUTED) + place) % len(MARKERS)])
 
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # goes when all figures have looks
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # goes when all figures have looks
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,
