@@ -25,6 +25,8 @@ NULLS: dict[str, str] = {
     "random in the data's subspace": "random directions in the images' own principal subspace",
     "random, in the images' subspace": "random directions in the images' own principal subspace",
     "random, on the sphere": "random directions, uniform on the sphere",
+    "principal components": "as many of the images' own principal components",
+    "data": "as many of the images' own principal components",
     "random pair": "two random directions",
     "random phases": "the vector's own spectrum with random phases",
     "only random directions": "all but a random subspace is removed",

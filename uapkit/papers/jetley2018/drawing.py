@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -116,7 +116,7 @@ def draws(
     value, low, high = (rows.groupby(x)[column] for column in columns)
     middle = value.mean()
     finite = middle[np.isfinite(middle)]
-    line = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line, "alpha": alpha}
+    line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line, "alpha": alpha}
     ax.plot(finite.index, finite, markersize=4, label=label, **line)
     ax.fill_between(middle.index, low.min(), high.max(), color=shown.colour, alpha=0.15 * alpha, linewidth=0)
 

@@ -56,15 +56,15 @@ def run(
     bench = lab.Bench(data, n_fit, 0, n_eval, seed, device, from_training=True)
 
     def compared(model: str) -> tuple[list[dict], dict]:
-        spans = spans_of(bench, model, max_iter, n_random=n_random)
+        ours = directions(bench, model, "deepfool", max_iter)
+        spans = spans_of(bench, model, n_random=n_random, rows=ours)
         dims = spans.dimensions(shares)
         arrays: dict[str, np.ndarray] = {}
         rows: list[dict[str, Any]] = []
-        ours = directions(bench, model, "deepfool", max_iter)
         whole = lab.keep(left_out, ours, max(dims))
         for attack in ATTACKS:
             theirs = ours if attack == "deepfool" else directions(bench, model, attack, max_iter)
-            basis = lab.keep(singular_basis, theirs)[0]
+            basis = spans.vectors if attack == "deepfool" else lab.keep(singular_basis, theirs)[0]
             found, flags = projected_rows(bench, model, attack, shares, [basis[:, :d] for d in dims])
             if attack == "deepfool":
                 columns = [halves_overlap(ours, d) for d in dims]
@@ -134,7 +134,7 @@ def claims(run: Run) -> Iterator[Claim]:
             gain, null = (lab.paired(right[k], right["deepfool"]) for k in (kind, "random"))
             yield claim("gradients_carry_the_accuracy", name, gain, ">", -0.05, null=null)
             bound = lab.rows_of(nulls, share=mine["share"])["overlap_high"].max()
-            shared = lab.from_row(mine, "overlap", "overlap_low", "overlap_high", n="")
+            shared = lab.from_row(mine.drop("n"), "overlap", "overlap_low", "overlap_high")  # n counts other images
             yield claim("gradients_span_the_same", name, shared, ">", bound)
 
 

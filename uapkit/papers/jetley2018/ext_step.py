@@ -63,7 +63,11 @@ def run(
 
     def measure(model: str, target: int) -> list[dict]:
         net, images, pool = bench.network(model), bench.split(model).scored, curved.pool(model, target)
-        settings = {"k": k, "max_products": max_products, "seed": child_seed(seed, f"curvature of class {target}")}
+        settings: dict[str, Any] = {
+            "k": k,
+            "max_products": max_products,
+            "seed": child_seed(seed, f"curvature of class {target}"),
+        }
         reference = curvatures(net, pool, target, *PAPERS, **settings)
         rows = []
         for how, size in ways:

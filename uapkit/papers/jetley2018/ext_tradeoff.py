@@ -81,10 +81,13 @@ def run(
             spans = spans_of(bench, network, max_iter)
             for kind, name in SPANS.items():
                 for share, m in zip(shares, spans.dimensions(shares), strict=True):
-                    yield f"without {name}", share, Projected(net, spans.span(kind, m), mean, remove=True)
-                    yield f"only {name}", share, Projected(net, spans.span(kind, m), mean)
+                    span = spans.span(kind, m)
+                    yield f"without {name}", share, Projected(net, span, mean, remove=True)
+                    yield f"only {name}", share, Projected(net, span, mean)
         spaces = curved_at(bench, network, n_curvature, n_train, k=k, max_products=max_products)
-        for share in shares if spaces is not None else ():
+        for share in shares:
+            if spaces is None:
+                break
             each = max(1, round(share * d / len(spaces.classes) / 2))
             span = spaces.basis("both", min(each, spaces.most("both")))
             yield "without curvature directions", share, Projected(net, span, mean, remove=True)
@@ -168,7 +171,7 @@ def claims(run: Run) -> Iterator[Claim]:
 @drawn_if_run
 def figure(run: Run) -> Figure:
     """Accuracy lost against robustness gained, a panel a network; open markers keep only the directions of the defence."""
-    found, line = list(run.by_network()), {"color": look("none").colour, "linewidth": 0.8}
+    found, colour = list(run.by_network()), look("none").colour
     with style():
         drawn, axes = panels([network for network, _ in found], height=3.4)
         for ax, (network, rows) in zip(axes, found, strict=False):
@@ -192,8 +195,8 @@ def figure(run: Run) -> Figure:
                     elinewidth=0.8,
                     label=str(defence),
                 )
-            ax.axvline(1, **line)
-            ax.axhline(0, **line)
+            ax.axvline(1, color=colour, linewidth=0.8)
+            ax.axhline(0, color=colour, linewidth=0.8)
             ax.set(title=short(network), xscale="log", xlabel="robustness gained (norm ratio)", ylabel="accuracy lost")
             plain_log(ax.xaxis)
         legend(drawn, axes)

@@ -115,7 +115,7 @@ def figure(run: Run) -> Figure:
             for kind, label in SUBSPACES.items():
                 shown, part = look(kind), lab.rows_of(rows, kind=kind).sort_values("m")
                 test, train = (lab.rows_of(part, split=split) for split in ("test", "train"))
-                line = {"color": shown.colour, "linestyle": shown.line}
+                line: dict[str, Any] = {"color": shown.colour, "linestyle": shown.line}
                 ax.plot(test["m"], test["accuracy"], marker=shown.marker, markersize=4, label=label, **line)
                 ax.fill_between(test["m"], test["low"], test["high"], color=shown.colour, alpha=0.15)
                 ax.plot(train["m"], train["accuracy"], linewidth=0.7, alpha=0.5, **line)

@@ -143,7 +143,12 @@ def figure(run: Run, network: str) -> Figure:
         for ax, name in zip(axes, names, strict=False):
             for kind, label in SUBSPACES.items():
                 shown, part = look(kind), lab.rows_of(rows, attack=name, kind=kind).sort_values("m")
-                line = {"color": shown.colour, "linestyle": shown.line, "marker": shown.marker, "markersize": 4}
+                line: dict[str, Any] = {
+                    "color": shown.colour,
+                    "linestyle": shown.line,
+                    "marker": shown.marker,
+                    "markersize": 4,
+                }
                 ax.plot(part["m"], part["norm_share"], label=label, **line)
             title = f"{name}, {short(network)}"
             ax.set(title=title, xscale="log", ylim=(0, 1.02), xlabel="dimension", ylabel="share of the norm")

@@ -11,11 +11,16 @@ from matplotlib.figure import Figure
 from uapkit import lab
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
+from uapkit.lab.claims import Sense
 from uapkit.papers.jetley2018.drawing import accuracy_on_spans, drawn_if_run
 from uapkit.papers.jetley2018.setting import FEW, Count, Data, accuracy, at, right, told
 from uapkit.papers.jetley2018.spans import SPANS, projected_rows, spans_of
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+ENOUGH: tuple[tuple[str, Sense, float], ...] = (  # few of the first suffice, not even half of the last do
+    ("S_hi", ">", FEW),
+    ("S_lo", "<", 0.5),
+)
 
 
 def run(
@@ -65,8 +70,7 @@ def claims(run: Run) -> Iterator[Claim]:
     for network, rows in run.by_network():
         half = float(lab.rows_of(rows, kind="images")["accuracy"].iloc[0]) / 2
         hi = at(rows, "S_hi")
-        few: tuple[tuple[str, lab.claims.Sense, float], ...] = (("S_hi", ">", FEW), ("S_lo", "<", 0.5))
-        for kind, sense, share in few:  # few of the first suffice; many of the last do not
+        for kind, sense, share in ENOUGH:
             mine, null = (_accuracy(rows, what, share) for what in (kind, "random"))
             name = f"{network}, {kind}, d = {at(rows, kind, share)['d']:g}"
             yield claim("replicates_with_first_order", name, mine, sense, half, null=null)

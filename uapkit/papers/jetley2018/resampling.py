@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,9 @@ def images_of(bench: lab.Bench, network: str) -> Images:
     """The images that a network is attacked on: nothing is fitted here. Photographs are cropped to its input."""
     model, data = bench.network(network), bench.setting(network, "data")
     n = checks.count(bench.setting(network, "n_eval"), "n_eval", 2)
-    sizing = {"size": model.input_size[-1], "resize": "crop"} if model.input_size and data in SIZED else {}
+    sizing: dict[str, Any] = (
+        {"size": model.input_size[-1], "resize": "crop"} if model.input_size and data in SIZED else {}
+    )
     try:
         return sets.load(data, n=n, seed=bench.seed, **sizing).to(bench.device)
     except FileNotFoundError as error:

@@ -95,7 +95,7 @@ def figure(run: Run) -> Figure:
             shown, some = look(kind), lab.rows_of(rows, kind=kind).set_index(["model", "d_low"]).loc[points]
             error = [(some["fooling_rate"] - some["low"]).clip(0), (some["high"] - some["fooling_rate"]).clip(0)]
             x = np.arange(len(points)) + 0.18 * (place - 1)
-            line = {"color": shown.colour, "marker": shown.marker, "linestyle": "none", "capsize": 3}
+            line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker, "linestyle": "none", "capsize": 3}
             ax.errorbar(x, some["fooling_rate"], yerr=error, label=kind, **line)
         ratios = lab.rows_of(rows, kind="direct").set_index(["model", "d_low"]).loc[points, "norm_ratio"]
         names = [f"{short(m)}\n{d:g}: norm × {ratio:.2f}" for (m, d), ratio in zip(points, ratios, strict=True)]

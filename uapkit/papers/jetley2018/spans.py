@@ -97,17 +97,20 @@ class Spans:
         return [max(1, round(checks.in_range(share, 0, 1, "shares", open_low=True) * self.d)) for share in shares]
 
 
-def spans_of(bench: lab.Bench, network: str, max_iter: int = 50, *, n_random: int = 1) -> Spans:
+def spans_of(
+    bench: lab.Bench, network: str, max_iter: int = 50, *, n_random: int = 1, rows: Tensor | None = None
+) -> Spans:
     """The spans of a network: of its DeepFool directions, of the images to fit on, and ``n_random`` random ones.
 
-    ValueError for images whose full basis would not fit.
+    rows: the directions, where they are known already. ValueError for images whose full basis would not fit.
     """
     d, x = bench.split(network).fit.x[0].numel(), bench.split(network).fit.x
     if d * d > LARGEST:
         raise ValueError(
             f"a full basis of {d} dimensions is too large; take images of at most {int(LARGEST**0.5)} numbers"
         )
-    vectors, values = lab.keep(singular_basis, directions(bench, network, "deepfool", max_iter))
+    rows = directions(bench, network, "deepfool", max_iter) if rows is None else rows
+    vectors, values = lab.keep(singular_basis, rows)
     components = lab.keep(singular_basis, (x - mean_image(bench, network)).flatten(1).cpu())[0]
     seeds = [child_seed(bench.seed, f"random subspace {draw}") for draw in range(n_random)]
     return Spans(vectors, values, components, [subspace.random_subspace(d, d, seed).float() for seed in seeds])

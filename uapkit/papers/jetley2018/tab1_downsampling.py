@@ -15,9 +15,13 @@ from uapkit.figures.panels import legend, panels
 from uapkit.figures.style import MARKERS, Look, look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab.claims import Sense
 from uapkit.papers.jetley2018.drawing import drawn_if_run, draws
 from uapkit.papers.jetley2018.resampling import Resampled, attacked, random_directions, side_of
 from uapkit.papers.jetley2018.setting import Data, accuracy, norms, told
+
+FIRST: tuple[str, Sense] = ("f1_rises", ">")
+LARGER: tuple[str, Sense] = ("robust_for_larger_f", "<")
 
 
 def run(
@@ -98,7 +102,7 @@ def claims(run: Run) -> Iterator[Claim]:
         with_null = set(lab.rows_of(rows, kind=nulls.RANDOM_DIRECTION)["f"])
         for f in sorted(set(lab.rows_of(rows, kind="deepfool")["f"])):
             if f == 1 or f >= 2:
-                name, sense = ("f1_rises", ">") if f == 1 else ("robust_for_larger_f", "<")
+                name, sense = FIRST if f == 1 else LARGER
                 null = change(nulls.RANDOM_DIRECTION, f) if f in with_null else None
                 yield claim(name, f"{network}, f = {f:g}", change("deepfool", f), sense, 0.0, null=null)
 
