@@ -20,8 +20,6 @@ CASES = {  # item, its small settings, the parameter that changes, for the secon
     "moosavi2017/fig8_norms": ({"n_fit": 20, "sizes": [1.0], "n_normals": 10}, "n_eval", 30, 40),
     "moosavi2017/sec_subspace": ({"n_images": 20, "ks": [3], "n_random": 2}, "n_eval", 30, 40),
     "moosavi2017/fig9_spectrum": ({"n_groups": 2}, "n_images", 20, 30),
-    "jetley2018/sec_direct_attack": ({"d_lows": [100]}, "n_eval", 6, 9),
-    "jetley2018/tab1_downsampling": ({"d_lows": [100], "factors": [1]}, "n_eval", 6, 9),
 }
 
 

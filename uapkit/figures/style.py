@@ -30,6 +30,7 @@ MEANINGS: dict[str, Look] = {
     "stated bound": Look("#000000", ""),
     # what is under study
     **dict.fromkeys(("attack", "singular vector", "trained", "positive", "S_hi", "normals", "direct"), _ATTACK),
+    **dict.fromkeys(("attack directions", "target class"), _ATTACK),
     **dict.fromkeys(("power method", "fixed batch", "batch", "norm inf"), _ATTACK),
     **dict.fromkeys(("redrawn each iteration", "another start", "norm 2"), Look("#0072B2", "s", "--")),
     **dict.fromkeys(("UAP", "universal", "universal perturbation", "transferred"), _UAP),
@@ -38,11 +39,14 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("fgsm", "gradient ascent, no linearisation"), Look("#56B4E9", "v")),
     "deepfool": Look("#003F5C", "D"),
     "negative": Look("#8C510A", "s"),
-    "both": Look("#5E3C99", "D"),
+    **dict.fromkeys(("both", "curvature directions"), Look("#5E3C99", "D")),
+    "gradients of all classes": Look("#A6CE39", "<"),
+    "down-sampling": Look("#66A61E", "p"),
+    "adversarial training": Look("#B2182B", "h"),
     **dict.fromkeys(("flat", "S_lo"), Look("#5FB8AC", "v")),
     # nulls
-    **dict.fromkeys(("random", "random signs", "random direction", "random pair"), _RANDOM),
-    **dict.fromkeys(("untrained", "untrained network"), Look("#E69F00", "X", "--")),
+    **dict.fromkeys(("random", "random signs", "random direction", "random pair", "random directions"), _RANDOM),
+    **dict.fromkeys(("untrained", "untrained network", "gradient, untrained network"), Look("#E69F00", "X", "--")),
     **dict.fromkeys(("data", "principal components", "images"), _OWN),
     **dict.fromkeys(("random in the data's subspace", "random direction in the data's subspace"), _OWN),
     "random phase": Look("#9A6A00", "d", ":"),
@@ -52,7 +56,7 @@ MEANINGS: dict[str, Look] = {
     "Perlin noise": Look("#A3A3A3", "v", "--"),
     "Gabor noise": Look("#A3A3A3", "^", "-."),
     **dict.fromkeys(("shuffled", "shuffled pixels", "shuffled labels"), Look("#B39B00", "x", "--")),
-    **dict.fromkeys(("clean", "none", "control"), Look("#333333", "_", "-.")),
+    **dict.fromkeys(("clean", "none", "control", "best other"), Look("#333333", "_", "-.")),
 }
 # Tol's muted palette, which shares no colour with a meaning; a network keeps its colour and marker in all figures.
 _MUTED = ("#332288", "#CC6677", "#117733", "#AA4499", "#999933", "#882255", "#44AA99", "#DDCC77", "#88CCEE")

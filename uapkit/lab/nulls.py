@@ -25,6 +25,8 @@ NULLS: dict[str, str] = {
     "random in the data's subspace": "random directions in the images' own principal subspace",
     "random, in the images' subspace": "random directions in the images' own principal subspace",
     "random, on the sphere": "random directions, uniform on the sphere",
+    "principal components": "as many of the images' own principal components",
+    "data": "as many of the images' own principal components",
     "random pair": "two random directions",
     "random phase": "noise with the vector's own two-dimensional spectrum and random phases, reduced to signs",
     "random phase, radial": "noise with the vector's spectrum averaged over directions, reduced to signs",

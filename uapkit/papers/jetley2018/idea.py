@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from uapkit.curvature import MeanHessian, whole_basis
-from uapkit.figures.style import COLOURS, style
+from uapkit.figures.style import look, style
 
 BENT, FLAT = (0.88, 0.475), (-0.475, 0.88)  # the score bends along the first and is straight along the second
 KINKS = (0.25, 0.55, 0.85)
@@ -42,24 +42,25 @@ def figure() -> Figure:
     plane = torch.from_numpy(np.stack([x.ravel(), y.ravel()], 1)).view(-1, 1, 1, 2)
     score = (lambda f: (f[:, 0] - f[:, 1]).view(161, 161).numpy())(Bowl()(plane))
     found = bend()
+    shade, bent, flat = (look(meaning).colour for meaning in ("none", "positive", "flat"))
     with style(grid=False):
         made, (left, right) = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
-        left.contourf(x, y, score, levels=[0, 10], colors=[COLOURS[5]], alpha=0.35)
-        left.contour(x, y, score, levels=9, colors=COLOURS[5], linewidths=0.8)
-        left.contour(x, y, score, levels=[0], colors="black", linewidths=1.6)
-        for v, colour, name in zip(found.T, (COLOURS[1], COLOURS[2]), ("bends", "flat"), strict=True):
+        left.contourf(x, y, score, levels=[0, 10], colors=[shade], alpha=0.15)
+        left.contour(x, y, score, levels=9, colors=shade, linewidths=0.5)
+        left.contour(x, y, score, levels=[0], colors=shade, linewidths=1.8)
+        for v, colour, name in zip(found.T, (bent, flat), ("bends", "flat"), strict=True):
             left.annotate("", 0.9 * v, -0.9 * v, arrowprops={"arrowstyle": "<->", "color": colour, "lw": 2})
             left.annotate(name, 0.92 * v, xytext=(4, 6), textcoords="offset points", color=colour, weight="bold")
         s = np.linspace(-1.2, 1.2, 241)
         for k, point in enumerate(POINTS):
-            left.plot(*point, "o", color="black", markersize=5)
-            for v, colour in ((found[:, 0], COLOURS[1]), (found[:, 1], COLOURS[2])):
+            left.plot(*point, "o", color=shade, markersize=5)
+            for v, colour in ((found[:, 0], bent), (found[:, 1], flat)):
                 walk = torch.from_numpy(np.array(point) + s[:, None] * v).view(-1, 1, 1, 2)
                 values = Bowl()(walk)[:, 0].numpy()
-                label = ("along the bent direction", "along the flat direction")[colour == COLOURS[2]]
+                label = ("along the bent direction", "along the flat direction")[colour == flat]
                 right.plot(s, values, color=colour, linewidth=1.6, label=label if not k else None)
         for sign in (-1, 1):
-            right.axvline(sign * STEP, color="#777777", linestyle=":", label="finite step" if sign > 0 else None)
+            right.axvline(sign * STEP, color=shade, linestyle=":", label="finite step" if sign > 0 else None)
         left.set(title="shaded: the class", xlabel="pixel 1", ylabel="pixel 2", aspect="equal")
         right.set(title="its score on the way, three images", xlabel="s", ylabel="class score")
         right.legend(fontsize=8, frameon=False, loc="upper center")

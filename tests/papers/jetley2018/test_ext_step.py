@@ -1,0 +1,36 @@
+"""Ways to take the Hessian: the exact one is zero, the paper's step agrees with itself."""
+
+import pytest
+
+from uapkit.lab import Run
+from uapkit.lab.claims import evidence_table
+from uapkit.papers.jetley2018 import ext_step as item
+
+SMALL = {"n_fit": 8, "n_train": 60, "n_eval": 30, "max_products": 20, "k": 2}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Run.of(item.run(factors=(3.0, 10.0), betas=(5.0,), noises=(), **SMALL))
+
+
+def test_ext_step(run):
+    rows = run.table.set_index(["how", "size"])
+    assert rows.loc[("exact", 0.0), "largest"] == 0
+    assert rows.loc[("finite step", 10.0), "overlap"] == pytest.approx(1, abs=1e-4)
+    assert rows.loc[("finite step", 3.0), "overlap"] < 0.999, "another step has other directions"
+    assert rows.loc[("softplus", 5.0), "overlap"] > 10 * rows.loc[("softplus", 5.0), "chance"]
+    evidence = evidence_table(list(item.claims(run))).set_index("claim")
+    assert evidence.loc["exact_hessian_vanishes", "estimate"] == 0
+    assert evidence.loc["smooth_copy_agrees", "null_high"] == rows.loc[("softplus", 5.0), "chance"]
+
+
+def test_the_reference_is_the_papers_step_whether_it_is_a_row_or_not(run):
+    alone = item.run(factors=(3.0,), betas=(), noises=(), **SMALL).set_index("how")
+    rows = run.table.set_index(["how", "size"])
+    assert alone.loc["finite step", "overlap"] == pytest.approx(rows.loc[("finite step", 3.0), "overlap"], rel=1e-6)
+
+
+def test_the_figure_names_each_way_once(run):
+    names = [text.get_text() for text in item.figure(run).axes[0].get_yticklabels()]
+    assert names == ["exact", "finite step 3", "finite step 10", "softplus 5"]

@@ -1,0 +1,75 @@
+"""The direct attack goes through the resampling; a network seen at one size never answers for another."""
+
+import pytest
+
+from uapkit import data, models
+from uapkit.lab import Run, keeping
+from uapkit.lab.claims import evidence_table
+from uapkit.papers.jetley2018 import sec_direct_attack as item
+from uapkit.papers.jetley2018.resampling import defended
+from uapkit.papers.jetley2018.setting import deepfool, lengths
+
+SMALL = {"models": ("mlp_digits",), "n_eval": 40, "seed": 2}
+SIDES = (25, 18, 12)
+TRUE = [  # network, images, how many; median norms of DeepFool on it, seen at 25, 18 and 12 pixels, without a store
+    ("lenet_digits", "digits", 20, (1.528, 1.564, 1.592)),
+    ("lenet_mnist", "mnist", 30, (1.365, 1.174, 1.113)),
+]
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Run.of(item.run(**SMALL, d_lows=(227, 120, 60)))
+
+
+def test_sec_direct_attack(run):
+    at = run.table.set_index(["d_low", "kind"])
+    assert at.loc[(60, "direct"), "fooling_rate"] == 1
+    assert at.loc[(60, "transferred"), "fooling_rate"] < 1
+    assert at.loc[(60, "random direction"), "fooling_rate"] < 0.2
+    assert at.loc[(227, "direct"), "norm_ratio"] == pytest.approx(1, rel=1e-4), "no resampling, the same attack"
+    low, ratio, high = at.loc[(60, "direct"), ["ratio_low", "norm_ratio", "ratio_high"]]
+    assert 0.5 < low <= ratio <= high < 2
+    evidence = evidence_table(list(item.claims(run))).set_index(["claim", "network"])
+    assert evidence.loc[("as_effective", "mlp_digits, d_low = 60"), "estimate"] == ratio
+    assert evidence.loc[("direct_beats_transferred", "mlp_digits, d_low = 60"), "low"] > 0
+
+
+@pytest.mark.parametrize(("network", "name", "n", "true"), TRUE, ids=[case[0] for case in TRUE])
+def test_each_size_has_its_own_attack_with_and_without_a_store(network, name, n, true, tmp_path):
+    try:
+        images = data.load(name, n=n)
+    except FileNotFoundError:
+        pytest.skip(f"{name} is not here")
+    net = models.load(network)
+
+    def medians():
+        return [float(lengths(deepfool(defended(net, side), images)).median()) for side in SIDES]
+
+    alone = medians()
+    assert alone == pytest.approx(true, abs=2e-3)
+    with keeping(tmp_path) as memo:
+        assert medians() == alone
+        assert (memo.reused, memo.computed) == (0, 3)
+    with keeping(tmp_path) as memo:
+        assert medians() == alone
+        assert (memo.reused, memo.computed) == (3, 0)
+
+
+def test_the_item_is_the_same_with_a_store_that_other_sizes_have_filled(run, tmp_path):
+    with keeping(tmp_path):
+        item.run(**SMALL, d_lows=(100,))
+    with keeping(tmp_path) as memo:
+        kept = Run.of(item.run(**SMALL, d_lows=(227, 120, 60)))
+        assert memo.reused, "the network as it is has been attacked already"
+    assert kept.table.equals(run.table)
+    direct = kept.where(kind="direct")
+    assert direct["norm_ratio"].nunique() == direct["norm"].nunique() == 3, "each size has its own attack"
+
+
+def test_the_direct_attack_stands_beside_the_transferred_one(run):
+    figure = item.figure(run)
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"direct", "transferred", "random direction"}
+    ratios = run.where(kind="direct").set_index("d_low")["norm_ratio"]
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert labels == [f"mlp digits\n{d}: norm × {ratios[d]:.2f}" for d in (120, 60)], "no group at full size"

@@ -1,0 +1,156 @@
+"""Figure 3 of [jetley2018], bottom: how much of the norm of attacks lies in curvature subspaces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from uapkit import attacks as methods
+from uapkit import checks, lab, subspace
+from uapkit.figures.panels import legend, panels
+from uapkit.figures.style import look, short, style
+from uapkit.intervals import Interval
+from uapkit.lab import Claim, Run, claim
+from uapkit.lab.sweep import for_network
+from uapkit.papers.jetley2018.drawing import SUBSPACES, drawn_if_run
+from uapkit.papers.jetley2018.setting import Projected, mean_image, right, told
+from uapkit.papers.jetley2018.subspaces import KINDS, RANDOM, Curved
+from uapkit.seeds import child_seed, generator
+
+ATTACKS = ("deepfool", "fgsm", "uap", "saliency")
+
+
+def run(
+    *,
+    models: Sequence[Any] = ("mlp_digits",),
+    attacks: Sequence[str] = ATTACKS,
+    dims: Sequence[int] = (1, 2, 4, 8, 16, 39, 78),
+    data: str | Mapping[str, str] = "digits",
+    n_train: int = 900,
+    n_fit: int | Mapping[str, int] = 10,
+    n_eval: int | None = 100,
+    k: int | Mapping[str, int | None] | None = None,
+    step_factor: float = 10.0,
+    max_products: int = 300,
+    uap_eps: float | Mapping[str, float] = 0.2,
+    n_uap: int = 100,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Figure 3 of [jetley2018], bottom: the share of the 2-norm of attacks that lies in the curvature subspaces.
+
+    One row a (model, attack, kind, d): norm_share, the mean over test images of |Q Q^T r| / |r| (low, high: Student, n);
+    chance = sqrt(m / D), what a random direction has; projected_accuracy, of the projected test images on the same subspace. Kinds
+    and nulls as in the upper figure; the attack "random" is a null too. The universal perturbation (one row, no
+    interval) is fitted on ``n_uap`` training images with the largest pixel ``uap_eps``.
+    """
+    bench = lab.Bench(data, n_train, 0, n_eval, seed, device, from_training=True)
+    curved = Curved(bench, n_fit, k, step_factor, max_products)
+
+    def shares(model: str) -> tuple[list[dict], dict]:
+        eps = for_network(uap_eps, model, "uap_eps")
+        made = {name: directions(bench, model, name, eps, n_uap) for name in (*attacks, RANDOM)}
+        mean, net, images = mean_image(bench, model), bench.network(model), bench.split(model).scored
+        rows: list[dict[str, Any]] = []
+        for kind, d, basis in curved.subspaces(model).with_nulls(dims):
+            seen = float(right(Projected(net, basis, mean), images).double().mean())
+            size, m = basis.shape
+            for name, r in made.items():
+                part = (subspace.project(r, basis).norm(dim=1) / r.norm(dim=1)).double()
+                middle = float(part.mean())
+                half = 1.96 * float(part.std()) / math.sqrt(len(part)) if len(part) > 1 else math.nan
+                rows.append(
+                    {
+                        "attack": name,
+                        "kind": kind,
+                        "d": d,
+                        "m": m,
+                        "norm_share": middle,
+                        "low": middle - half,
+                        "high": middle + half,
+                        "n": len(part),
+                        "chance": math.sqrt(m / size),
+                        "projected_accuracy": seen,
+                    }
+                )
+        pictures = {f"v/{model}/uap": made["uap"].view(*bench.shape(model)).cpu().numpy()} if "uap" in made else {}
+        return rows, pictures
+
+    points = [{"model": model} for model in bench.names(models)]
+    return told(bench, lab.sweep(points, shares, desc="norm in subspaces"), ("data", "model", "weights"))
+
+
+def directions(bench: lab.Bench, network: str, attack: str, uap_eps: float, n_uap: int) -> Tensor:
+    """(n, d) rows of an attack on the test images, zero rows left out; "uap": one row, fitted on training images."""
+    model, images = bench.network(network), bench.split(network).scored
+    if checks.one_of(attack, (*ATTACKS, RANDOM), "attack") == "deepfool":
+        rows = lab.keep(methods.deepfool, model, images).r
+    elif attack == "fgsm":
+        rows = lab.keep(methods.fgsm, model, images, eps=1.0)
+    elif attack == "saliency":
+        rows = lab.keep(methods.saliency, model, images)
+    elif attack == "uap":
+        fit, draw = bench.split(network).fit[:n_uap], child_seed(bench.seed, "uap")
+        rows = lab.keep(methods.uap, model, fit, eps=uap_eps, max_passes=3, seed=draw, block=8).v[None]
+    else:
+        rows = torch.randn(images.x.shape, generator=generator(bench.seed, "random attack")).to(images.x)
+    rows = rows.flatten(1)
+    return rows[rows.any(1)]
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """Rank correlation, over subspaces, of norm share above chance with accuracy above a random subspace's; null: noise."""
+    for network, rows in run.by_network():
+        null = _correlation(*_mirror(rows, RANDOM))
+        for attack in dict.fromkeys(rows["attack"]):
+            if attack != RANDOM:
+                found = _correlation(*_mirror(rows, attack))
+                yield claim("mirrors_accuracy", f"{network} ({attack})", found, ">", 0.5, null=null)
+
+
+def _mirror(rows: pd.DataFrame, attack: str) -> tuple[np.ndarray, np.ndarray]:
+    """For each curvature subspace: norm share above chance, and accuracy above that of a random subspace of its size."""
+    part = lab.rows_of(rows, attack=attack, kind=KINDS)
+    null = lab.rows_of(rows, attack=attack, kind=RANDOM).set_index("m")["projected_accuracy"]
+    above = part["norm_share"] - part["chance"], part["projected_accuracy"] - part["m"].map(null)
+    return above[0].to_numpy(float), above[1].to_numpy(float)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> Interval:
+    """Spearman's rho with its interval by Fisher's transformation (standard error after Bonett and Wright)."""
+    usable = len(a) > 4 and np.ptp(a) > 0 and np.ptp(b) > 0
+    rho = float(spearmanr(a, b).statistic) if usable else math.nan
+    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(a) - 3)) if usable else math.nan
+    z = math.atanh(min(max(rho, -0.999999), 0.999999))
+    return Interval(rho, len(a), math.tanh(z - half), math.tanh(z + half))
+
+
+@drawn_if_run
+def figure(run: Run, network: str) -> Figure:
+    """Share of each attack's norm in the subspaces against their dimension, a panel an attack."""
+    rows = run.where(model=network)
+    names = list(dict.fromkeys(rows["attack"]))
+    with style():
+        drawn, axes = panels(names, 2, 2.5)
+        for ax, name in zip(axes, names, strict=False):
+            for kind, label in SUBSPACES.items():
+                shown, part = look(kind), lab.rows_of(rows, attack=name, kind=kind).sort_values("m")
+                line: dict[str, Any] = {
+                    "color": shown.colour,
+                    "linestyle": shown.line,
+                    "marker": shown.marker,
+                    "markersize": 4,
+                }
+                ax.plot(part["m"], part["norm_share"], label=label, **line)
+            title = f"{name}, {short(network)}"
+            ax.set(title=title, xscale="log", ylim=(0, 1.02), xlabel="dimension", ylabel="share of the norm")
+        legend(drawn, axes, 2)
+    return drawn

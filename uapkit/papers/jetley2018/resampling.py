@@ -1,0 +1,99 @@
+"""Paper J's defence: a network that sees its images sampled down and up again, and the images that it is tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from uapkit import checks, lab, models
+from uapkit import data as sets
+from uapkit.checks import NotHere
+from uapkit.data.images import Images
+from uapkit.lab.bench import SIZED
+from uapkit.models import Model
+from uapkit.papers.jetley2018.setting import deepfool, norms
+from uapkit.seeds import generator
+
+PAPERS_SIDE = 227  # AlexNet's input, which Table 1's d_low are to be read against
+
+
+class Resampled(nn.Module):
+    """A network that sees its images sampled down to ``side`` and up again; differentiable, so it can be attacked itself.
+
+    Bicubic with antialiasing, as MATLAB's imresize and Pillow do it: torch takes their kernel (a = -1/2, widened when
+    shrinking) only with ``antialias=True``, up as well as down. Images of that side pass unchanged. Source: [jetley2018],
+    Table 1.
+    """
+
+    def __init__(self, net: nn.Module, side: int) -> None:
+        super().__init__()
+        self.net, self.side = net, side
+        self.channels_last = getattr(net, "channels_last", False)  # twice as fast on a CPU; see evaluate
+        self.eval()
+
+    def resampled(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) images sampled down and up; not clipped."""
+        if self.side == x.shape[-1]:
+            return x
+        low = interpolate(x, (self.side, self.side), mode="bicubic", antialias=True)
+        return interpolate(low, x.shape[-2:], mode="bicubic", antialias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, c, h, w)."""
+        return self.net(self.resampled(x))
+
+
+def defended(net: Model, side: int) -> Model:
+    """The network behind a down-sampling to ``side``, as anyone would wrap a module."""
+    return models.wrap(
+        Resampled(net, side), classes=net.classes, input_size=net.input_size, name=f"{net.name} seen at {side}"
+    )
+
+
+def images_of(bench: lab.Bench, network: str) -> Images:
+    """The images that a network is attacked on: nothing is fitted here. Photographs are cropped to its input."""
+    model, data = bench.network(network), bench.setting(network, "data")
+    n = checks.count(bench.setting(network, "n_eval"), "n_eval", 2)
+    sizing: dict[str, Any] = (
+        {"size": model.input_size[-1], "resize": "crop"} if model.input_size and data in SIZED else {}
+    )
+    try:
+        return sets.load(data, n=n, seed=bench.seed, **sizing).to(bench.device)
+    except FileNotFoundError as error:
+        raise NotHere(str(error)) from None
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """The images that DeepFool fooled a network on, its r (n, c, h, w) for them, and the share of all images they are."""
+
+    images: Images
+    r: Tensor
+    share: float
+
+
+def attacked(bench: lab.Bench, network: str, max_iter: int) -> Attacked:
+    """DeepFool on the network as it is. ValueError where it fools it on no image."""
+    images = images_of(bench, network)
+    found = deepfool(bench.network(network), images, max_iter=max_iter)
+    fooled = found.success.nonzero()[:, 0]
+    if not len(fooled):
+        raise ValueError(
+            f"DeepFool fooled {network} on none of {len(images)} images within max_iter = {max_iter} steps"
+        )
+    return Attacked(images[fooled], found.r[fooled], len(fooled) / len(images))
+
+
+def side_of(d_low: int, images: Images) -> int:
+    """The paper's ``d_low`` for an input of 227 pixels, scaled to these images."""
+    return max(1, round(checks.count(d_low, "d_lows") * images.x.shape[-1] / PAPERS_SIDE))
+
+
+def random_directions(r: Tensor, seed: int) -> Tensor:
+    """For each row of r a random direction of the same norm: the null of an attack by image."""
+    noise = torch.randn(r.shape, generator=generator(seed, "random direction an image"))
+    return noise * (norms(r) / norms(noise))[:, None, None, None]

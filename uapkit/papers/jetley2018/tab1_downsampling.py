@@ -1,0 +1,151 @@
+"""Table 1 of [jetley2018]: down-sampling as a defence against multiples of DeepFool's perturbation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from uapkit import evaluate, lab
+from uapkit.data.images import Images
+from uapkit.figures.panels import legend, panels
+from uapkit.figures.style import MARKERS, Look, look, short, style
+from uapkit.intervals import Interval
+from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab.claims import Sense
+from uapkit.papers.jetley2018.drawing import drawn_if_run, draws
+from uapkit.papers.jetley2018.resampling import Resampled, attacked, random_directions, side_of
+from uapkit.papers.jetley2018.setting import Data, accuracy, norms, told
+
+FIRST: tuple[str, Sense] = ("f1_rises", ">")
+LARGER: tuple[str, Sense] = ("robust_for_larger_f", "<")
+
+
+def run(
+    *,
+    models: Sequence[Any] = ("mlp_digits", "lenet_digits"),
+    data: Data = "digits",
+    d_lows: Sequence[int] = (227, 200, 150, 120, 100),
+    factors: Sequence[float] = (1, 2, 3, 4, 5, 10),
+    n_eval: int | Mapping[str, int] = 100,
+    max_iter: int = 50,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Table 1 of [jetley2018]: fooling rate of f times DeepFool on a network that sees its images sampled down and up.
+
+    DeepFool is made on the network as it is. One row a (model, d_low, kind, f): kind "deepfool", or the null "random
+    direction" of the same norm for each image (at the smallest and the largest f). fooling_rate, low, high, n: images
+    whose label under the resampled network changes against that of the clean image, resampled too. d_low: for an input
+    of 227 pixels, as in the paper; side: what it is for this network. accuracy with accuracy_low and accuracy_high: of
+    the resampled network. mean_image_l2_norm (mean colour subtracted) and mean_deepfool_l2_norm: after the resampling,
+    for pixels from 0 to 255; image_norm and deepfool_norm: for pixels in [0, 1]. Images that DeepFool does not fool are
+    left out (deepfool_success is the share that stays).
+    """
+    bench = lab.Bench(data, 1, 0, n_eval, seed, device)
+
+    def resampled(model: str) -> tuple[list[dict], dict]:
+        found = attacked(bench, model, max_iter)
+        null = random_directions(found.r, seed)
+        attacks = (("deepfool", found.r, factors), (nulls.RANDOM_DIRECTION, null, sorted({min(factors), max(factors)})))
+        rows, arrays = [], {}
+        for d_low in d_lows:
+            side = side_of(d_low, found.images)
+            net = Resampled(bench.network(model), side)
+            clean = lab.keep(evaluate.labels, net, found.images)
+            image, attack = lab.keep(mean_norms, net, found.images, found.r)
+            about: dict[str, Any] = {
+                "side": side,
+                "deepfool_success": found.share,
+                "image_norm": image,
+                "deepfool_norm": attack,
+                "mean_image_l2_norm": 255 * image,
+                "mean_deepfool_l2_norm": 255 * attack,
+            }
+            if found.images.y is not None:
+                right = accuracy(clean == found.images.y.cpu())
+                about.update(accuracy=right["accuracy"], accuracy_low=right["low"], accuracy_high=right["high"])
+            for kind, v, fs in attacks:
+                for f in fs:
+                    fooled = lab.keep(evaluate.fooled, net, found.images, f * v, clean)
+                    rows.append({"d_low": d_low, "kind": kind, "f": f, **about, **lab.rate(fooled)})
+                    arrays[f"fooled/{model}/{kind}/{d_low}/{f:g}"] = fooled.numpy()
+        return rows, arrays
+
+    points = [{"model": model} for model in bench.names(models)]
+    table = lab.sweep(points, resampled, desc="down-sampling")
+    return told(bench, table, ("model", "weights", "data", "d_low", "status"))
+
+
+def mean_norms(net: Resampled, images: Images, r: Tensor) -> tuple[float, float]:
+    """Mean 2-norm of the images, their mean colour subtracted, and of r (n, c, h, w), both after the resampling."""
+    colour = images.x.mean((0, 2, 3), keepdim=True)
+    whole = sum(float(norms(net.resampled(part.x - colour)).sum()) for part in images.batches(50))
+    return whole / len(images), float(norms(net.resampled(r)).mean())
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """Fooling rate at the smallest d_low minus that at the largest below full size; the null: random directions."""
+    for network, rows in run.by_network():
+        sizes = sorted(set(rows.loc[rows["d_low"] < rows["d_low"].max(), "d_low"].astype(int)))
+        if len(sizes) < 2:
+            continue
+
+        def change(
+            kind: str, f: float, network: str = network, ends: tuple[int, int] = (sizes[0], sizes[-1])
+        ) -> Interval:
+            return lab.paired(*(run.flags("fooled", network, kind, d_low, f"{f:g}") for d_low in ends))
+
+        with_null = set(lab.rows_of(rows, kind=nulls.RANDOM_DIRECTION)["f"])
+        for f in sorted(set(lab.rows_of(rows, kind="deepfool")["f"])):
+            if f == 1 or f >= 2:
+                name, sense = FIRST if f == 1 else LARGER
+                null = change(nulls.RANDOM_DIRECTION, f) if f in with_null else None
+                yield claim(name, f"{network}, f = {f:g}", change("deepfool", f), sense, 0.0, null=null)
+
+
+@drawn_if_run
+def figure(run: Run) -> Figure:
+    """Fooling rate against d_low, a line for each f, with the accuracy and the random null, a panel a network."""
+    networks = list(run.by_network())
+    colour, random, clean = look("deepfool").colour, look(nulls.RANDOM_DIRECTION), look("clean")
+    with style():
+        drawn, axes = panels([network for network, _ in networks], height=3.2)
+        for ax, (network, rows) in zip(axes, networks, strict=False):
+            attack, null = (lab.rows_of(rows, kind=kind) for kind in ("deepfool", nulls.RANDOM_DIRECTION))
+            factors = sorted(set(attack["f"]))
+            for place, f in enumerate(factors):  # one colour, the stronger the larger f is
+                shown = Look(colour, MARKERS[place % len(MARKERS)])
+                strength = 0.35 + 0.65 * (place + 1) / len(factors)
+                draws(
+                    ax,
+                    lab.rows_of(attack, f=f),
+                    "d_low",
+                    ("fooling_rate", "low", "high"),
+                    shown,
+                    f"f = {f:g}",
+                    strength,
+                )
+            most = lab.rows_of(null, f=null["f"].max()).sort_values("d_low")
+            label = "random direction, largest f"
+            ax.plot(most["d_low"], most["fooling_rate"], color=random.colour, linestyle=random.line, label=label)
+            right = attack.groupby("d_low")["accuracy"].first()
+            label = "accuracy of the resampled network"
+            ax.plot(right.index, right, color=clean.colour, linestyle=clean.line, label=label)
+            ax.set(title=short(network), ylim=(0, 1.02), xlabel="d_low (input of 227)", ylabel="fooling rate")
+        legend(drawn, axes)
+    return drawn
+
+
+def as_published(run: Run) -> pd.DataFrame:
+    """One line a network and d_low: norms, accuracy, and the fooling rate for each f, with its interval."""
+    rows = run.rows
+    cells = zip(rows["fooling_rate"], rows["low"], rows["high"], strict=True)
+    rows = rows.assign(rate=[f"{rate:.3f} [{low:.3f}, {high:.3f}]" for rate, low, high in cells])
+    norms_and_accuracy = ["mean_image_l2_norm", "mean_deepfool_l2_norm", "deepfool_norm", "accuracy"]
+    keys = ["model", "kind", "d_low", "side", "n", *norms_and_accuracy]
+    wide = rows.pivot(index=keys, columns="f", values="rate").sort_index(ascending=[True, True] + 7 * [False])
+    return wide.rename(columns=lambda f: f"f = {f:g}").reset_index().fillna("–")
