@@ -57,6 +57,13 @@ def direction_matrix(rows: Tensor) -> Tensor:
     return a / torch.linalg.vector_norm(a, dim=1, keepdim=True)
 
 
+def unit_rows(rows: Tensor) -> Tensor:
+    """(n, d) rows of unit 2-norm; zero rows stay zero, so that rows keep their places; see :func:`direction_matrix`."""
+    one = torch.ones(()).to(rows)
+    rows = rows / rows.abs().amax(1, keepdim=True).where(rows.any(1, keepdim=True), one)
+    return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).where(rows.any(1, keepdim=True), one)
+
+
 def top_singular(rows: Rows, k: int, method: str = "auto", *, seed: int = 0) -> Singular:
     """The ``k`` largest singular values and right singular vectors of ``rows``, (n, d) or (n, c, h, w), as they are.
 

@@ -29,9 +29,11 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("attack", "singular vector", "trained", "positive", "S_hi", "normals", "direct"), _ATTACK),
     **dict.fromkeys(("UAP", "universal", "transferred"), _UAP),
     "UAP, blocked": Look("#D55E00", "D", "-."),
+    "UAP, earlier": Look("#D55E00", "v", ":"),  # of the network before it was tuned
     **dict.fromkeys(("gradient", "gradient ascent", "saliency"), Look("#009E73", "^")),
     **dict.fromkeys(("fgsm", "gradient ascent, no linearisation"), Look("#56B4E9", "v")),
     "deepfool": Look("#003F5C", "D"),
+    "sum of deepfool": Look("#003F5C", "<", "-."),
     "negative": Look("#8C510A", "s"),
     "both": Look("#5E3C99", "D"),
     **dict.fromkeys(("flat", "S_lo"), Look("#5FB8AC", "v")),
@@ -39,10 +41,13 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("random", "random signs", "random direction", "random pair"), _RANDOM),
     **dict.fromkeys(("untrained", "untrained network"), Look("#E69F00", "X", "--")),
     **dict.fromkeys(("data", "principal components", "images", "random in the data's subspace"), _OWN),
-    "random phase": Look("#9A6A00", "d", ":"),
+    **dict.fromkeys(("random signs, larger", "equal length"), Look("#808080", "d", "-.")),
+    "uniform noise": Look("#808080", "1", ":"),
+    **dict.fromkeys(("random phase", "random phases"), Look("#9A6A00", "d", ":")),
     "stripes": Look("#4D4D4D", "|", ":"),
     **dict.fromkeys(("shuffled", "shuffled pixels", "shuffled labels"), Look("#B39B00", "x", "--")),
-    **dict.fromkeys(("clean", "none", "control"), Look("#333333", "_", "-.")),
+    **dict.fromkeys(("clean", "none"), Look("#333333", "_", "-.")),
+    "control": Look("#333333", "x", "--"),
 }
 # Tol's muted palette, which shares no colour with a meaning; a network keeps its colour and marker in all figures.
 _MUTED = ("#332288", "#CC6677", "#117733", "#AA4499", "#999933", "#882255", "#44AA99", "#DDCC77", "#88CCEE")
@@ -60,6 +65,11 @@ def look(meaning: str) -> Look:
     if meaning not in MEANINGS:
         raise ValueError(f"no look for {meaning!r}; give it one in uapkit/figures/style.py, known: {', '.join(MEANINGS)}")
     return MEANINGS[meaning]
+
+
+def look_of_place(k: int) -> Look:
+    """How the k-th of a few points, images or sizes is drawn, which have no meaning but their order."""
+    return Look(_MUTED[k % len(_MUTED)], MARKERS[k % len(MARKERS)])
 
 
 def look_of_network(name: str) -> Look:
