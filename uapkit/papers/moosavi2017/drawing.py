@@ -11,9 +11,7 @@ import pandas as pd
 from uapkit.figures.style import short
 
 
-def matrix(
-    ax: plt.Axes, grid: pd.DataFrame, *, low: float, high: float, digits: int = 2, means: bool = False
-) -> None:
+def matrix(ax: plt.Axes, grid: pd.DataFrame, *, low: float, high: float, digits: int = 2, means: bool = False) -> None:
     """A matrix with its numbers; with ``means`` the last column is set apart."""
     values = grid.to_numpy(float)
     ax.imshow(values, vmin=low, vmax=high, cmap="cividis", aspect="auto")

@@ -73,7 +73,9 @@ def visits(
             fooled = int(step.n_iter) == 0
             r = step.r[0] * step.success
             v = v if fooled else project(v + r, 2, eps)
-            places = dict(zip(("r_x", "r_y", "v_x", "v_y"), [*r.flatten().tolist(), *v.flatten().tolist()], strict=True))
+            places = dict(
+                zip(("r_x", "r_y", "v_x", "v_y"), [*r.flatten().tolist(), *v.flatten().tolist()], strict=True)
+            )
             visit = {"number": len(rows) + 1, "pass": number, "point": i, "fooled": fooled}
             rows.append({**visit, **places, "norm": float(v.norm()), "n": n_points})
         if bool((labels(net, points + v) != clean).all()):

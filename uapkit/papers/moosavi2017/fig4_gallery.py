@@ -56,7 +56,9 @@ def run(
             "kind": kind,
             "l2_norm": 255 * float(v.double().norm()),
             "linf_norm": 255 * float(v.abs().max()),
-            "fraction_entries_abs_ge_9": float((v.abs() >= 0.9 * size).float().mean()) if norm == math.inf else math.nan,
+            "fraction_entries_abs_ge_9": float((v.abs() >= 0.9 * size).float().mean())
+            if norm == math.inf
+            else math.nan,
             "wavelength": mean_wavelength(v.cpu()),
             **lab.rate(bench.fooled(model, v)),
         }

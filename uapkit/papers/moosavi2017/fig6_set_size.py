@@ -118,7 +118,9 @@ def figure(run: Run, published: Mapping[str, float] | None = None) -> Figure:
             )
             if len(random):
                 colour = look(nulls.RANDOM_SIGNS).colour
-                ax.axhspan(random["low"].min(), random["high"].max(), color=colour, alpha=0.35, label="random, same norm")
+                ax.axhspan(
+                    random["low"].min(), random["high"].max(), color=colour, alpha=0.35, label="random, same norm"
+                )
             ticks = list(attack["n_images"])
             if model in theirs:
                 at = 10_000, theirs[model]

@@ -20,7 +20,11 @@ from uapkit.lab import nulls
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
 
-RELEASED: dict[str, Any] = {"num_classes": 10, "overshoot": 0.02, "max_iter": 10}  # DeepFool's settings in the paper's code
+RELEASED: dict[str, Any] = {
+    "num_classes": 10,
+    "overshoot": 0.02,
+    "max_iter": 10,
+}  # DeepFool's settings in the paper's code
 CURVE = 100  # scored images at most on which the curve over the passes is drawn
 D = 3 * 224 * 224  # numbers in an image of the paper
 UAP, BLOCKED = "UAP", "UAP, blocked"
