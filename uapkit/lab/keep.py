@@ -32,7 +32,8 @@ from uapkit.data.images import Images
 from uapkit.lab import stored
 from uapkit.lab.identity import Unidentified, identity, stands_in_its_module
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")  # on lines of their own, or mypy does not know them
+R = TypeVar("R")
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
 CHECKPOINT = "checkpoint"  # the parameter of functions that keep their state in a file until they are done
 PROBE_TOLERANCE = 1e-3  # of the largest logit; rounding of another batch size stays far below it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,7 +46,13 @@ def run(
     plane (121, 121), the labels of the unit square.
     """
     count(n_points, "n_points")
-    settings = {"eps": eps, "max_passes": max_passes, "n_train": n_train, "epochs": epochs, "seed": seed}
+    settings: dict[str, Any] = {
+        "eps": eps,
+        "max_passes": max_passes,
+        "n_train": n_train,
+        "epochs": epochs,
+        "seed": seed,
+    }
 
     def drawn(model: str) -> tuple[list[dict], dict]:
         return lab.keep(visits, n_points, **settings, device=device)
@@ -123,8 +130,8 @@ def figure(run: Run) -> Figure:
         left.imshow(run.flags("plane").astype(int), origin="lower", extent=(0, 1, 0, 1), cmap=pale, vmin=0, vmax=2)
         for i, (x, y) in enumerate(points):
             left.plot(x, y, look_of_place(i).marker, color=colours[i])
-            arrow = {"arrowstyle": "->", "color": colours[i]}
-            left.annotate("", (x + path[-1][0], y + path[-1][1]), (x, y), arrowprops=arrow)
+            end = x + path[-1][0], y + path[-1][1]
+            left.annotate("", end, (x, y), arrowprops={"arrowstyle": "->", "color": colours[i]})
             left.annotate(f"$x_{i + 1}$", (x, y), textcoords="offset points", xytext=(6, -10))
         left.set(title="the plane, its classes, and $x_i + v$", xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
         line = np.linspace(-1.5 * eps, 1.5 * eps, regions.shape[-1])
@@ -133,8 +140,7 @@ def figure(run: Run) -> Figure:
             right.contour(line, line, region == own, [0.5], colors=[colours[i]], linewidths=1.5)
             right.plot([], [], color=colours[i], label=f"edge of the class of $x_{i + 1}$")
         for point, (start, stop) in zip(steps["point"].astype(int), pairwise(path), strict=True):
-            arrow = {"arrowstyle": "-|>", "color": colours[point], "linewidth": 2}
-            right.annotate("", stop, start, arrowprops=arrow)
+            right.annotate("", stop, start, arrowprops={"arrowstyle": "-|>", "color": colours[point], "linewidth": 2})
         right.add_patch(plt.Circle((0, 0), eps, fill=False, linestyle="--", color="black"))
         right.plot(0, 0, "k+")
         right.set(title="all points on one origin: the path of $v$", aspect="equal", xticks=[], yticks=[])

@@ -150,7 +150,7 @@ def passes(run: Run) -> Figure | None:
         for ax, (model, by_size) in zip(axes, curves.items(), strict=False):
             for place, (n, rates) in enumerate(by_size.items()):
                 number, shown = range(1, rates.shape[1] + 1), look_of_place(place)
-                about = {"color": shown.colour, "marker": shown.marker}
+                about: dict[str, Any] = {"color": shown.colour, "marker": shown.marker}
                 ax.plot(number, rates[1], label=f"{n} images in X, other images", **about)
                 ax.plot(number, rates[0], "--", markerfacecolor="white", label=f"{n} images in X, on X", **about)
             ax.set(title=short(model), ylim=(0, 1), xlabel="pass", ylabel="fooling rate")

@@ -127,7 +127,7 @@ def figure(run: Run) -> Figure:
                 shown = look(KINDS[str(kind)])
                 mean = part.groupby("l2_norm")["fooling_rate"].mean()
                 ax.plot(part["l2_norm"], part["fooling_rate"], ".", color=shown.colour, alpha=0.4)
-                line = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line}
+                line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line}
                 ax.plot(mean.index, mean, label=str(kind), **line)
             ax.set(title=short(model), xlabel="2-norm, pixels 0 to 255", ylabel="fooling rate", ylim=(0, 1))
         legend(drawn, axes, columns=2)

@@ -85,9 +85,17 @@ def run(
         arrays: dict[str, np.ndarray] = {}
 
         def attack(net: Model, k: int) -> Tensor:
-            settings = {"norm": math.inf, "eps": radius, "target_rate": target_rate, "max_passes": max_passes}
-            shuffle = child_seed(seed, f"shuffle {k}") % 2**31
-            return universal(net, split.fit, **settings, seed=shuffle, block=block).v
+            made = universal(
+                net,
+                split.fit,
+                norm=math.inf,
+                eps=radius,
+                target_rate=target_rate,
+                max_passes=max_passes,
+                seed=child_seed(seed, f"shuffle {k}") % 2**31,
+                block=block,
+            )
+            return made.v
 
         def note(net: Model, kind: str, number: int, old: Sequence[Tensor]) -> None:
             clean = lab.keep(evaluate.labels, net, scored)
@@ -211,7 +219,7 @@ def figure(run: Run) -> Figure:
                 rows, shown = tuned[tuned[column].notna()], look(meaning)
                 mean = rows.groupby("round")[column].mean()
                 ax.plot(rows["round"], rows[column], ".", color=shown.colour, alpha=0.5)
-                line = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line}
+                line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line}
                 ax.plot(mean.index, mean, label=label, **line)
             mean = run.where(model=model, kind=CONTROL).groupby("round")["fooling_rate"].mean()
             line = {"color": of_control.colour, "marker": of_control.marker, "linestyle": of_control.line}
