@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uapkit import spectra
-from uapkit.spectra import direction_matrix, energy, random_directions, singular_values, sphere_dimension, top_singular
+from uapkit.spectra import (
+    direction_matrix,
+    energy,
+    random_directions,
+    singular_values,
+    sphere_dimension,
+    top_singular,
+    unit_rows,
+)
 from uapkit.subspace import orthonormal, principal_angles
 
 seeds = st.integers(0, 10**6)
@@ -21,6 +29,14 @@ def planted(seed: int, n: int, d: int, values: list[float]) -> tuple[torch.Tenso
     k = len(values)
     u, v = orthonormal(gaussian(seed, n, k)), orthonormal(gaussian(seed + 1, d, k))
     return u * torch.tensor(values, dtype=u.dtype) @ v.T, v.T
+
+
+def test_unit_rows_keep_their_places_and_tiny_rows_their_direction():
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0], [-2e30, 2e30]])
+    half = math.sqrt(0.5)
+    expected = torch.tensor([[0.6, 0.8], [0.0, 0.0], [1.0, 0.0], [-half, half]])
+    assert torch.allclose(unit_rows(rows), expected, atol=1e-6)
+    assert unit_rows(rows.double()).dtype == torch.float64
 
 
 def test_direction_matrix_normalises_and_drops_zero_rows_aloud():

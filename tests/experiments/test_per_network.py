@@ -9,17 +9,6 @@ from uapkit.files import cache_folder
 BOTH = ["lenet_digits", "mlp_digits"]
 OF_SEVERAL = ["pair", "foreign", "row mean", "column mean"]  # rows that two networks share, which may change
 CASES = {  # item, its small settings, the parameter that changes, for the second network, from and to
-    "moosavi2017/tab1_fooling_rates": ({"n_fit": 20, "n_eval": 40, "norms": [2.0]}, "n_images", 8, 12),
-    "moosavi2017/fig4_gallery": ({"n_fit": 20, "n_eval": 40}, "n_images", 8, 12),
-    "moosavi2017/fig5_diversity": ({"n_fit": 20, "seeds": [0, 1]}, "n_eval", 30, 40),
-    "moosavi2017/fig1_teaser": ({"n_fit": 20, "n_eval": 40, "n_pictures": 2}, "n_images", 8, 12),
-    "moosavi2017/fig3_examples": ({"n_fit": 20, "n_eval": 40, "n_pictures": 2, "norms": [2.0]}, "n_images", 8, 12),
-    "moosavi2017/fig6_set_size": ({"n_fit": 20, "n_eval": 40, "sizes": [8, 16]}, "max_visits", 8, 32),
-    "moosavi2017/fig7_label_graph": ({"n_fit": 20, "n_eval": 60, "n_noise": 20}, "n_graph", 40, 60),
-    "moosavi2017/tab2_transfer": ({"n_fit": 20, "n_eval": 40}, "n_images", 8, 12),
-    "moosavi2017/fig8_norms": ({"n_fit": 20, "sizes": [1.0], "n_normals": 10}, "n_eval", 30, 40),
-    "moosavi2017/sec_subspace": ({"n_images": 20, "ks": [3], "n_random": 2}, "n_eval", 30, 40),
-    "moosavi2017/fig9_spectrum": ({"n_groups": 2}, "n_images", 20, 30),
     "khrulkov2018/fig_batch_size": ({"n_select": 20, "n_fit": 16, "batch_sizes": [4], "max_iter": 2}, "n_eval", 30, 40),
     "jetley2018/sec_direct_attack": ({"d_lows": [100]}, "n_eval", 6, 9),
     "jetley2018/tab1_downsampling": ({"d_lows": [100], "factors": [1]}, "n_eval", 6, 9),

@@ -1,13 +1,10 @@
-"""What paper M's chapter states and shows: its propositions on affine networks, its picture, a foreign array in three lines."""
-
-import math
+"""What paper M's chapter states and shows: its propositions on affine networks, a foreign array in three lines."""
 
 import numpy as np
 import pytest
 import torch
 
 from uapkit import attacks, data, evaluate, models
-from uapkit.papers.moosavi2017 import idea as plots_idea_moosavi2017
 from uapkit.spectra import random_directions
 
 
@@ -46,16 +43,6 @@ def test_opposite_normals_go_to_and_fro():
     made = attacks.uap(net, x, norm=2, eps=1.0, target_rate=1.0, max_passes=4)
     assert made.made_by["end"] == "pass limit"
     assert set(made.history) == {0.5}
-
-
-@pytest.mark.parametrize(("norm", "fooled"), [(2.0, [True, True, False]), (math.inf, [True, True, True])])
-def test_idea_shows_what_its_caption_says(norm, fooled):
-    v = plots_idea_moosavi2017.walk(norm)[-1]
-    unit = [np.array(n) / np.hypot(*n) for n in plots_idea_moosavi2017.NORMALS]
-    crossed = [u @ v > d for u, d in zip(unit, plots_idea_moosavi2017.DISTANCES, strict=True)]
-    assert crossed == fooled
-    assert np.linalg.norm(v, norm) <= 1 + 1e-9
-    assert len(plots_idea_moosavi2017.figure().axes) == 2
 
 
 def test_three_lines_score_a_foreign_perturbation(tmp_path):
