@@ -31,6 +31,14 @@ def planted(seed: int, n: int, d: int, values: list[float]) -> tuple[torch.Tenso
     return u * torch.tensor(values, dtype=u.dtype) @ v.T, v.T
 
 
+def test_unit_rows_keep_their_places_and_tiny_rows_their_direction():
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0], [-2e30, 2e30]])
+    half = math.sqrt(0.5)
+    expected = torch.tensor([[0.6, 0.8], [0.0, 0.0], [1.0, 0.0], [-half, half]])
+    assert torch.allclose(unit_rows(rows), expected, atol=1e-6)
+    assert unit_rows(rows.double()).dtype == torch.float64
+
+
 def test_direction_matrix_normalises_and_drops_zero_rows_aloud():
     rows = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-30, 0.0], [-2e30, 2e30]])
     with pytest.warns(UserWarning, match="1 of 4 rows are zero"):

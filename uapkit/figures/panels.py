@@ -15,13 +15,16 @@ Draw = Callable[..., Figure]
 
 
 def of_what_was_run(draw: Draw) -> Draw:
-    """A figure of the rows that were run; where there are none, an empty one that says so."""
+    """A figure of what was run; where nothing was, an empty one that says so.
+
+    draw takes a run (anything with ``rows``, those that were run), or a table, of which it gets the rows that were run.
+    """
 
     @wraps(draw)
-    def drawn(table: pd.DataFrame, *args: object, **kwargs: object) -> Figure:
-        run = table[table["status"] == "run"]
-        if len(run):
-            return draw(run, *args, **kwargs)
+    def drawn(run: Any, *args: object, **kwargs: object) -> Figure:
+        rows = run.rows if hasattr(run, "rows") else run[run["status"] == "run"]
+        if len(rows):
+            return draw(run if hasattr(run, "rows") else rows, *args, **kwargs)
         figure, ax = plt.subplots(figsize=(4, 1))
         ax.axis("off")
         ax.text(0.5, 0.5, "not run here", ha="center")

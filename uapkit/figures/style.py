@@ -35,9 +35,11 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("redrawn each iteration", "another start", "norm 2"), Look("#0072B2", "s", "--")),
     **dict.fromkeys(("UAP", "universal", "universal perturbation", "transferred"), _UAP),
     "UAP, blocked": Look("#D55E00", "D", "-."),
+    "UAP, earlier": Look("#D55E00", "v", ":"),  # of the network before it was tuned
     **dict.fromkeys(("gradient", "gradient ascent", "saliency"), Look("#009E73", "^")),
     **dict.fromkeys(("fgsm", "gradient ascent, no linearisation"), Look("#56B4E9", "v")),
     "deepfool": Look("#003F5C", "D"),
+    "sum of deepfool": Look("#003F5C", "<", "-."),
     "negative": Look("#8C510A", "s"),
     **dict.fromkeys(("both", "curvature directions"), Look("#5E3C99", "D")),
     "gradients of all classes": Look("#A6CE39", "<"),
@@ -46,17 +48,20 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("flat", "S_lo"), Look("#5FB8AC", "v")),
     # nulls
     **dict.fromkeys(("random", "random signs", "random direction", "random pair", "random directions"), _RANDOM),
+    **dict.fromkeys(("random signs, larger", "equal length"), Look("#808080", "d", "-.")),
+    "uniform noise": Look("#808080", "1", ":"),
     **dict.fromkeys(("untrained", "untrained network", "gradient, untrained network"), Look("#E69F00", "X", "--")),
     **dict.fromkeys(("data", "principal components", "images"), _OWN),
     **dict.fromkeys(("random in the data's subspace", "random direction in the data's subspace"), _OWN),
-    "random phase": Look("#9A6A00", "d", ":"),
+    **dict.fromkeys(("random phase", "random phases"), Look("#9A6A00", "d", ":")),
     "random phase, radial": Look("#9A6A00", "D", "-."),
     "stripes": Look("#4D4D4D", "|", ":"),
     "checks": Look("#4D4D4D", "P", "--"),
     "Perlin noise": Look("#A3A3A3", "v", "--"),
     "Gabor noise": Look("#A3A3A3", "^", "-."),
     **dict.fromkeys(("shuffled", "shuffled pixels", "shuffled labels"), Look("#B39B00", "x", "--")),
-    **dict.fromkeys(("clean", "none", "control", "best other"), Look("#333333", "_", "-.")),
+    **dict.fromkeys(("clean", "none", "best other"), Look("#333333", "_", "-.")),
+    "control": Look("#333333", "x", "--"),
 }
 # Tol's muted palette, which shares no colour with a meaning; a network keeps its colour and marker in all figures.
 _MUTED = ("#332288", "#CC6677", "#117733", "#AA4499", "#999933", "#882255", "#44AA99", "#DDCC77", "#88CCEE")
@@ -78,6 +83,11 @@ def look(meaning: str) -> Look:
     return MEANINGS[meaning]
 
 
+def look_of_place(k: int) -> Look:
+    """How the k-th of a few points, images or sizes is drawn, which have no meaning but their order."""
+    return Look(_MUTED[k % len(_MUTED)], MARKERS[k % len(MARKERS)])
+
+
 def look_of_network(name: str) -> Look:
     """How a network is drawn; those of the user's own share what the named ones leave, by their name."""
     plain = re.sub(r"_seed\d+$", "", name.partition("[")[0])
@@ -89,17 +99,6 @@ def in_order(count: int) -> list[Look]:
     """How an ordered series of ``count`` lines is drawn, such as layers from input to output or ranks: dark to light."""
     shades = plt.get_cmap("cividis")(np.linspace(0, 0.85, max(count, 1)))
     return [Look(to_hex(shade), MARKERS[place % len(MARKERS)]) for place, shade in enumerate(shades)]
-
-
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)  # goes when all figures have looks
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,

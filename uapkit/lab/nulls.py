@@ -21,12 +21,15 @@ NULLS: dict[str, str] = {
     "random signs, larger": "random signs of a larger radius",
     RANDOM_DIRECTION: "a direction uniform on the sphere, of the same 2-norm",
     "random direction in the data's subspace": "a random direction in the images' own principal subspace, of the same 2-norm",
+    "equal length": "random signs or a random direction, as long in the 2-norm as the attack itself",
+    "null": "random signs or a random direction; the column ``source`` says which",
     "random": "a random direction, or a subspace spanned by such, of the same size",
     "random in the data's subspace": "random directions in the images' own principal subspace",
     "random, in the images' subspace": "random directions in the images' own principal subspace",
     "random, on the sphere": "random directions, uniform on the sphere",
     "principal components": "as many of the images' own principal components",
     "data": "as many of the images' own principal components",
+    "subspace of the images": "random vectors in the images' own principal subspace",
     "random pair": "two random directions",
     "random phase": "noise with the vector's own two-dimensional spectrum and random phases, reduced to signs",
     "random phase, radial": "noise with the vector's spectrum averaged over directions, reduced to signs",
@@ -44,6 +47,7 @@ NULLS: dict[str, str] = {
     "untrained": "a copy of the network with fresh weights",
     "gradient, untrained network": "gradients of a copy of the network with fresh weights",
     "clean": "the images as they are",
+    "control": "the same training on images that nobody perturbed",
 }
 
 

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from uapkit.figures.style import COLOURS, MARKERS, style
+from uapkit.figures.style import look_of_place, style
 from uapkit.norms import project
 
 # each image lies at the origin; its label changes beyond the line <normal, v> = distance
@@ -48,8 +48,9 @@ def figure() -> Figure:
                 unit = np.array(normal) / math.hypot(*normal)
                 along = np.array([-unit[1], unit[0]])
                 ends = np.stack([distance * unit - 2.2 * along, distance * unit + 2.2 * along])
-                ax.plot(*ends.T, color=COLOURS[k], linewidth=1.6, label=f"boundary of image {k + 1}")
-                ax.plot(*ends.mean(0), MARKERS[k], color=COLOURS[k], markersize=7)
+                shown = look_of_place(k)
+                ax.plot(*ends.T, color=shown.colour, linewidth=1.6, label=f"boundary of image {k + 1}")
+                ax.plot(*ends.mean(0), shown.marker, color=shown.colour, markersize=7)
             places = walk(norm)
             for here, there in itertools.pairwise(places):
                 ax.annotate("", there, here, arrowprops={"arrowstyle": "->", "color": "black", "lw": 1.6})

@@ -1,0 +1,46 @@
+"""Figure 2 is computed: its steps are the algorithm's own."""
+
+import pytest
+import torch
+
+from uapkit import attacks, runner
+from uapkit.lab import Run
+from uapkit.papers.moosavi2017 import fig2_aggregation as item
+
+
+@pytest.fixture(scope="module")
+def visits():
+    return runner.run("moosavi2017/fig2_aggregation")
+
+
+def test_fig2_aggregation(visits):
+    assert (visits["norm"] <= 0.45 + 1e-6).all()
+    steps = visits[~visits["fooled"]]
+    assert (steps[["r_x", "r_y"]].abs().sum(axis=1) > 0).all()
+    regions, points = visits.attrs["arrays"]["regions"], visits.attrs["arrays"]["points"]
+    assert regions.shape == (3, item.SIDE, item.SIDE)
+    assert len({int(r[item.SIDE // 2, item.SIDE // 2]) for r in regions}) == 3, "one point of each class"
+    assert ((points >= 0) & (points <= 1)).all()
+    last = visits.groupby("point").tail(1)
+    assert len(last) == 3
+
+
+def test_the_drawn_path_is_that_of_uap(monkeypatch):
+    """The same network, points, order and steps as attacks.uap: v after each pass is equal."""
+    made = []
+    real = item.toy
+    monkeypatch.setattr(item, "toy", lambda *args: made.append(real(*args)) or made[-1])
+    again = item.run()
+    x = torch.from_numpy(again.attrs["arrays"]["points"]).view(-1, 2, 1, 1)
+    seen = []
+    attacks.uap(made[0], x, norm=2, eps=0.45, target_rate=1, max_passes=3, num_classes=3, seed=7, callback=seen.append)
+    for state in seen:
+        row = again[again["pass"] == state.number].iloc[-1]
+        assert state.v.flatten().tolist() == pytest.approx([row["v_x"], row["v_y"]], abs=1e-5)
+    assert len(seen) == again["pass"].max()
+
+
+def test_figure_shows_every_point(visits):
+    figure = item.figure(Run.of(visits))
+    assert len(figure.axes[0].texts) == 6, "a name and an arrow for each point"
+    assert len(figure.axes[1].texts) == (~visits["fooled"]).sum(), "an arrow a step"

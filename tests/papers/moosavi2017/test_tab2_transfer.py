@@ -1,0 +1,74 @@
+"""Table 2: the diagonal is the own attack, means leave it out, the cells are those of ``evaluate.transfer``."""
+
+import math
+
+import pytest
+import torch
+
+from uapkit import evaluate, models, runner
+from uapkit.lab import Run, rows_of
+from uapkit.papers.moosavi2017 import tab1_fooling_rates
+from uapkit.papers.moosavi2017 import tab2_transfer as item
+from uapkit.papers.moosavi2017.setting import bench_of
+
+NAME = "moosavi2017/tab2_transfer"
+TWO = {"models": ("mlp_digits", "linear_digits"), "n_fit": 24, "n_eval": 120, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    return item.run(**TWO, n_random=2)
+
+
+def cells(matrix):
+    """Rates by (source, network attacked), without the means."""
+    return matrix[~matrix["kind"].str.endswith("mean")].groupby(["source", "model"])["fooling_rate"].mean()
+
+
+def evidence(table):
+    return runner.evidence(NAME, Run.of(table))
+
+
+def test_tab2_transfer(matrix):
+    rate = cells(matrix)
+    own = tab1_fooling_rates.run(**TWO, norms=(math.inf,), blocked=(), n_random=1)
+    held = rows_of(own, kind="UAP", scored_on="held out").set_index("model")["fooling_rate"]
+    for name in TWO["models"]:
+        assert rate[name, name] == pytest.approx(held[name]), "the diagonal is the own attack"
+    vectors = {name: torch.from_numpy(matrix.attrs["arrays"][f"v/{name}"]) for name in TWO["models"]}
+    scored = bench_of("digits", 24, 120, seed=3).split("mlp_digits").scored
+    public = evaluate.transfer({name: models.load(name) for name in TWO["models"]}, scored, vectors)
+    for row in public.itertuples():
+        assert rate[row.source, row.target] == pytest.approx(row.fooling_rate)
+    assert rate["mlp_digits", "linear_digits"] > rate["random signs", "linear_digits"], "perturbations transfer"
+    means = matrix.set_index(["kind", "model"])["fooling_rate"]
+    assert means["row mean", "mlp_digits"] == pytest.approx(rate["mlp_digits", "linear_digits"])
+    assert means["column mean", "mlp_digits"] == pytest.approx(rate["linear_digits", "mlp_digits"])
+    run = Run.of(matrix)
+    assert set(run.rows.loc[run.rows["is_null"], "source"]) == {"random signs"}
+
+
+def test_tab2_transfer_claims(matrix):
+    found = evidence(matrix).set_index("network")
+    rate = cells(matrix)
+    gain = rate["mlp_digits", "linear_digits"] - rate["random signs", "linear_digits"]
+    assert found.loc["linear_digits, over random", "estimate"] == pytest.approx(gain)
+    assert (found["null_low"] <= 0).all(), "one random draw is not better than another"
+
+
+def test_networks_on_other_images_are_not_attacked():
+    table = item.run(**TWO | {"n_eval": {"default": 120, "linear_digits": 60}}, n_random=2)
+    assert set(table["kind"]) == {"own", "null"}
+    assert evidence(table).empty
+
+
+def test_figure_shows_what_the_table_says(matrix):
+    grid, rate = item.figure(Run.of(matrix)).axes[0], cells(matrix)
+    assert f"{rate['mlp_digits', 'linear_digits']:.2f}" in {text.get_text() for text in grid.texts}
+    assert [t.get_text() for t in grid.get_yticklabels()][-2:] == ["all others", "random signs"]
+
+
+def test_the_published_matrix_is_read():
+    printed = item.published_matrix(runner.reported(runner.item(NAME))).set_index("computed for")
+    assert printed.loc["vgg_f", "caffenet"] == 0.718, "rows are sources"
+    assert printed.shape == (6, 6)

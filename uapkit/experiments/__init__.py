@@ -1,1 +1,0 @@
-"""One module a paper, one pure function an item: plain keywords in, a tidy table out."""

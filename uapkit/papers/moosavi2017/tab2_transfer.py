@@ -1,0 +1,146 @@
+"""Table 2 of [moosavi2017]: every perturbation on every network that takes images of its size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from uapkit import lab
+from uapkit.figures.panels import models_of, of_what_was_run, panels
+from uapkit.figures.style import style
+from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab.sweep import PerNetwork
+from uapkit.papers.moosavi2017.drawing import matrix, published
+from uapkit.papers.moosavi2017.setting import Setting, bench_of, facts
+
+OWN, FOREIGN, OTHERS, ON_OTHERS = "own", "foreign", "all others", "its own, on all others"
+
+
+def run(
+    *,
+    models: Sequence[Any] = ("lenet_digits", "mlp_digits", "vgg_digits"),
+    norm: float = math.inf,
+    data: PerNetwork = "digits",
+    n_fit: PerNetwork = 32,
+    n_images: PerNetwork = None,
+    n_eval: PerNetwork = 300,
+    eps: float = 0.2,
+    target_rate: float = 0.8,
+    max_passes: PerNetwork = 1,
+    n_random: int = 3,
+    seed: int = 0,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Table 2 of [moosavi2017]: each network attacked by the perturbations of all networks on the same images.
+
+    One row a (source, model): ``source`` is the network that the perturbation was computed for (a row of the paper's
+    table), ``model`` the one attacked (a column); kind "own" or "foreign"; fooling_rate, low, high, n on scored images.
+    kind "row mean": the mean over all other networks of the perturbation of ``model``, "column mean": the mean over all
+    others' perturbations on ``model``, with intervals over the images. Null: source
+    "random signs" or "random direction", one row a draw. Networks on other images (``data`` by network) make a table of
+    their own. Flags as ``fooled/<model>/<source>``, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
+    """
+    bench = bench_of(data, n_fit, n_eval, seed, device)
+    setting = Setting(bench, n_images, eps, target_rate, max_passes)
+    names = bench.names(models)
+
+    def perturbation(model: str) -> tuple[list[dict], dict]:
+        made = setting.fit(model, norm=norm)
+        return [facts(made)], {model: made.v.cpu().numpy()}
+
+    made = lab.sweep([{"model": name} for name in names], perturbation, desc="UAP")
+    vectors = {name: torch.from_numpy(v) for name, v in made.attrs["arrays"].items()}
+
+    def attacked(model: str) -> tuple[list[dict], dict]:
+        rows, arrays = [], {}
+        bench.network(model)  # NotHere before anything else
+        for source, v in vectors.items():
+            if setting.same_images(source, model) and tuple(v.shape) == bench.shape(model):
+                flags = bench.fooled(model, v.to(device))
+                rows.append({"source": source, "kind": OWN if source == model else FOREIGN, **lab.rate(flags)})
+                arrays[f"fooled/{model}/{source}"] = flags.cpu().numpy()
+        for k in range(n_random):
+            flags = bench.fooled(model, setting.random(model, k, norm))
+            rows.append({"source": nulls.kind_of(norm), "kind": "null", "draw": k, **lab.rate(flags)})
+            arrays[f"fooled/{model}/null/{k}"] = flags.cpu().numpy()
+        return rows, arrays
+
+    cells = lab.sweep([{"model": name} for name in names], attacked, desc="attacked")
+    means = pd.DataFrame(means_over_others(cells))
+    table = setting.table([cells, means] if len(means) else [cells])
+    table["norm"] = norm
+    table.attrs["arrays"] |= {f"v/{name}": v.numpy() for name, v in vectors.items()}
+    return table
+
+
+def means_over_others(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the means over the other networks, with Student's interval over the images."""
+    arrays, rows = cells.attrs["arrays"], []
+    if "kind" not in cells:
+        return []
+    foreign = lab.rows_of(cells, kind=FOREIGN)
+    for kind, column in (("row mean", "source"), ("column mean", "model")):
+        for name, part in foreign.groupby(column, sort=False):
+            flags = [arrays[f"fooled/{row.model}/{row.source}"] for row in part.itertuples()]
+            mean = lab.mean_of(torch.from_numpy(np.mean(flags, axis=0)))
+            about = {"model": name, "source": ON_OTHERS if kind == "row mean" else OTHERS, "kind": kind}
+            rows.append({**about, "status": "run", **mean.columns("fooling_rate")})
+    return rows
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """Foreign perturbations against random ones on each network, paired; null: one random draw against the others."""
+    if "kind" not in run.table:
+        return
+    for model, rows in run.by_network():
+        foreign = lab.rows_of(rows, kind=FOREIGN)["source"]
+        draws = run.all_flags("fooled", model, "null")
+        if not len(foreign) or len(draws) < 2:
+            continue
+        mean = np.mean([run.flags("fooled", model, source) for source in foreign], axis=0)
+        gain = lab.paired(mean, np.mean(draws, axis=0))
+        yield claim(
+            "transfers", f"{model}, over random", gain, ">", 0.0, null=lab.paired(draws[0], np.mean(draws[1:], axis=0))
+        )
+
+
+@of_what_was_run
+def figure(run: Run) -> Figure:
+    """Rows: the network that a perturbation was computed for; columns: the network attacked; one matrix a set of images.
+
+    The null is the lowest row; the last row and column are the means over the other networks.
+    """
+    sets = list(dict.fromkeys(run.rows["data"]))
+    most = max(len(models_of(run.where(data=name))) for name in sets)
+    with style(grid=False):
+        drawn, axes = panels(sets, columns=1, height=0.5 * most + 3.0)
+        drawn.set_figwidth(max(5.0, most + 2.6))
+        for ax, name in zip(axes, sets, strict=True):
+            part = run.where(data=name)
+            own = models_of(part)
+            random = list(dict.fromkeys(lab.rows_of(part, kind="null")["source"]))
+            means = lab.rows_of(part, kind="row mean").set_index("model")["fooling_rate"]
+            grid = part[part["kind"] != "row mean"].groupby(["source", "model"])["fooling_rate"].mean().unstack()
+            grid = grid.reindex(index=[*own, OTHERS, *random], columns=own)
+            grid[OTHERS] = means.reindex(grid.index)
+            matrix(ax, grid, low=0, high=1, means=True)
+            ax.axhline(len(own) - 0.5, color="white", linewidth=3)
+            ax.set(title=f"fooling rate, {name}", xlabel="network attacked", ylabel="computed for")
+    return drawn
+
+
+def published_matrix(reported: pd.DataFrame) -> pd.DataFrame:
+    """The published table: rows the network that a perturbation was computed for, columns the one attacked."""
+    cells = [
+        {"computed for": place["source"], "model": place["model"], "rate": float(value)}
+        for _, place, value in published(reported)
+    ]
+    table = pd.DataFrame(cells)
+    names = list(dict.fromkeys(table["computed for"]))
+    return table.pivot(index="computed for", columns="model", values="rate").loc[names, names].reset_index()
