@@ -46,12 +46,9 @@ def networks(name, shift):
     found = []
     for spec in wanted:
         net = models.load(spec)
-        found.append(
-            models.wrap(
-                copy.deepcopy(net.net), mean=net.mean.flatten() + shift, std=net.std.flatten() * (1 + shift),
-                input_size=net.input_size, name=spec, classes=net.classes,
-            )  # fmt: skip
-        )
+        mean, std = net.mean.flatten() + shift, net.std.flatten() * (1 + shift)
+        settings = {"mean": mean, "std": std, "input_size": net.input_size, "name": spec, "classes": net.classes}
+        found.append(models.wrap(copy.deepcopy(net.net), **settings))
     return {"models": found}
 
 
@@ -78,7 +75,9 @@ def test_same_with_a_store_that_others_filled_and_without(name, tmp_path):
         with_store = function(**base | networks(name, 0.0))
         again = function(**base | networks(name, 0.0))
     without = function(**base | networks(name, 0.0))
-    assert filled or name in TIMED or "models" not in has, "the item keeps nothing: then what does an interruption cost?"
+    assert filled or name in TIMED or "models" not in has, (
+        "the item keeps nothing: then what does an interruption cost?"
+    )
     if name in TIMED:
         assert list(with_store.columns) == list(without.columns)
         return

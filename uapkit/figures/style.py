@@ -99,6 +99,8 @@ def in_order(count: int) -> list[Look]:
     """How an ordered series of ``count`` lines is drawn, such as layers from input to output or ranks: dark to light."""
     shades = plt.get_cmap("cividis")(np.linspace(0, 0.85, max(count, 1)))
     return [Look(to_hex(shade), MARKERS[place % len(MARKERS)]) for place, shade in enumerate(shades)]
+
+
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,

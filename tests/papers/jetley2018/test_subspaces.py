@@ -51,7 +51,7 @@ def test_every_subspace_has_nulls_of_its_dimension():
     found = spaces.with_nulls((1, 2, 99))
     sizes = {kind: sorted(basis.shape[1] for k, _, basis in found if k == kind) for kind, *_ in found}
     assert sizes == {
-        **dict.fromkeys(("positive", "negative", "flat"), [2, 4]),
+        **{key: [2, 4] for key in ("positive", "negative", "flat")},
         "both": [4, 8],
         "random": [2, 4, 8],
         "data": [2],

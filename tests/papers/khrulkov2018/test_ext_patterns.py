@@ -11,7 +11,15 @@ from uapkit.papers.khrulkov2018 import ext_patterns as item
 
 @pytest.fixture(scope="module")
 def run():
-    small = {"n_fit": 8, "n_select": 24, "n_eval": 60, "max_iter": 3, "n_random": 2, "periods": [4, 8], "angles": [0, 90]}
+    small = {
+        "n_fit": 8,
+        "n_select": 24,
+        "n_eval": 60,
+        "max_iter": 3,
+        "n_random": 2,
+        "periods": [4, 8],
+        "angles": [0, 90],
+    }
     return Run.of(item.run(models=["lenet_digits"], **small))
 
 

@@ -63,8 +63,10 @@ def run(
     def chosen(model: str) -> list[tuple[str, str, Tensor]]:
         """(family, setting, v) of each family's best on the held-in images."""
         if model not in strongest:
-            shape, best = bench.shape(model), {}
-            for one in patterns.grid(shape, eps=eps, norm=setting.norm, seed=seed, periods=periods, angles=angles):
+            best: dict[str, tuple[float, patterns.Pattern]] = {}
+            for one in patterns.grid(
+                bench.shape(model), eps=eps, norm=setting.norm, seed=seed, periods=periods, angles=angles
+            ):
                 rate = setting.better_sign(model, one.v.to(device))[1]
                 if one.family not in best or rate > best[one.family][0]:
                     best[one.family] = rate, one
@@ -74,7 +76,10 @@ def run(
     def scored(model: str, layer: str, kind: str, draw: int, v: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
         score, v, flags = setting.scored(model, v)
         row = {"kind": kind, "draw": draw, "is_null": kind != OWN, **score}
-        return row, {f"fooled/{model}/{layer}/{kind}/{draw}": flags.cpu().numpy(), f"v/{model}/{layer}/{kind}": v.cpu().numpy()}
+        return row, {
+            f"fooled/{model}/{layer}/{kind}/{draw}": flags.cpu().numpy(),
+            f"v/{model}/{layer}/{kind}": v.cpu().numpy(),
+        }
 
     def own_and_its_noise(model: str, layer: str) -> tuple[list[dict], dict]:
         net, fit = bench.network(model), bench.split(model).fit.x
@@ -85,7 +90,8 @@ def run(
                 one = child_seed(seed, f"{kind} {k}")
                 noise = patterns.random_phase(made.v, eps=eps, norm=setting.norm, seed=one, radial=kind == RADIAL)
                 candidates.append((kind, k, noise.to(device)))
-        rows, arrays = [], {}
+        rows: list[dict] = []
+        arrays: dict[str, Any] = {}
         for kind, draw, v in candidates:
             row, more = scored(model, layer, kind, draw, v)
             value = value_of(made) if kind == OWN else lab.keep(value_at, net, fit, layer, v / eps, q)
@@ -97,7 +103,8 @@ def run(
         return rows, arrays
 
     def made_from_nothing(model: str) -> tuple[list[dict], dict]:
-        rows, arrays = [], {}
+        rows: list[dict] = []
+        arrays: dict[str, Any] = {}
         for family, what, v in chosen(model):
             row, more = scored(model, "", family, 0, v)
             rows.append({"setting": what, **row})
@@ -176,7 +183,9 @@ def by_layer(run: Run) -> Figure:
         drawn, axes = panels([name for name, _ in networks], columns=2)
         for ax, (network, rows) in zip(axes, networks, strict=False):
             for kind in (OWN, PHASE):
-                part = lab.rows_of(rows, kind=kind).groupby("depth")[["fooling_rate", "low", "high"]].mean().reset_index()
+                part = (
+                    lab.rows_of(rows, kind=kind).groupby("depth")[["fooling_rate", "low", "high"]].mean().reset_index()
+                )
                 with_intervals(ax, list(part["depth"]), part, "fooling_rate", look(kind), kind)
             for kind in (best_pattern(rows), nulls.RANDOM_SIGNS):
                 height = float(lab.rows_of(rows, kind=kind)["fooling_rate"].mean())
