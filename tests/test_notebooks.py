@@ -1,6 +1,7 @@
 """Notebooks in git: no outputs, a parameters cell that is the function's signature, alt text on every figure."""
 
 import ast
+import importlib
 import inspect
 import json
 
@@ -11,6 +12,7 @@ from uapkit import runner
 ROOT = runner.project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
 NAMES = [path.relative_to(ROOT / "notebooks").with_suffix("").as_posix() for path in NOTEBOOKS]
+ORDER = ("full is not None", "page.not_run()", "page.verdicts()", "page.setting(quick", "page.about()")
 
 
 def cells(name):
@@ -21,12 +23,15 @@ def source(cell):
     return "".join(cell["source"])
 
 
+def code(name):
+    return [cell for cell in cells(name) if cell["cell_type"] == "code"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_outputs_in_git(name):
-    for cell in cells(name):
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == [], "run nbstripout"
-            assert cell["execution_count"] is None
+    for cell in code(name):
+        assert cell["outputs"] == [], "run nbstripout"
+        assert cell["execution_count"] is None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,21 +56,79 @@ def test_parameters_cell_is_the_signature(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_page_shows_theirs_then_ours_then_the_quick_run(name):
+    paper, slug = name.split("/")
     text = "\n".join(source(c) for c in cells(name))
-    assert f'ID = "{name}"' in text
-    places = [
-        text.find(mark)
-        for mark in ("full is not None", "page.verdicts(ID)", "page.setting(quick", "page.provenance(ID)")
-    ]
-    assert all(place > 0 for place in places), places
-    assert places == sorted(places)
-    assert "page.not_run(ID)" in text
-    assert "page.rerun(ID)" in text
+    if "item." in text:
+        assert f"from uapkit.papers.{paper} import {slug} as item" in text
+    assert f'page = Page("{name}", globals())' in text
+    places = [text.find(mark) for mark in ORDER]
+    assert all(place > 0 for place in places), dict(zip(ORDER, places, strict=True))
+    assert places == sorted(places), dict(zip(ORDER, places, strict=True))
+    assert source(cells(name)[-1]) == "page.about()", "one block ends every page"
+    assert text.count("page.about()") == 1
+
+
+def shown(notebook):
+    """(cell, {"figure", "widget"}) of each code cell: what its calls make, by the return types of the functions."""
+    known, own = {}, {}
+    for cell in notebook:
+        for node in ast.walk(tree := ast.parse(source(cell))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("uapkit"):
+                home = importlib.import_module(node.module)
+                for alias in node.names:
+                    found = getattr(home, alias.name, None) or importlib.import_module(f"{node.module}.{alias.name}")
+                    known[alias.asname or alias.name] = found
+        local = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        own |= {name: made(node, known, own) for name, node in local.items()}
+        runs = [node for node in tree.body if node not in local.values()]
+        yield cell, set().union(*(made(node, known, own) for node in runs))
+
+
+def made(node, known, own):
+    found = set()
+    for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
+        match call.func:
+            case ast.Name(id=name) if name in own:
+                found |= own[name]
+            case ast.Name(id=name) if inspect.isfunction(known.get(name)):
+                found |= returned(known[name])
+            case ast.Attribute(value=ast.Name(id=name), attr=attr) if inspect.ismodule(known.get(name)):
+                found |= returned(getattr(known[name], attr))
+    return found
+
+
+def returned(function):
+    says = str(inspect.signature(function).return_annotation)
+    assert says != "Any", f"{function.__module__}.{function.__name__} must say what it returns"
+    return {kind for word, kind in (("Figure", "figure"), ("Frames", "widget")) if word in says}
+
+
+def alt(cell):
+    return cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_figures_have_alt_text(name):
-    for cell in cells(name):
-        if cell["cell_type"] == "code" and "plots." in source(cell) and "def " not in source(cell):
-            alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
-            assert len(alt) > 20, source(cell)
+def test_figures_and_nothing_else_have_alt_text(name):
+    """Also the other way round: an alt text where the test sees no figure would be one that it could not miss."""
+    for cell, kinds in shown(code(name)):
+        if "figure" in kinds:
+            assert len(alt(cell)) > 20, f"say in the cell's metadata what is seen: {source(cell)}"
+        elif not kinds:
+            assert not alt(cell), f"an alt text without a figure: {source(cell)}"
+
+
+def test_a_figure_is_seen_however_it_is_shown():
+    lines = {
+        "from uapkit.papers.khrulkov2018 import tab1_layers as item\nfrom uapkit.book.page import table": set(),
+        "item.figure(full)": {"figure"},
+        "if full is not None:\n    for network in full:\n        display(item.figure(full, network))": {"figure"},
+        "drawn = item.figure(full) if full else None": {"figure"},
+        "def both(run):\n    return item.figure(run), table(run)": set(),
+        "display(*both(full))": {"figure"},
+        "from uapkit.figures import pictures": set(),
+        "pictures.gallery(full.arrays)": {"figure"},
+        "from uapkit.figures.widgets import frames\nframes([], title='t')": {"widget"},
+        "table(full.rows)": set(),
+    }
+    notebook = [{"source": [line]} for line in lines]
+    assert [kinds for _, kinds in shown(notebook)] == list(lines.values())

@@ -1,10 +1,12 @@
 """Networks of the user's own by "file.py:name": what they may be, what is refused, and that no old answer is kept."""
 
+from types import ModuleType
+
+import pandas as pd
 import pytest
 import torch
 
-from uapkit import runner
-from uapkit.lab import sweep
+from uapkit import lab, provenance, runner
 from uapkit.models import Model
 from uapkit.runner import catalogue, own
 
@@ -49,13 +51,13 @@ def test_a_function_or_a_network_is_found_beside_its_helpers(folder, name):
 
 
 def test_only_such_texts_are_replaced(folder):
-    found: dict[str, str] = {}
     given = {"models": ["lenet_digits", "my_net.py:make"], "data": "some/folder", "q": 2.0}
-    taken = {k: own.networks(v, found) for k, v in given.items()}
+    with provenance.recording() as noted:
+        taken = {k: own.networks(v) for k, v in given.items()}
     assert taken["models"][0] == "lenet_digits"
     assert taken["models"][1].name == "mine"
     assert (taken["data"], taken["q"]) == ("some/folder", 2.0)
-    assert list(found) == ["my_net.py:make"]
+    assert list(noted) == ["my_net.py:make"]
 
 
 @pytest.mark.parametrize(
@@ -69,25 +71,39 @@ def test_only_such_texts_are_replaced(folder):
 )
 def test_what_is_no_network_is_refused(folder, spec, words):
     with pytest.raises(ValueError, match=words):
-        own.networks(spec, {})
+        own.networks(spec)
 
 
-def test_finished_points_are_those_of_this_version_of_the_file(folder, monkeypatch):
-    calls = []
+CALLS = []
 
-    def experiment(*, models=("a",), seed=0):
-        def point(model):
-            calls.append(model)
-            return [{"value": 1.0}]
 
-        return sweep.sweep([{"model": m.name} for m in models], point, over=("models",))
+def logits(model):
+    CALLS.append(model.name)
+    return model(torch.zeros(1, 1, 2, 2))
 
-    monkeypatch.setattr(catalogue.Item, "function", property(lambda self: experiment))
-    for _ in range(2):
+
+def run(*, models=("a",), seed=0):
+    """An item."""
+    return pd.DataFrame([{"model": m.name, "value": float(lab.keep(logits, m)[0, 0])} for m in models])
+
+
+def test_kept_answers_are_those_of_this_version_of_the_file_and_its_helpers(folder, monkeypatch):
+    CALLS.clear()
+    module = ModuleType("an_item")
+    module.run = run
+    monkeypatch.setattr(catalogue.Item, "module", property(lambda self: module))
+
+    def value():
         table = runner.run("equivariant2019/tab1_angles", models=["my_net.py:make"])
-    assert calls == ["mine"]
-    assert table.attrs["provenance"]["params"]["models"] == ["my_net.py:make"]
-    assert "mine[wrapped]" in table.attrs["provenance"]["inputs"]
-    (folder / "my_net.py").write_text((folder / "my_net.py").read_text().replace("manual_seed(0)", "manual_seed(1)"))
-    runner.run("equivariant2019/tab1_angles", models=["my_net.py:make"])
-    assert calls == ["mine", "mine"]
+        return table["value"].item(), table.attrs["provenance"]
+
+    first, record = value()
+    assert value()[0] == first == 1.0
+    assert CALLS == ["mine"], "the second run takes the kept answer"
+    assert record["params"]["models"] == ["my_net.py:make"]
+    assert list(record["inputs"]) == ["my_net.py:make"]
+    (folder / "my_net.py").write_text((folder / "my_net.py").read_text().replace("BIAS)", "BIAS + 1)"))
+    assert value()[0] == 2.0
+    (folder / "my_net.py").write_text((folder / "my_net.py").read_text().replace('name="mine"', 'mean=0.5, name="mine"'))
+    value()
+    assert len(CALLS) == 3

@@ -1,0 +1,106 @@
+"""Running: parameters, provenance, what is reused and what is computed anew."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from uapkit import runner, sources
+from uapkit.lab import memo
+
+NAME = "khrulkov2018/tab1_layers"
+
+
+def test_run_records_where_numbers_come_from(project, counted):
+    table = runner.run(NAME, q=2.0)
+    record = table.attrs["provenance"]
+    assert record["params"] == {"models": ["a", "b"], "q": 2.0, "seed": 0}
+    assert record["inputs"] == {"weights of a": "0" * 64, "weights of b": "0" * 64}
+    assert record["rows"] == 2
+    assert {"commit", "dirty", "versions", "device", "seconds", "code_sha256"} <= set(record)
+    assert record["seconds_count"] == "each kept answer once"
+    assert record["kept"] == {"reused": 0, "computed": 2}
+    assert not (project / "results").exists(), "a run that is not saved writes nothing into the project"
+
+
+def test_unknown_parameter_names_the_nearest(project, counted):
+    with pytest.raises(ValueError, match=r"unknown parameter .*'modells'.*'models'"):
+        runner.run(NAME, modells=["a"])
+    assert counted == []
+
+
+def test_unknown_item_names_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown item 'khrulkov2018/tab1_layer'.*khrulkov2018/tab1_layers"):
+        runner.run("khrulkov2018/tab1_layer")
+
+
+def test_kept_answers_are_reused_and_their_inputs_noted(project, counted):
+    first = runner.run(NAME)
+    second = runner.run(NAME, models=["b", "a", "c"])
+    assert counted == ["a", "b", "c"], "only what is new is computed"
+    assert second.attrs["provenance"]["kept"] == {"reused": 2, "computed": 1}
+    assert set(second.attrs["provenance"]["inputs"]) == {f"weights of {m}" for m in "abc"}
+    assert second["model"].tolist() == ["b", "a", "c"]
+    assert second["fooling_rate"].tolist() == [*first["fooling_rate"], 5.0]
+    np.testing.assert_array_equal(second.attrs["arrays"]["v/a"], np.float32([10, -10]))
+
+
+def test_other_parameters_reuse_nothing(project, counted):
+    runner.run(NAME)
+    assert runner.run(NAME, q=4.0)["fooling_rate"].tolist() == [2.0, 2.0]
+    assert counted == ["a", "b", "a", "b"]
+
+
+def test_other_code_reuses_nothing(project, counted, monkeypatch):
+    first = runner.run(NAME)
+    monkeypatch.setattr(sources, "code", lambda thing: "other code")
+    second = runner.run(NAME)
+    assert counted == ["a", "b", "a", "b"]
+    codes = [table.attrs["provenance"]["code_sha256"] for table in (first, second)]
+    assert codes[0] != codes[1] == "other code"
+
+
+def test_an_interrupted_run_resumes(project, counted, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    write = memo.stored.write
+    monkeypatch.setattr(memo.stored, "write", lambda *a: stop() if len(counted) == 2 else write(*a))
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(NAME)
+    monkeypatch.setattr(memo.stored, "write", write)
+    runner.run(NAME)
+    assert counted == ["a", "b", "b"], "what was finished is kept, what was interrupted is computed again"
+
+
+def test_a_half_written_answer_is_never_read(project, counted):
+    runner.run(NAME)
+    entries = list((project / "cache" / "kept").rglob("*.npz"))
+    assert len(entries) == 2
+    for path in entries:
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.warns(UserWarning, match="damaged"):
+        runner.run(NAME)
+    assert counted == ["a", "b", "a", "b"]
+
+
+def test_missing_weights_keep_their_row(project, counted):
+    table = runner.run(NAME, models=["a", "missing"])
+    assert table["status"].tolist() == ["run", "not run here"]
+    assert np.isnan(table["fooling_rate"].iloc[1])
+
+
+def test_notebook_refuses_a_parameter_it_does_not_have(counted):
+    namespace = {"models": ["a"], "q": 1.0, "modls": ["b"], "In": [], "_private": 1}
+    with pytest.raises(ValueError, match=r"unknown parameter .*'modls'"):
+        runner.notebook_parameters(NAME, namespace)
+    del namespace["modls"]
+    assert runner.notebook_parameters(NAME, namespace) == {"models": ["a"], "q": 1.0}
+
+
+def test_provenance_and_messages_hold_no_path_of_this_machine(project, counted, monkeypatch):
+    monkeypatch.setenv("UAPKIT_DATA", str(project / "data"))
+    record = runner.run(NAME).attrs["provenance"]
+    assert str(project) not in json.dumps(record)
+    assert runner.without_paths(f"no file {project}/data/x") == "no file <project>/data/x"
