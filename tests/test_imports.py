@@ -20,7 +20,12 @@ BREACHES = [  # module, what is added to it, the contract that this breaks, how 
     ("lab.bench", "from uapkit import runner", LAYERS, "uapkit.lab.bench -> uapkit.runner"),
     ("models.layers", "def later():\n    import uapkit.attacks", LAYERS, "uapkit.models.layers -> uapkit.attacks"),
     ("drawer", "", LAYERS, "not listed as layers:\n\n- uapkit.drawer"),
-    ("papers.khrulkov2018.setting", "import uapkit.papers.moosavi2017.idea", PAPERS, "-> uapkit.papers.moosavi2017.idea"),
+    (
+        "papers.khrulkov2018.setting",
+        "import uapkit.papers.moosavi2017.idea",
+        PAPERS,
+        "-> uapkit.papers.moosavi2017.idea",
+    ),
     ("figures.style", "from uapkit import spectra", FIGURES, "uapkit.figures.style -> uapkit.spectra"),
     ("lab.run", "from uapkit.figures import style", DRAWING, "uapkit.lab.run -> uapkit.figures.style"),
     ("curvature", "from uapkit.operators.replay import plan", REPLAY, "-> uapkit.operators.replay.plan"),

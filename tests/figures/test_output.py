@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uapkit.figures import style as plots
 from uapkit.figures import output as plots_output
+from uapkit.figures import style as plots
 
 
 @pytest.fixture

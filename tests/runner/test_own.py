@@ -109,7 +109,9 @@ def test_kept_answers_are_those_of_this_version_of_the_file_and_its_helpers(fold
     assert "my_net.py:make" in record["inputs"]
     (folder / "my_net.py").write_text((folder / "my_net.py").read_text().replace("BIAS)", "BIAS + 1)"))
     assert value()[0] == 2.0
-    (folder / "my_net.py").write_text((folder / "my_net.py").read_text().replace('name="mine"', 'mean=0.5, name="mine"'))
+    (folder / "my_net.py").write_text(
+        (folder / "my_net.py").read_text().replace('name="mine"', 'mean=0.5, name="mine"')
+    )
     value()
     assert len(CALLS) == 3
     os.utime(folder / "helper_of_own.py")  # written while this process runs: what runs may be older than its text

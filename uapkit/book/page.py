@@ -81,7 +81,9 @@ class Page:
         rows = rows[rows["kind"] == "level"] if only_paper else rows[rows["kind"] != "order"]
         if rows.empty:
             return HTML("<p>The paper prints no number for this item.</p>")
-        places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]]).fillna("")
+        places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]]).fillna(
+            ""
+        )
         about = rows[["source", "confidence"]].reset_index(drop=True)
         shown, words = _without_constants(pd.concat([places, about], axis=1))
         marks = list(shown.columns)
@@ -101,8 +103,12 @@ class Page:
         fit = params.get("n_images") if isinstance(params.get("n_images"), dict) else params.get("n_fit")
         bits += [f"{_by_network(fit)} to fit" if fit else ""]
         bits += [_scored(rows) if "n_eval" in params else "", f"{seconds(record)} on {record['device']}"]
-        stale = f'<p class="uapkit-stale"><strong>To be redone:</strong> {html.escape(run.stale)}</p>' if run.stale else ""
-        return HTML(f"{stale}<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>")
+        stale = (
+            f'<p class="uapkit-stale"><strong>To be redone:</strong> {html.escape(run.stale)}</p>' if run.stale else ""
+        )
+        return HTML(
+            f"{stale}<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>"
+        )
 
     def verdicts(self) -> HTML:
         """Claim by claim: theirs, ours with 95 % intervals, verdict."""
@@ -117,7 +123,9 @@ class Page:
     def not_run(self) -> HTML:
         """Rows that need weights or data which are not on the machine of the stored run, with the command that fills them."""
         command = f"<pre>uapkit run {html.escape(self.name)} --full --save</pre>"
-        about = f"<p><strong>The full run's setting:</strong> {html.escape(_about_full_run(self.name), quote=False)}</p>"
+        about = (
+            f"<p><strong>The full run's setting:</strong> {html.escape(_about_full_run(self.name), quote=False)}</p>"
+        )
         if self.full is None:
             return HTML(f"{about}<p>No full run is stored. This command makes it:</p>{command}")
         rows = self.full.table

@@ -1,7 +1,8 @@
 """What the playground page runs in the browser: a digit network as ONNX, universal perturbations, digits, rates.
 
-Made while the book is built, deterministic by seed, what takes time kept by :func:`uapkit.lab.keep`; ONNX Runtime Web comes from the locked
-npm package. Everything is written as scripts with base64 inside, for pages opened from a disk may fetch no file.
+Made while the book is built, deterministic by seed, what takes time kept by :func:`uapkit.lab.keep`; ONNX Runtime Web
+comes from the locked npm package. Everything is written as scripts with base64 inside, for pages opened from a disk
+may fetch no file.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from uapkit.models.card import Card, state_sha256
 from uapkit.models.catalogue import Entry
 from uapkit.models.model import Model
 
+
 def cached_path(entry: Entry) -> Path | None:
     """Where trained weights are kept: the name changes with recipe, all code that training runs, and torch's version.
 
