@@ -3,29 +3,36 @@
 import json
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
 
 from uapkit import cli, runner
-from uapkit.experiments.common import split_name
+from uapkit.lab import split_name
 from uapkit.models.catalogue import find
 from uapkit.runner import catalogue, execute
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+SEEN = {}
+
+
+def run(*, q=10.0, models=("a",), p=float("inf"), seed=0):
+    """An item that remembers what it was given."""
+    SEEN.update(q=q, models=models, p=p)
+    return pd.DataFrame({"model": list(models), "status": "run", "fooling_rate": 0.5, "n": 3})
+
+
 @pytest.fixture
 def item(monkeypatch, tmp_path):
     monkeypatch.setenv("UAPKIT_CACHE", str(tmp_path))
-    seen = {}
-
-    def experiment(*, q=10.0, models=("a",), p=float("inf"), seed=0):
-        seen.update(q=q, models=models, p=p)
-        return pd.DataFrame({"model": list(models), "status": "run", "fooling_rate": 0.5, "n": 3})
-
-    monkeypatch.setattr(catalogue.Item, "function", property(lambda self: experiment))
-    return seen
+    SEEN.clear()
+    module = ModuleType("an_item")
+    module.run = run
+    monkeypatch.setattr(catalogue.Item, "module", property(lambda self: module))
+    return SEEN
 
 
 def test_where_prints_all_partners(capsys):
@@ -33,11 +40,11 @@ def test_where_prints_all_partners(capsys):
     text = capsys.readouterr().out
     for partner in (
         "notebooks/khrulkov2018/tab1_layers.ipynb",
-        "uapkit/experiments/khrulkov2018_layers.py:",
+        "uapkit/papers/khrulkov2018/tab1_layers.py:",
         "published rows",
     ):
         assert partner in text
-    assert "tests/experiments/test_khrulkov2018.py:" in text
+    assert "tests/papers/khrulkov2018/test_tab1_layers.py:" in text
 
 
 def test_where_takes_an_experiment_id(capsys):
@@ -59,7 +66,9 @@ def test_list_names_every_item(capsys):
 def test_run_reads_values_as_yaml(item, capsys):
     assert cli.main(["run", "khrulkov2018/tab1_layers", "-p", "q=5", "-p", "models=[b, c]", "-p", "p=1e1"]) == 0
     assert item == {"q": 5, "models": ["b", "c"], "p": 10.0}
-    assert "2 rows" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 rows" in out
+    assert "0 kept answers reused" in out
 
 
 @pytest.mark.parametrize(
@@ -122,7 +131,7 @@ def test_interrupt_says_how_to_resume(item, capsys, monkeypatch):
 
     monkeypatch.setattr("uapkit.runner.run", stop)
     assert cli.main(["run", "khrulkov2018/tab1_layers"]) == 130
-    assert "resumes" in capsys.readouterr().err
+    assert "what was finished is kept, the same command resumes" in capsys.readouterr().err
 
 
 def test_full_run_uses_the_stored_parameters(item, monkeypatch, capsys):

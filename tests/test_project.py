@@ -85,7 +85,7 @@ def test_nothing_tracked_is_an_output():
 def test_public_names_of_the_package_import():
     import uapkit
 
-    for name in ("attacks", "data", "evaluate", "models", "norms", "operators", "page", "plots", "runner", "singular"):
+    for name in ("attacks", "data", "evaluate", "lab", "models", "norms", "operators", "papers", "runner", "singular"):
         assert getattr(uapkit, name).__name__ == f"uapkit.{name}"
     with pytest.raises(AttributeError, match="no attribute 'atacks'"):
         uapkit.atacks  # noqa: B018

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from uapkit import runner
+from uapkit.runner import results
 
 ROOT = runner.project_root()
 STORED = [name for name in runner.items() if runner.item(name).path("json").is_file()]
@@ -24,6 +25,12 @@ def test_stored_run_is_whole(name):
     assert all(re.fullmatch(r"[0-9a-f]{64}", sha) for sha in record["inputs"].values())
     assert record["seconds"] > 0
     assert set(record["params"]) == set(runner.item(name).parameters)
+
+
+def test_what_is_stale_is_a_stored_run_and_says_why():
+    for name, why in results.stale().items():
+        assert name in STORED
+        assert len(why) > 20, name
 
 
 @pytest.mark.parametrize("name", STORED)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-path = Path(__file__).parents[1] / "benchmarks" / "jacobian.py"
+path = Path(__file__).parents[2] / "benchmarks" / "jacobian.py"
 spec = importlib.util.spec_from_file_location("benchmark_jacobian", path)
 benchmark = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(benchmark)

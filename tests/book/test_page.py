@@ -1,5 +1,6 @@
 """What pages show: readable tables, the setting of a run, rows that wait for weights, no markup from data."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from uapkit import runner
 from uapkit.book import page
-from uapkit.figures import style as plots
+from uapkit.lab import Run
 
 NAME = "khrulkov2018/tab1_layers"
 ROWS = pd.DataFrame(
@@ -22,6 +23,9 @@ ROWS = pd.DataFrame(
         "high": [0.6, 0.3, np.nan],
         "n": [100, 100, np.nan],
     }
+)
+JUDGED = pd.DataFrame(
+    [{"text": "a claim", "theirs": "", "ours": "0.5", "verdict": "confirmed", "confidence": "verified"}]
 )
 RECORD = {
     "params": {"data": "imagenet-sample", "n_fit": 64, "n_eval": 100},
@@ -39,11 +43,22 @@ RECORD = {
 
 
 @pytest.fixture
-def full(monkeypatch):
+def shown(monkeypatch):
+    """The item's page, whose full run is the table above; its quick run is the same table."""
     table = ROWS.copy()
-    table.attrs = {"provenance": RECORD, "arrays": {}}
-    monkeypatch.setattr(runner, "stored", lambda name: table)
-    return table
+    table.attrs = {"provenance": dict(RECORD), "arrays": {}, "stale": ""}
+    calls = []
+    monkeypatch.setattr(runner, "run", lambda name, **params: table)
+    monkeypatch.setattr(runner, "stored_run", lambda name: calls.append(name) or Run.of(table))
+    made = page.Page(NAME, {"seed": 1, "q": 10.0, "save": False})
+    made.loads = calls
+    return made
+
+
+def stale(made):
+    """The page of the same run, had it to be redone."""
+    made.full = dataclasses.replace(made.full, stale="two rows <share> one answer")
+    return made
 
 
 def test_rate_and_interval_share_a_cell():
@@ -64,71 +79,70 @@ def test_tables_escape_what_they_show():
     assert "<b>" not in page.table(pd.DataFrame({"x": ["a", "b"]}), "<b>").data
 
 
-def test_setting_names_networks_images_and_n(full, monkeypatch):
-    text = page.setting(full, "Stored full run").data
-    for part in ("networks a", "imagenet-sample", "64 to fit", "100 to score", "12.5 s on cpu"):
+def test_setting_names_networks_images_and_n(shown):
+    full = shown.full
+    text = shown.setting(full, "Stored full run").data
+    for part in ("networks a", "imagenet-sample", "64 to fit", "100 to score", "at most 12.5 s on cpu"):
         assert part in text
     assert "vgg19" not in text, "a network that was not run is not named as run"
-    assert "no full run is stored" in page.setting(None, "Stored full run").data
-    monkeypatch.setitem(RECORD, "params", {"data": "imagenet-sample", "n_fit": 64, "n_repeat": 3})
-    assert "to score" not in page.setting(full, "Stored full run").data, (
+    assert "no full run is stored" in shown.setting(None, "Stored full run").data
+    record = RECORD | {"params": {"data": "imagenet-sample", "n_fit": 64, "n_repeat": 3}, "seconds_count": "each once"}
+    full = dataclasses.replace(full, provenance=record)
+    assert "at most" not in shown.setting(full, "Stored full run").data
+    assert "to score" not in shown.setting(full, "Stored full run").data, (
         "where nothing is scored, n counts something else"
     )
 
 
-def test_rows_not_run_name_the_command(full):
-    text = page.not_run(NAME).data
+def test_rows_not_run_name_the_command(shown):
+    text = shown.not_run().data
     first = next(iter(runner.item(NAME).path("full").read_text().splitlines()))
     assert first.removeprefix("# ") in text  # what the full run is, in its own words
     assert "vgg19" in text
     assert f"uapkit run {NAME} --full --save" in text
 
 
-def test_provenance_shows_commit_inputs_and_versions(full):
-    text = page.provenance(NAME).data
-    for part in ("c" * 40, "imagenet-sample/test", "version of torch", "parameter n_fit"):
+def test_one_block_says_where_the_numbers_come_from_and_how_to_make_them_again(shown):
+    text = shown.about().data
+    for part in (
+        "c" * 40,
+        "imagenet-sample/test",
+        "version of torch",
+        "parameter n_fit",
+        "at most 12.5 s",
+        f"uapkit run {NAME} --full --save",
+    ):
         assert part in text
 
 
-def test_published_has_one_column_a_quantity():
-    text = page.published(NAME).data
+def test_published_has_one_column_a_quantity(shown):
+    text = shown.published().data
     heads = re.findall(r'<th scope="col">(.*?)</th>', text)
     assert {"singular value", "fooling rate"} <= set(heads)
     assert "1165.74" in text
     assert "0.60" in text, "the paper's own digits"
-    assert "no number" in page.published("khrulkov2018/fig_examples").data
+    shown.name = "khrulkov2018/fig_examples"
+    assert "no number" in shown.published().data
 
 
-def test_layers_figure_has_a_panel_a_network_and_the_null():
-    table = ROWS.iloc[:2].assign(kind="singular vector", singular_value=[1.0, 2.0])
-    null = table.iloc[:1].assign(kind="random signs", fooling_rate=0.1, low=0.05, high=0.15)
-    figure = plots.layers(pd.concat([table, null], ignore_index=True))
-    (axes,) = figure.axes
-    assert [t.get_text().split("\n")[0] for t in axes.get_xticklabels()] == ["l1", "l2"]
-    assert "random signs" in axes.get_legend_handles_labels()[1]
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.5, 0.25])
+def test_a_stored_run_is_loaded_once_a_page(shown):
+    for block in (shown.published, shown.verdicts, shown.not_run, shown.about):
+        block()
+    shown.setting(shown.full, "Stored full run")
+    assert shown.loads == [NAME]
 
 
-def test_pictures_stretch_or_keep_the_scale():
-    v = np.array([[[0.1, -0.1]]], dtype=np.float32)
-    np.testing.assert_allclose(plots.as_picture(v, stretch=True)[0, :, 0], [1, 0])
-    np.testing.assert_allclose(plots.as_picture(v, stretch=False)[0, :, 0], [0.6, 0.4], rtol=1e-6)
-    assert plots.as_picture(np.zeros((3, 2, 2), dtype=np.float32), stretch=True).shape == (2, 2, 3)
+def test_a_stale_run_is_marked_where_it_is_shown_and_judged(shown, monkeypatch):
+    monkeypatch.setattr(runner, "compare", lambda name, run: JUDGED)
+    assert "to be redone" not in (shown.setting(shown.full, "Run").data + shown.verdicts().data).lower()
+    stale(shown)
+    assert "two rows &lt;share&gt; one answer" in shown.setting(shown.full, "Run").data
+    assert "confirmed (to be redone)" in shown.verdicts().data
 
 
-def test_figures_leave_pyplots_list():
-    """A figure that stays open is shown a second time at the end of a notebook's cell."""
-    import matplotlib.pyplot as plt
-
-    open_before = plt.get_fignums()
-    table = ROWS.iloc[:2].assign(kind="singular vector", singular_value=[1.0, 2.0])
-    assert plots.layers(table).axes
-    assert plt.get_fignums() == open_before
-
-
-def test_long_layer_names_break():
-    assert plots.broken("features.4.expand3x3_activation") == "features.4.\nexpand3x3_activation"
-    assert plots.broken("block2_pool") == "block2_pool"
+def test_a_parameter_that_the_item_lacks_is_refused():
+    with pytest.raises(ValueError, match=r"unknown parameter .*'qq'"):
+        page.Page(NAME, {"qq": 5})
 
 
 def test_a_network_with_fewer_images_to_score_is_named():

@@ -71,7 +71,7 @@ def test_staged_scripts_are_plain_assignments(tmp_path, monkeypatch):
         "strengths": [0, 0.1],
         "perturbations": [{"name": "SPM", "about": "how", "rates": [[0, 0, 0.1], [0.5, 0.4, 0.6]]}],
     }
-    monkeypatch.setattr(playground, "cached", lambda: made)
+    monkeypatch.setattr(playground, "contents", lambda: made)
     package = tmp_path / "node_modules" / playground.RUNTIME
     (package / "dist").mkdir(parents=True)
     (package / "package.json").write_text('{"version": "1", "license": "MIT"}')

@@ -1,5 +1,6 @@
 """Numbers inside sentences are drawn: no template holds one, a missing or ambiguous number is an error."""
 
+import dataclasses
 import re
 
 import pytest
@@ -82,6 +83,27 @@ def test_what_cannot_be_drawn_is_an_error(expression):
 def test_a_planned_item_says_so(monkeypatch):
     monkeypatch.setattr(prose, "_stored", lambda name: None)
     assert prose.drawn(f"{NAME} | fooling_rate | model=tiny_darknet | max") == prose.ABSENT
+
+
+def test_a_number_of_a_stale_run_says_so(monkeypatch):
+    run = dataclasses.replace(runner.stored_run(NAME), stale="two rows shared one answer")
+    expression = f"{NAME} | fooling_rate | kind=singular vector;model=bvlc_googlenet | max"
+    assert "redone" not in prose.drawn(expression)
+    monkeypatch.setattr(prose, "_stored", lambda name: run)
+    assert prose.drawn(expression).endswith(prose.REDO)
+
+
+def test_what_rests_on_a_stale_run_says_so(monkeypatch):
+    plain = prose.summary()
+    assert "redone" not in plain
+    records = [dict(r, stale="wrong" if r["item"] == NAME else "") for r in scoreboard.records()]
+    monkeypatch.setattr(scoreboard, "records", lambda: records)
+    says, one = next((f["says"], f) for f in prose.findings() if any(key.startswith(f"{NAME} ") for key in f["when"]))
+    assert any(f"(To be redone: {NAME}" in words for words in prose.standing(says)), one["words"]
+    assert prose.drawn(f"{NAME} | verdict | early_layers_best").endswith(prose.REDO)
+    assert f"page <{NAME}>`)" in plain
+    assert f"page <{NAME}>`){prose.REDO}" in prose.summary()
+    assert "1 of these are to be redone" in prose.counted()
 
 
 def test_fenced_examples_stay_and_directives_are_filled():

@@ -1,14 +1,13 @@
 """The scoreboard: every experiment has its row, every row its places, and nothing in it is typed."""
 
+import dataclasses
 import json
 import math
-import re
 
 import pandas as pd
 import pytest
 
 from uapkit import runner
-from uapkit.book import html as scoreboard_html
 from uapkit.book import scoreboard
 
 ROOT = runner.project_root()
@@ -32,12 +31,51 @@ def test_a_stored_run_has_its_numbers_and_places():
     for place in ("notebook", "code", "test", "result"):
         path, _, line = made[place].partition("#L")
         text = (ROOT / path).read_text(encoding="utf-8").splitlines()
-        slug = NAME.split("/")[1]
-        assert not line or slug in text[int(line) - 1], f"{place} points at {text[int(line) - 1]!r}"
+        names = {"code": "def run(", "test": "def test_tab1_layers"}
+        assert not line or text[int(line) - 1].startswith(names[place]), f"{place} points at {text[int(line) - 1]!r}"
     stored = runner.load(NAME)
     assert made["seconds"] == stored.attrs["provenance"]["seconds"]
     assert made["n"] == stored["n"].max()
     assert list(made["data"].values()) == [v for k, v in stored.attrs["provenance"]["inputs"].items() if "[" not in k]
+
+
+def test_baselines_are_not_our_numbers():
+    """Not even where the column that names them is no ``kind``: the item says what a null is."""
+    record = next(r for r in scoreboard.records() if r["item"] == "khrulkov2018/tab1_layers")
+    run = runner.stored_run(NAME)
+    ours = next(level for level in record["ours"] if level["metric"] == "fooling_rate")
+    assert run.rows["is_null"].any()
+    assert ours["count"] == run.measured["fooling_rate"].notna().sum() < len(run.rows)
+    assert ours["ends"][0]["value"] == run.measured["fooling_rate"].min()
+
+
+@pytest.fixture
+def one_item(monkeypatch):
+    """Records of one item, computed anew, whose stored run is changed by ``change``."""
+    whole = runner.stored_run(NAME)
+
+    def records(**change):
+        monkeypatch.setattr(scoreboard, "items", lambda: {NAME: runner.item(NAME)})
+        monkeypatch.setattr(scoreboard, "stored_run", lambda name: dataclasses.replace(whole, **change))
+        return scoreboard._records.__wrapped__(())
+
+    return records
+
+
+def test_a_stale_run_is_said_in_every_copy(one_item, monkeypatch):
+    found = one_item(stale="two rows shared one answer")
+    assert one_item()[0]["stale"] == ""
+    monkeypatch.setattr(scoreboard, "records", lambda: found)
+    assert scoreboard.table()["stale"].tolist() == ["two rows shared one answer"]
+    assert scoreboard.claims()["stale"].eq("two rows shared one answer").all()
+    assert json.loads(scoreboard.as_json())[0]["stale"] == "two rows shared one answer"
+
+
+def test_seconds_of_old_records_are_an_upper_bound(one_item):
+    record = runner.stored_run(NAME).provenance
+    old = {k: v for k, v in record.items() if k != "seconds_count"}
+    assert one_item(provenance=old)[0]["seconds_at_most"]
+    assert not one_item(provenance=old | {"seconds_count": "each kept answer once"})[0]["seconds_at_most"]
 
 
 def test_claims_carry_the_evidence_that_they_were_judged_by():
@@ -48,18 +86,6 @@ def test_claims_carry_the_evidence_that_they_were_judged_by():
         own = runner.evidence(NAME)
         own = own[own["claim"] == claim["claim"]]
         assert [e["estimate"] for e in claim["evidence"]] == own["estimate"].tolist()
-
-
-def test_baselines_are_not_our_numbers():
-    rows = pd.DataFrame(
-        {
-            "kind": ["singular vector", "random signs", "untrained network", "shuffled pixels"],
-            "status": "run",
-            "fooling_rate": [0.5, 0.9, 0.9, 0.9],
-        }
-    )
-    assert scoreboard.measured(rows)["fooling_rate"].tolist() == [0.5]
-    assert len(scoreboard.measured(rows.assign(status="not run here"))) == 0
 
 
 def test_json_is_strict_and_holds_every_claim():
@@ -88,26 +114,6 @@ def test_intervals_stand_beside_estimates():
     assert scoreboard.with_interval(0.5, 0.4, 0.6) == "0.5 [0.4, 0.6]"
     assert scoreboard.with_interval(0.5, 0.5, 0.5) == "0.5"
     assert scoreboard.with_interval(3.0, math.nan, math.nan) == "3"
-
-
-def test_html_has_a_row_an_item_and_escapes_what_it_shows():
-    found = scoreboard_html.fragments()
-    assert found["scoreboard.md"].count("<tr data-paper=") == len(runner.items())
-    record = dict(scoreboard.records()[0], title="<script>alert(1)</script>")
-    assert "<script>" not in scoreboard_html.table([record], "", "x")
-    heads = re.findall(r'<th scope="col">(.*?)</th>', found["items_khrulkov2018.md"])
-    assert heads == list(scoreboard_html.HEAD)
-
-
-def test_script_knows_the_heads_and_the_rows_keys():
-    """The small script sorts by keys that the rows carry, under heads that the table has."""
-    script = (ROOT / "book" / "assets" / "scoreboard.js").read_text(encoding="utf-8")
-    pairs = re.search(r"SORTS = \{(.*?)\}", script).group(1)
-    row = scoreboard_html.table(scoreboard.records()[:1], "", "x")
-    for head, key in re.findall(r'"?([\w ]+?)"?: "(\w+)"', pairs):
-        assert head.strip() in scoreboard_html.HEAD
-        assert f"data-{key}=" in row
-    assert "http" not in script, "no request to anywhere"
 
 
 def test_an_interval_belongs_to_the_value_beside_it():

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from uapkit import runner, sources
@@ -59,6 +58,17 @@ def test_other_code_reuses_nothing(project, counted, monkeypatch):
     assert counted == ["a", "b", "a", "b"]
     codes = [table.attrs["provenance"]["code_sha256"] for table in (first, second)]
     assert codes[0] != codes[1] == "other code"
+
+
+def test_a_run_of_code_that_is_being_edited_says_that_it_is_unknown(project, counted, monkeypatch):
+    def edited(thing):
+        raise sources.Unidentified("tab1_layers.py was edited after this process had started")
+
+    monkeypatch.setattr(sources, "code", edited)
+    for _ in range(2):
+        record = runner.run(NAME).attrs["provenance"]
+    assert record["code_sha256"] == "unknown: tab1_layers.py was edited after this process had started"
+    assert counted == ["a", "b", "a", "b"], "and nothing is kept"
 
 
 def test_an_interrupted_run_resumes(project, counted, monkeypatch):

@@ -1,7 +1,6 @@
 """Stored results: read back as they were written, refused where they were edited; and when a tree counts as changed."""
 
 import hashlib
-import json
 import subprocess
 
 import numpy as np

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -78,7 +79,7 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
         "seed": full.get("seed", full.get("seeds")),
         "commit": at,
         "dirty": dirty,
-        "code_sha256": sources.code(function),
+        "code_sha256": _code(function),
         "inputs": dict(sorted(inputs.items())),
         "device": _device(str(full.get("device") or "cpu")),
         "threads": torch.get_num_threads(),
@@ -94,6 +95,14 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
     if save:
         store(table, about, record)
     return table
+
+
+def _code(function: Callable) -> str:
+    """sha256 of the code that the item depends on; where that was edited while this process runs, that it is unknown."""
+    try:
+        return sources.code(function)
+    except sources.Unidentified as error:
+        return f"unknown: {error}"
 
 
 def _device(name: str) -> str:
