@@ -82,14 +82,14 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
     ends = ("error_low", "error_high") if value == "error_rate" else ("low", "high")
     first = first_seed(run.rows)
     scored = rows_of(first, kind="singular vector")
-    pairs = pairs_in(scored)
+    pairs, sizes = pairs_in(scored), sorted(set(scored["n_fit"]))
+    colour = look("singular vector").colour
     with style():
         figure, axes = panels(pairs, columns=3)
         for ax, (model, attack) in zip(axes, pairs, strict=False):
-            colour = look(attack).colour
             for (fit, n, chosen), one in _samples(rows_of(scored, model=model, attack=attack)):
-                one, darkness = one.sort_values("relative_norm"), tint(colour, n / scored["n_fit"].max() * 0.6 + 0.4)
-                line, label = FITS[fit], f"{n:.0f} images, {fit}"
+                one, line, label = one.sort_values("relative_norm"), FITS[fit], f"{n:.0f} images, {fit}"
+                darkness = tint(colour, 0.3 + 0.7 * (sizes.index(n) + 1) / len(sizes))
                 if not chosen:
                     ax.plot(one["relative_norm"], one[value], line, color=darkness, linewidth=0.6)
                     continue
