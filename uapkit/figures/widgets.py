@@ -126,7 +126,9 @@ def frames(
     return Frames(page, len(states))
 
 
-def slider(draw: Callable[..., State], *, title: str, choices: Mapping[str, Sequence[Any]], **looks: Any) -> Frames | Any:
+def slider(
+    draw: Callable[..., State], *, title: str, choices: Mapping[str, Sequence[Any]], **looks: Any
+) -> Frames | Any:
     """A widget over all settings of ``choices``: ``draw(**setting)`` gives the state (its ``at`` is filled in here).
 
     In Jupyter ``draw`` is called live, when a control moves. While the book is built (``UAPKIT_STATIC`` set), and where
