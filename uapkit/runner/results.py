@@ -61,8 +61,11 @@ def table_bytes(table: pd.DataFrame) -> bytes:
 
 
 def read_table(data: bytes) -> pd.DataFrame:
-    """The table of :func:`table_bytes`. A layer's name is text, also where it looks like a number (``"1"``)."""
-    return pd.read_csv(io.BytesIO(data), dtype={"layer": str})
+    """The table of :func:`table_bytes`.
+
+    A layer's name is text, also where it looks like a number (``"1"``); only an empty cell is missing, not "null".
+    """
+    return pd.read_csv(io.BytesIO(data), dtype={"layer": str}, keep_default_na=False, na_values=[""])
 
 
 def pack(arrays: dict[str, Any]) -> bytes:

@@ -25,19 +25,23 @@ def test_fig2_aggregation(visits):
     assert len(last) == 3
 
 
-def test_the_drawn_path_is_that_of_uap(monkeypatch):
+@pytest.mark.parametrize("eps", [0.45, 0.2])
+def test_the_drawn_path_is_that_of_uap(monkeypatch, eps):
     """The same network, points, order and steps as attacks.uap: v after each pass is equal."""
     made = []
     real = item.toy
     monkeypatch.setattr(item, "toy", lambda *args: made.append(real(*args)) or made[-1])
-    again = item.run()
+    again = item.run(eps=eps)
     x = torch.from_numpy(again.attrs["arrays"]["points"]).view(-1, 2, 1, 1)
     seen = []
-    attacks.uap(made[0], x, norm=2, eps=0.45, target_rate=1, max_passes=3, num_classes=3, seed=7, callback=seen.append)
+    attacks.uap(made[0], x, norm=2, eps=eps, target_rate=1, max_passes=3, num_classes=3, seed=7, callback=seen.append)
     for state in seen:
         row = again[again["pass"] == state.number].iloc[-1]
         assert state.v.flatten().tolist() == pytest.approx([row["v_x"], row["v_y"]], abs=1e-5)
     assert len(seen) == again["pass"].max()
+    assert (again["norm"].max() > 0.99 * eps) == (eps == 0.2), (
+        "the smaller ball is reached, so that the projection counts"
+    )
 
 
 def test_figure_shows_every_point(visits):

@@ -10,6 +10,7 @@ from uapkit.lab import Run, rows_of
 from uapkit.papers.moosavi2017 import tab1_fooling_rates
 from uapkit.papers.moosavi2017 import tab2_transfer as item
 from uapkit.papers.moosavi2017.setting import bench_of
+from uapkit.runner import results
 
 NAME = "moosavi2017/tab2_transfer"
 TWO = {"models": ("mlp_digits", "linear_digits"), "n_fit": 24, "n_eval": 120, "seed": 3}
@@ -66,6 +67,14 @@ def test_figure_shows_what_the_table_says(matrix):
     grid, rate = item.figure(Run.of(matrix)).axes[0], cells(matrix)
     assert f"{rate['mlp_digits', 'linear_digits']:.2f}" in {text.get_text() for text in grid.texts}
     assert [t.get_text() for t in grid.get_yticklabels()][-2:] == ["all others", "random signs"]
+
+
+def test_the_null_is_there_once_the_table_is_stored(matrix):
+    """A table is stored as text, where a reader may take the word "null" for an empty cell."""
+    again = results.read_table(results.table_bytes(matrix))
+    run = Run.of(again)
+    assert run.rows["is_null"].sum() == 4
+    assert [t.get_text() for t in item.figure(run).axes[0].get_yticklabels()][-1] == "random signs"
 
 
 def test_the_published_matrix_is_read():

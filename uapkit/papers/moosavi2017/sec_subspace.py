@@ -96,7 +96,7 @@ def figure(run: Run) -> Figure:
                 ax.bar(place, part["fooling_rate"].mean(), color=colour, alpha=0.5)
                 spread = place + 0.6 * (np.arange(len(part)) / max(1, len(part) - 1) - 0.5)
                 ax.plot(spread, part["fooling_rate"], ".", color=colour)
-                name = kind.replace(" of ", "\nof ").replace(" dir", "\ndir")
+                name = kind.replace(" of the ", "\nof the\n").replace(" of ", "\nof\n").replace(" dir", "\ndir")
                 names.append(f"{name}\nk = {k:g}" if k else name)
             ax.set_xticks(range(len(names)), names, fontsize=7)
             ax.set(title=short(model), ylabel="fooling rate", ylim=(0, None))
