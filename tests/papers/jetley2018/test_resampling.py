@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from uapkit import lab, models
+from uapkit.lab.identity import identity
 from uapkit.papers.jetley2018.resampling import Resampled, attacked, defended, random_directions, side_of
 
 
@@ -32,6 +33,11 @@ def test_defended_network_is_a_model():
     low = defended(models.load("mlp_digits"), 9)
     assert low(torch.rand(2, 1, 28, 28)).shape == (2, 10)
     assert not low.training
+
+
+def test_each_size_is_a_network_of_its_own():
+    net = models.load("mlp_digits")
+    assert identity(Resampled(net, 7)) == identity(Resampled(net, 7)) != identity(Resampled(net, 8))
 
 
 def test_only_images_that_deepfool_fools_are_kept():

@@ -8,6 +8,7 @@ import torch
 
 from uapkit import attacks, data, lab, models, runner, subspace
 from uapkit.files import cache_folder
+from uapkit.lab.identity import identity
 from uapkit.papers.jetley2018 import setting
 from uapkit.papers.jetley2018.spans import directions, spans_of
 
@@ -24,6 +25,19 @@ def test_projected_network_and_its_complement():
     whole = setting.Projected(net, torch.eye(784), mean)
     torch.testing.assert_close(whole(x), net(x), atol=1e-4, rtol=1e-4)
     assert not only.training, "a defended network is a fixed function of the images"
+
+
+def test_each_projection_is_a_network_of_its_own():
+    net, basis, mean = models.load("mlp_digits"), torch.eye(784)[:, :3], torch.zeros(1, 28, 28)
+    one = setting.Projected(net, basis, mean)
+    others = [
+        setting.Projected(net, basis, mean, remove=True),
+        setting.Projected(net, torch.eye(784)[:, 1:4], mean),
+        setting.Projected(net, basis, mean + 0.1),
+        setting.Projected(models.load("linear_digits"), basis, mean),
+    ]
+    assert identity(one) == identity(setting.Projected(net, basis.clone(), mean.clone()))
+    assert len({identity(net) for net in (one, *others)}) == 5
 
 
 def test_deepfool_by_blocks_is_deepfool():

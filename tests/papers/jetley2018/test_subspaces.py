@@ -50,12 +50,10 @@ def test_every_subspace_has_nulls_of_its_dimension():
     spaces = Subspaces(classes(12, whole=True), torch.eye(12)[:, :3])
     found = spaces.with_nulls((1, 2, 99))
     sizes = {kind: sorted(basis.shape[1] for k, _, basis in found if k == kind) for kind, *_ in found}
-    assert sizes == {
-        **{key: [2, 4] for key in ("positive", "negative", "flat")},
-        "both": [4, 8],
-        "random": [2, 4, 8],
-        "data": [2],
-    }
+    assert sizes.pop("both") == [4, 8]
+    assert sizes.pop("random") == [2, 4, 8]
+    assert sizes.pop("data") == [2], "there are three components"
+    assert sizes == {kind: [2, 4] for kind in ("positive", "negative", "flat")}
 
 
 def test_stacked_is_an_orthonormal_basis_of_the_span():
