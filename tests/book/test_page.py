@@ -10,6 +10,7 @@ import pytest
 from uapkit import runner
 from uapkit.book import page
 from uapkit.lab import Run
+from uapkit.runner import results
 
 NAME = "khrulkov2018/tab1_layers"
 ROWS = pd.DataFrame(
@@ -47,12 +48,9 @@ def shown(monkeypatch):
     """The item's page, whose full run is the table above; its quick run is the same table."""
     table = ROWS.copy()
     table.attrs = {"provenance": dict(RECORD), "arrays": {}, "stale": ""}
-    calls = []
     monkeypatch.setattr(runner, "run", lambda name, **params: table)
-    monkeypatch.setattr(runner, "stored_run", lambda name: calls.append(name) or Run.of(table))
-    made = page.Page(NAME, {"seed": 1, "q": 10.0, "save": False})
-    made.loads = calls
-    return made
+    monkeypatch.setattr(runner, "stored_run", lambda name: Run.of(table))
+    return page.Page(NAME, {"seed": 1, "q": 10.0, "save": False})
 
 
 def stale(made):
@@ -125,11 +123,15 @@ def test_published_has_one_column_a_quantity(shown):
     assert "no number" in shown.published().data
 
 
-def test_a_stored_run_is_loaded_once_a_page(shown):
-    for block in (shown.published, shown.verdicts, shown.not_run, shown.about):
+def test_a_stored_run_is_loaded_once_a_page(monkeypatch):
+    loads, load = [], results.load
+    monkeypatch.setattr(results, "load", lambda name: loads.append(name) or load(name))
+    monkeypatch.setattr(runner, "run", lambda name, **params: load(name))
+    made = page.Page(NAME, {"seed": 1})
+    for block in (made.published, made.verdicts, made.not_run, made.about):
         block()
-    shown.setting(shown.full, "Stored full run")
-    assert shown.loads == [NAME]
+    made.setting(made.full, "Stored full run")
+    assert loads == [NAME]
 
 
 def test_a_stale_run_is_marked_where_it_is_shown_and_judged(shown, monkeypatch):

@@ -213,8 +213,14 @@ def counted(up: str = "") -> str:
         f'<a href="{up}scoreboard.html?verdict={word.replace(" ", "%20")}">{word} {count}</a>'
         for word, count in numbers["verdicts"].items()
     )
-    states = ", ".join(f"{numbers[key]} {what}" for key, what in STATES if numbers[key])
+    states = ", ".join(
+        f"{numbers[key]} {_of_one(what) if numbers[key] == 1 else what}" for key, what in STATES if numbers[key]
+    )
     return COUNTED.format(**numbers | {"verdicts": words, "states": states})
+
+
+def _of_one(words: str) -> str:
+    return words.replace("are ", "is ").replace("have ", "has ")
 
 
 def matrix() -> str:
