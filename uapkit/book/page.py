@@ -72,7 +72,7 @@ class Page:
     def __init__(self, name: str, namespace: dict[str, Any]) -> None:
         self.name = name
         params = runner.notebook_parameters(name, namespace)
-        self.quick = Run.of(runner.run(name, save=bool(namespace.get("save")), **params))
+        self.quick = Run.of(runner.run(name, **params))  # stored too if the notebook says ``save``
         self.full = runner.stored_run(name)
 
     def published(self, *, only_paper: bool = True) -> HTML:
