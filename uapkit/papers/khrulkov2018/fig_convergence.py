@@ -152,6 +152,7 @@ def figure(run: Run, published: Sequence[float] = ()) -> Figure:
                 label = "published: VGG-19 block2_pool"
                 ax.plot(places, share, color=shown.colour, marker=shown.marker, ms=4, linestyle="--", label=label)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            ax.set(title=f"{short(network)} {layer}", xlabel="iteration", ylabel="share of last value", ylim=(0, 1.05))
+            ax.set_title(f"{short(network)}\n{layer}", fontsize=9)
+            ax.set(xlabel="iteration", ylabel="share of last value", ylim=(0, 1.05))
         legend(drawn, axes)
     return drawn

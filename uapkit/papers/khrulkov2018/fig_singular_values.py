@@ -137,5 +137,5 @@ def networks(run: Run) -> Figure:
                 label=short(network),
             )
         axes[0].set(xlabel="depth, from input (0) to logits (1)", ylabel="singular value")
-        legend(drawn, axes)
+        legend(drawn, axes, columns=2)
     return drawn
