@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from uapkit.lab import Run
 from uapkit.papers.equivariant2019 import thm1_alignment
@@ -34,3 +35,20 @@ def test_survival_ends_where_nothing_is_left():
     assert ax.get_xlim() == pytest.approx((0, 0.4))
     bound = next(line for line in ax.lines if line.get_label() == "bound of Theorem 1")
     assert list(bound.get_ydata()) == [0.1, 0, 0]
+
+
+def test_the_halves_vectors_get_one_sign(monkeypatch):
+    """An eigenvector's sign is free: whichever way the second half's points, the held out cosines have one sign."""
+    rows = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)) * 0.2
+    rows[:, 0] += 1
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    leading = thm1_alignment.leading
+
+    def turned(fit, k):
+        values, v = leading(fit, k)
+        return values, -v if torch.equal(fit, rows[20:]) else v
+
+    plain = thm1_alignment.aligned(rows, 5)
+    assert all(row["same_sign"] == 1 for row in plain)
+    monkeypatch.setattr(thm1_alignment, "leading", turned)
+    assert thm1_alignment.aligned(rows, 5) == plain
