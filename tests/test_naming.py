@@ -15,7 +15,7 @@ ITEMS = runner.items()
 MADE = [name for name, about in ITEMS.items() if about.function is not None]
 # test folders and files that guard no single module: the project, the classroom as a whole, the built book in a browser
 OF_THE_WHOLE = {"test_imports", "test_naming", "test_notebooks", "test_project", "test_results", "test_workflow"}
-OF_THE_WHOLE |= {"test_same_with_and_without_store"}
+OF_THE_WHOLE |= {"test_same_with_and_without_store", "test_own", "test_chapter"}  # all items, or all of a paper
 OF_THE_WHOLE_FOLDERS = {"browser", "classroom", "benchmarks"}
 
 
@@ -35,16 +35,16 @@ def test_every_module_with_a_run_is_an_item():
 
 def test_every_test_lies_where_the_package_has_what_it_guards():
     """tests/<folder>/test_<module>.py, or test_<module>_<topic>.py, beside uapkit/<folder>/<module>.py."""
+    lost = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        place, stem = path.relative_to(ROOT / "tests").parent, path.stem
-        if stem in OF_THE_WHOLE or place.parts[:1] in [(folder,) for folder in OF_THE_WHOLE_FOLDERS]:
+        place, names = path.relative_to(ROOT / "tests"), path.stem.split("_")[1:]
+        if path.stem in OF_THE_WHOLE or place.parts[0] in OF_THE_WHOLE_FOLDERS:
             continue
-        home = ROOT / "uapkit" / place
-        assert home.is_dir(), f"{path.relative_to(ROOT)} guards no folder of the package"
-        modules = {p.stem if p.is_file() else p.name for p in home.iterdir() if p.suffix == ".py" or p.is_dir()}
-        names = stem.removeprefix("test_").split("_")
-        heads = {"_".join(names[:k]) for k in range(1, len(names) + 1)}
-        assert heads & modules, f"{path.relative_to(ROOT)} guards no module of uapkit/{place.as_posix()}"
+        beside = (ROOT / "uapkit" / place.parent).glob("*")
+        modules = {one.stem for one in beside if one.suffix == ".py" or one.is_dir()}
+        if not {"_".join(names[:k]) for k in range(1, len(names) + 1)} & modules:
+            lost.append(place.as_posix())
+    assert not lost, "these guard no module in the same place of the package"
 
 
 def test_every_notebook_and_stored_result_is_of_an_item():

@@ -1,0 +1,82 @@
+"""What `make book` does again after an edit: the pages that depend on the edited file by their imports, and no others."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from uapkit import runner, sources
+
+ROOT = runner.project_root()
+NAME = "khrulkov2018/tab1_layers"
+EARLY, LATE = 1_000_000_000, 1_100_000_000
+
+
+def relative(module):
+    return {path.relative_to(ROOT).as_posix() for path in sources.files(module)}
+
+
+def test_an_item_depends_on_its_attack_its_nulls_and_its_figure_and_on_no_other_paper():
+    files = relative(f"uapkit.papers.{NAME.replace('/', '.')}")
+    wanted = {"attacks/singular_uap.py", "singular.py", "lab/nulls.py", "figures/style.py", "seeds.py"}
+    wanted |= {f"papers/{NAME}.py", "papers/khrulkov2018/setting.py", "models/catalogue.yml"}
+    assert {f"uapkit/{name}" for name in wanted} <= files
+    papers = {path.split("/")[2] for path in files if path.startswith("uapkit/papers/") and path.count("/") > 2}
+    assert papers == {"khrulkov2018"}
+    assert not [path for path in files if path.startswith(("uapkit/book/", "uapkit/classroom/"))]
+
+
+def test_a_widget_depends_on_its_style_and_script():
+    assert {"uapkit/figures/widgets.css", "uapkit/figures/widgets.js"} <= relative("uapkit.figures.widgets")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The project without weights and arrays, its book built a while ago."""
+    skip = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.npz", "vendor")
+    for name in ("uapkit", "notebooks", "reported", "results", "book"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=skip)
+    for name in ("Snakefile", "_config.yml", "_toc.yml", "CITATION.cff", "package-lock.json"):
+        shutil.copy(ROOT / name, tmp_path)
+    built = [tmp_path / "build" / "weights.txt", tmp_path / "build/staging/_build/html/index.html"]
+    for page in (tmp_path / "notebooks").glob("*/*.ipynb"):
+        name = page.relative_to(tmp_path / "notebooks").with_suffix("").as_posix()
+        built += [tmp_path / f"build/staging/notebooks/{name}.ipynb", tmp_path / f"build/status/{name}.json"]
+    for path in built:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            os.utime(path, (EARLY, EARLY))
+    return tmp_path
+
+
+def outdated(project):
+    """(items, whether the HTML is built) that a run would make again."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--rerun-triggers", "mtime"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(re.findall(r"wildcards: item=(\S+)", done.stdout)), "rule html" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("edited", "items", "html"),
+    [
+        (None, "none", False),
+        (f"uapkit/papers/{NAME}.py", "own", True),
+        (f"notebooks/{NAME}.full.yml", "own", True),
+        ("uapkit/lab/nulls.py", "all", True),
+        ("uapkit/book/page.py", "all", True),
+        ("uapkit/book/prose.py", "none", True),
+        ("uapkit/classroom/grade.py", "none", False),
+    ],
+)
+def test_an_edit_makes_its_own_pages_again(project, edited, items, html):
+    if edited:
+        os.utime(project / edited, (LATE, LATE))
+    expected = {"none": set(), "own": {NAME}, "all": set(runner.items())}[items]
+    assert outdated(project) == (expected, html)
