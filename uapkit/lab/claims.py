@@ -36,7 +36,7 @@ class Claim:
     def row(self) -> dict[str, Any]:
         """As cells of the table of evidence."""
         cells = {"claim": self.name, "network": self.network, "estimate": self.found.value, "low": self.found.low}
-        cells |= {"high": self.found.high, "sense": self.sense, "bound": self.bound, "n": self.found.n}
+        cells |= {"high": self.found.high, "sense": self.sense, "bound": self.bound, "n": self.found.n or math.nan}
         nulls = (math.nan,) * 3 if self.null is None else (self.null.value, self.null.low, self.null.high)
         return cells | dict(zip(("null", "null_low", "null_high"), nulls, strict=True))
 
