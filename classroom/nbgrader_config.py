@@ -10,7 +10,5 @@ c.Execute.iopub_timeout = 20
 c.Execute.raise_on_iopub_timeout = False  # on a busy machine output may be late; the kernel's reply says what failed
 c.Execute.startup_timeout = 120
 c.LimitOutput.max_lines = 200
-# zip_collect: files from a learning platform whose names (or folders) begin with the student and an underscore
-c.FileNameCollectorPlugin.named_regexp = (
-    r".*[/\\]extracted[/\\](?P<student_id>[^_/\\]+)_.*?(?P<file_id>a\d_[a-z]+\.ipynb)$"
-)
+# zip_collect: whose a file of a learning platform's archive is
+c.ZipCollectApp.collector_plugin = "uapkit.classroom.collector.Collector"

@@ -56,6 +56,17 @@ def _fake(args: argparse.Namespace) -> int:
     return 0
 
 
+def _collect(args: argparse.Namespace) -> int:
+    from uapkit.classroom import collect
+
+    table, skipped = collect.collect(args.course, args.assignment, args.archive)
+    print(table.to_string(index=False))
+    for path, why in skipped.items():
+        print(f"skipped {path}: {why}")
+    print(f"\n{len(table)} students collected; collected_{args.assignment}.csv in {args.course}")
+    return 0
+
+
 def _grade(args: argparse.Namespace) -> int:
     from uapkit.classroom import grade
 
@@ -107,6 +118,9 @@ def main(argv: list[str] | None = None) -> int:
     one = course(command("fake", _fake, "hand in a class that does not exist, to rehearse"))
     one.add_argument("assignment")
     one.add_argument("-n", type=int, default=10, help="how many students")
+    one = course(command("collect", _collect, "unpack what students handed in, from Moodle, Canvas or plain files"))
+    one.add_argument("assignment")
+    one.add_argument("archive", nargs="*", type=Path, help="the platform's archive, or single files")
     one = course(command("grade", _grade, "grade an assignment: tests, feedback, grades.csv"))
     one.add_argument("assignment")
     one.add_argument("--student", action="append", help="only this one (may be repeated)")
