@@ -114,7 +114,7 @@ def test_canvas(course):
     table = table.set_index("student")
     assert table.loc["muster_max_4002", ["id", "notes"]].tolist() == ["4002", "late; handed in as a1_linear-1.ipynb"]
     assert "a1_linear.ipynb left out" in table.loc["lieva_4003", "notes"]
-    assert len(skipped) == 2
+    assert len(skipped) == 3
 
 
 @pytest.mark.slow
@@ -129,9 +129,9 @@ def test_a_second_archive_replaces_only_the_students_in_it(course):
 
 def test_what_cannot_be_collected_gets_one_sentence(course):
     (course / "half.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(ValueError, match="half.zip is not a zip archive"):
+    with pytest.raises(ValueError, match=r"half\.zip is not a zip archive"):
         collect.collect(course, NAME, [course / "half.zip"])
-    with pytest.raises(ValueError, match="no file .*gone.zip"):
+    with pytest.raises(ValueError, match=r"no file .*gone\.zip"):
         collect.collect(course, NAME, [course / "gone.zip"])
     with pytest.raises(ValueError, match="nothing to collect"):
         collect.collect(course, NAME)

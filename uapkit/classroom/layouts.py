@@ -151,5 +151,5 @@ def _choose(student: str, files: list[HandedIn], assignment: str, result: Plan) 
                 notes.append(f"handed in as {one.file}")
         else:
             result.skipped[one.path] = f"{taken.file} of the same student is taken"
-            if one in found:
+            if one.file.lower().endswith(".ipynb"):
                 notes.append(f"{one.file} left out, {taken.file} taken")
