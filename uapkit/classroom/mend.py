@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import copy
 import shutil
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,8 +50,9 @@ def the_notebook(folder: Path, name: str) -> tuple[Path | None, str]:
 def unreadable(path: Path, name: str, released: NotebookNode) -> tuple[NotebookNode | None, str]:
     """(notebook, "") or (None, why this file cannot be graded)."""
     try:
-        _, found = normalize(nbformat.read(path, as_version=4))  # cells of the same id get new ones
-        nbformat.validate(found)
+        with warnings.catch_warnings(action="ignore"):
+            _, found = normalize(nbformat.read(path, as_version=4))  # cells of the same id get new ones
+            nbformat.validate(found)
     except Exception as error:  # nbformat raises half a dozen kinds, and json its own
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         return None, f"{path.name} is not a notebook ({reason})"
