@@ -111,7 +111,7 @@ def test_notes_elsewhere_and_trials_stay_where_they_are():
 def test_deleted_cells_return_and_edited_ones_are_named():
     found = handed_in()
     found.cells[at(found, "test_steepest")].source = "assert True"
-    found.cells = [cell for cell in found.cells if mend.key(cell) not in ("test_fgsm", "proof")]
+    found.cells = [cell for cell in found.cells if mend.key(cell) not in ("test_fgsm", "proof", "meaning")]
     result, notes = mend.mended(found, RELEASED)
     assert names(result) == names(RELEASED)
     assert text(result, "proof") == text(RELEASED, "proof")
@@ -119,9 +119,11 @@ def test_deleted_cells_return_and_edited_ones_are_named():
         "the cell test_steepest was changed; the original was run",
         "the cell test_fgsm was missing and was put back",
         "the cell proof was missing and was put back",
+        "the cell meaning was missing and was put back",
     ]
 
 
+@pytest.mark.filterwarnings("ignore::nbformat.warnings.DuplicateCellId")
 def test_a_renamed_file_is_taken_and_what_cannot_be_graded_is_named(tmp_path):
     folder, place = tmp_path / "submitted", tmp_path / "mended"
     folder.mkdir()

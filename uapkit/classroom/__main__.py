@@ -79,10 +79,10 @@ def _grade(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         sandbox=args.sandbox,
     )
-    print(report.to_string(index=False))
+    print(report.to_string(index=False, na_rep="", max_colwidth=60))
     failed = int((report["status"] != "graded").sum())
     print(
-        f"\n{len(report) - failed} graded, {failed} not; grades.csv, report_{args.assignment}.csv and feedback/ in {args.course}"
+        f"\n{len(report) - failed} graded, {failed} not; in {args.course}: report_{args.assignment}.csv, grades.csv, feedback/"
     )
     return 0
 
@@ -92,6 +92,15 @@ def _hand_back(args: argparse.Namespace) -> int:
 
     students = grade.hand_back(args.course, args.assignment)
     print(f"feedback of {len(students)} students and grades.csv in {args.course}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from uapkit.classroom import export
+
+    words = {"sheet": args.sheet, "column": args.column, "partial": args.partial}
+    grades, pages, notes = export.export(args.course, args.assignment, args.platform, **words)
+    print(f"grades {grades}\nfeedback {pages}", *notes, sep="\n")
     return 0
 
 
@@ -130,6 +139,12 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--sandbox", default="auto", help="auto, none, or words to put before a kernel's command")
     one = course(command("hand-back", _hand_back, "feedback and grades.csv anew, after grading by hand"))
     one.add_argument("assignment")
+    one = course(command("export", _export, "grades and feedback as Moodle or Canvas import them"))
+    one.add_argument("assignment")
+    one.add_argument("platform", choices=("moodle", "canvas"))
+    one.add_argument("--sheet", type=Path, help="Moodle's grading worksheet or Canvas's gradebook, to be filled in")
+    one.add_argument("--column", help="the column of the grades, if it has another name")
+    one.add_argument("--partial", action="store_true", help="points so far where answers are still to be read")
     args = top.parse_args(argv)
     try:
         return args.does(args)

@@ -83,7 +83,7 @@ def collect(out: Path, name: str, archives: Sequence[Path] = ()) -> tuple[pd.Dat
 
 
 def _rows(plan: layouts.Plan) -> pd.DataFrame:
-    rows = {}
+    rows: dict[str, tuple[str, ...]] = {}
     for one in plan.files:
         if one.path in plan.target:
             notes = "; ".join(plan.notes[one.student])

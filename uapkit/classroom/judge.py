@@ -4,12 +4,16 @@ A property that fails costs its own points and no others: the next ones run, and
 replaced by the right one. A property is always tried on the student's own function.
 """
 
+from __future__ import annotations
+
 import ast
 import contextlib
 import io
 import signal
 import threading
 import traceback
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 SECONDS = 50.0  # for all properties of a cell together; the cell itself has a limit in nbgrader_config.py
 
@@ -19,13 +23,13 @@ class TooLong(BaseException):
 
 
 @contextlib.contextmanager
-def _limit(seconds):
+def _limit(seconds: float) -> Iterator[None]:
     """Interrupt after that many seconds, where the system can (not on Windows)."""
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(*_):
+    def stop(*_: object) -> None:
         raise TooLong(f"no answer after {seconds:.0f} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
@@ -37,7 +41,7 @@ def _limit(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-def _said(error):
+def _said(error: BaseException) -> str:
     """The error in one or two lines: its message, and the last line of the student's own code on the way to it."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     if isinstance(error, AssertionError):
@@ -46,12 +50,12 @@ def _said(error):
     return text + (f"\n          in {own[-1].name}, line {own[-1].lineno}: {own[-1].line}" if own else "")
 
 
-def _define(space, sources):
+def _define(space: dict[str, Any], sources: Iterable[str]) -> None:
     for source in sources:
         exec(compile(source, "<the right one>", "exec"), space)
 
 
-def judge(plan, space):
+def judge(plan: dict[str, Any], space: dict[str, Any]) -> float:
     """The points of a test cell; prints one line a property.
 
     plan: "properties" (dictionaries with function, title, points), "segments" (pairs of a property's index, None for
@@ -61,12 +65,14 @@ def judge(plan, space):
     """
     properties, left = plan["properties"], plan.get("seconds", SECONDS)
     own = {name: space[name] for name in plan["right"] if name in space}
-    why, wrong, state = {}, set(), None
+    why: dict[int, str] = {}
+    wrong: set[str] = set()
+    state: frozenset[str] = frozenset()
 
-    def arrange(tried):
+    def arrange(tried: str | None) -> None:
         nonlocal state
         wanted = frozenset(wrong - {tried})
-        if wanted == (state or frozenset()):
+        if wanted == state:
             return
         for name in plan["right"]:
             if name in own:

@@ -67,8 +67,12 @@ def environment(place: Path, seconds: float, memory: float, words: list[str]) ->
     paths = filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])
     kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "SYSTEMROOT", "TEMP", "TMP")}
     own = {"JUPYTER_PATH": place, "JUPYTER_RUNTIME_DIR": place / "run", "IPYTHONDIR": place / "ipython", "HOME": place}
-    own["PYTHONPATH"] = os.pathsep.join(paths)
-    quiet = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    quiet = {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "agg",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
     return kept | {key: str(value) for key, value in own.items()} | quiet
 
 

@@ -39,7 +39,7 @@ class FeedbackPage(HTMLExporter):
                 cell.metadata.nbgrader.comment = self._set_aside(cell.metadata.nbgrader.comment)
         return nb, resources
 
-    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **words: Any) -> tuple[str, Any]:
+    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **words: Any) -> tuple[Any, Any]:
         """The page of an autograded notebook."""
         page, resources = super().from_notebook_node(nb, resources, **words)
         page = re.sub(r"<script\b.*?</script\s*>", "", page, flags=re.S | re.I)
