@@ -99,7 +99,7 @@ def judge(plan: dict[str, Any], space: dict[str, Any]) -> float:
                 left = min(left, 5.0)
             if index is not None:
                 why.setdefault(index, _said(error))
-                wrong |= {tried} & set(plan["right"])
+                wrong |= {name for name in plan["right"] if name == tried}
             if isinstance(error, KeyboardInterrupt):
                 break
     tested = {index for index, _ in plan["segments"]} - {None}
