@@ -69,6 +69,8 @@ def test_every_assignment_has_its_task_sheet():
         for heading in ("Learning goals", "Before you start", "Time", "Tasks", "Rubric", "Common mistakes"):
             assert f"## {heading}" in text, f"{sheet.name} lacks {heading}"
         assert f"book/classroom/{name}" in book.pages()
+        for file in (f"{name}.ipynb", "students.zip"):
+            assert f"<../_generated/classroom/{file}>" in text, f"{sheet.name} does not link {file}"
         source = notebooks.read(name)
         for key, points in (notebooks.tests(source) | notebooks.written(source)).items():
             assert re.search(rf"`{key}`[^\n]*\b{points:g}\b", text), (

@@ -128,3 +128,13 @@ def test_a_sandbox_that_does_not_run_is_refused():
     assert limits.sandbox_command("none") == []
     with pytest.raises(ValueError, match="cannot run on this machine"):
         limits.sandbox_command("no-such-program --flag")
+
+
+@pytest.mark.slow
+def test_the_site_offers_what_the_task_sheets_link(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "names", lambda: [NAME])
+    build.site(tmp_path / "site")
+    assert sorted(p.name for p in (tmp_path / "site").iterdir()) == [f"{NAME}.ipynb", "students.zip"]
+    text = (tmp_path / "site" / f"{NAME}.ipynb").read_text()
+    assert "NotImplementedError" in text
+    assert "HIDDEN" not in text

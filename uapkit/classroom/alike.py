@@ -48,5 +48,5 @@ def same_answer_as(
             if match.real_quick_ratio() < least or match.quick_ratio() < least or (share := match.ratio()) < least:
                 continue
             for one, other in ((a, b), (b, a)):
-                result[one] += f"{'; ' if result[one] else ''}{other} ({share:.0%})"
+                result[one] += f"{'; ' if result[one] else ''}{other} ({int(100 * share)}%)"
     return result
