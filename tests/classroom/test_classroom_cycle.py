@@ -10,7 +10,7 @@ import zipfile
 import pandas as pd
 import pytest
 
-from uapkit.classroom import build, fake, grade, kernel, limits
+from uapkit.classroom import build, fake, grade, kernel, limits, notebooks
 
 NAME = "a1_linear"
 WRONG = "mistake_fgsm_descends"
