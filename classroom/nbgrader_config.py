@@ -1,4 +1,11 @@
-"""Settings of the course folder for nbgrader; copied there by ``make classroom``."""
+"""Settings of the course folder for nbgrader; copied there by ``make classroom``. They need uapkit in the same environment."""
+
+from nbgrader.converters import Autograde
+from nbgrader.preprocessors import Execute
+
+from uapkit.classroom.collector import Collector
+from uapkit.classroom.execute import ExecuteByProperty
+from uapkit.classroom.pages import FeedbackPage
 
 c = get_config()  # noqa: F821
 
@@ -10,7 +17,11 @@ c.Execute.iopub_timeout = 20
 c.Execute.raise_on_iopub_timeout = False  # on a busy machine output may be late; the kernel's reply says what failed
 c.Execute.startup_timeout = 120
 c.LimitOutput.max_lines = 200
-# zip_collect: files from a learning platform whose names (or folders) begin with the student and an underscore
-c.FileNameCollectorPlugin.named_regexp = (
-    r".*[/\\]extracted[/\\](?P<student_id>[^_/\\]+)_.*?(?P<file_id>a\d_[a-z]+\.ipynb)$"
-)
+# test cells are tried property by property
+c.Autograde.autograde_preprocessors = [
+    ExecuteByProperty if step is Execute else step for step in Autograde.autograde_preprocessors.default()
+]
+# feedback without hidden tests, and without anything to fetch
+c.GenerateFeedback.exporter_class = FeedbackPage
+# zip_collect: whose a file of a learning platform's archive is
+c.ZipCollectApp.collector_plugin = Collector

@@ -8,7 +8,7 @@ import pytest
 import torch
 from nbformat import validate
 
-from uapkit.classroom import build, notebooks
+from uapkit.classroom import build, notebooks, properties
 
 NAMES = notebooks.names()
 
@@ -69,6 +69,8 @@ def test_every_assignment_has_its_task_sheet():
         for heading in ("Learning goals", "Before you start", "Time", "Tasks", "Rubric", "Common mistakes"):
             assert f"## {heading}" in text, f"{sheet.name} lacks {heading}"
         assert f"book/classroom/{name}" in book.pages()
+        for file in (f"{name}.ipynb", "students.zip"):
+            assert f"<../_generated/classroom/{file}>" in text, f"{sheet.name} does not link {file}"
         source = notebooks.read(name)
         for key, points in (notebooks.tests(source) | notebooks.written(source)).items():
             assert re.search(rf"`{key}`[^\n]*\b{points:g}\b", text), (
@@ -87,3 +89,34 @@ def test_wrong_names_are_refused_with_the_nearest():
         notebooks.read("a1_lineer")
     with pytest.raises(ValueError, match="solution cell"):
         notebooks.with_answers(notebooks.read("a1_linear"), {"nrms": "pass"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_points_are_split_by_property_and_a_mistake_is_counted_once(name, place):
+    source, points = notebooks.read(name), notebooks.tests(notebooks.read(name))
+    assert {key: got for key, (got, _) in notebooks.graded(source, source, place).items()} == points
+    blank = notebooks.graded(notebooks.student_version(source), source, place)
+    assert {got for got, _ in blank.values()} == {0}, "an empty answer passes a property"
+    for mistake in notebooks.mistakes(name):
+        wrong = notebooks.with_answers(source, {mistake.cell: mistake.code})
+        found = notebooks.graded(wrong, source, place)
+        lost = {key: points[key] - got for key, (got, _) in found.items() if got != points[key]}
+        assert set(lost) == {mistake.caught}, f"{mistake.name} costs points elsewhere: {lost}"
+        assert re.search(mistake.message, found[mistake.caught][1]), found[mistake.caught][1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_point_belongs_to_a_property_that_the_student_can_read(name):
+    source = notebooks.read(name)
+    released = {
+        properties.about(c)["grade_id"]: c.source
+        for c in notebooks.student_version(source).cells
+        if properties.about(c)
+    }
+    for key, plan in properties.plans(source).items():
+        assert sum(one["points"] for one in plan["properties"]) == notebooks.tests(source)[key]
+        assert properties.parts(released[key])[0] == plan["properties"], f"{key}: points that a student does not see"
+        for index, one in enumerate(plan["properties"]):
+            tried = "\n".join(text for at, text in plan["segments"] if at == index)
+            assert "assert " in tried, f"{key}: nothing tries {one['title']}"
+    assert set(properties.plans(source)) == set(notebooks.tests(source))

@@ -7,11 +7,10 @@ import shutil
 import sys
 import zipfile
 
-import nbformat
 import pandas as pd
 import pytest
 
-from uapkit.classroom import build, fake, grade, kernel, notebooks
+from uapkit.classroom import build, fake, grade, kernel, limits, notebooks
 
 NAME = "a1_linear"
 WRONG = "mistake_fgsm_descends"
@@ -43,18 +42,23 @@ def test_whole_cycle(tmp_path, capsys, monkeypatch):
 
     assert list(report["possible"].unique()) == [20]
     assert report.loc["right_0", ["status", "points", "by_hand"]].tolist() == ["graded", 20, 10]
-    assert report.loc[WRONG, "status"] == "graded"
-    assert 0 < report.loc[WRONG, "points"] < 20
+    assert report.loc[WRONG, ["status", "points"]].tolist() == ["graded", 19], "one property is lost, and nothing else"
     assert report.loc["hanging", "status"] == "graded", "the hanging cell is interrupted, the others are graded"
     assert report.loc["hanging", "points"] < 20
     assert "not a notebook" in report.loc["no_notebook", "status"]
 
     exported = pd.read_csv(out / "grades.csv").set_index("student_id")
-    assert exported["score"].to_dict() == report["points"].to_dict()
+    pd.testing.assert_series_equal(exported["score"], report["points"], check_names=False)
+    assert pd.isna(exported.loc["no_notebook", "score"]), "a file that could not be graded is no zero"
     assert (exported["max_score"] == 30).all()
     page = (out / "feedback" / WRONG / NAME / f"{NAME}.html").read_text()
     assert "in which direction does it have to go?" in page
     assert [p.name for p in (out / "feedback" / WRONG / NAME).iterdir()] == [f"{NAME}.html"], "and no secret seed"
+    assert "0 of 1  fgsm: the loss of the true class grows" in page
+    for secret in ("kit.hidden(", "BEGIN HIDDEN", "_judge", "<script"):
+        assert secret not in page
+    assert not re.findall(r"(?:src|href)=[\"']?(?!#|data:)[^\"'>]+", page), "a page that fetches nothing"
+    assert "<math" in page
     assert "could not be graded" in (out / "feedback" / "no_notebook" / NAME / f"{NAME}.html").read_text()
 
     with build.api(out).gradebook as book:  # what the formgrader does
@@ -65,25 +69,13 @@ def test_whole_cycle(tmp_path, capsys, monkeypatch):
 
     # the next hand-in of the same student is no notebook: nothing of the first one counts any more
     (out / "submitted" / "right_0" / NAME / f"{NAME}.ipynb").write_text("{")
-    again = grade.grade(out, NAME, students=["right_0"])
-    assert again["points"].tolist() == [0]
-    assert pd.read_csv(out / "grades.csv").set_index("student_id").loc["right_0", "score"] == 0
+    again = grade.grade(out, NAME, students=["right_0"]).set_index("student")
+    assert set(again.index) == keep, "the rows of the others stay"
+    assert pd.isna(again.loc["right_0", "points"])
+    assert again.loc[WRONG, "points"] == 19
+    assert pd.isna(pd.read_csv(out / "grades.csv").set_index("student_id").loc["right_0", "score"])
     with pytest.raises(ValueError, match="give that seed or make a new folder"):
         build.course(out, seed=4, only=[NAME])
-
-
-def test_unreadable_submissions_are_named(tmp_path):
-    path = tmp_path / f"{NAME}.ipynb"
-    (tmp_path / "homework.docx").write_text("")
-    assert "but homework.docx" in grade.unreadable(path)
-    path.write_text("{}")
-    assert "not a notebook" in grade.unreadable(path)
-    blank = notebooks.student_version(notebooks.read(NAME))
-    nbformat.write(blank, path)
-    assert grade.unreadable(path) == ""
-    blank.cells = [cell for cell in blank.cells if cell.id != "test_fgsm"]
-    nbformat.write(blank, path)
-    assert grade.unreadable(path) == "cells were deleted: test_fgsm"
 
 
 def test_a_folder_that_is_no_course_gets_one_sentence(tmp_path):
@@ -95,25 +87,6 @@ def test_a_folder_that_is_no_course_gets_one_sentence(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize(
-    ("file", "student"),
-    [
-        ("alice_a1_linear.ipynb", "alice"),
-        ("doejane_12345_67890_a1_linear.ipynb", "doejane"),
-        ("Eva Li_88_assignsubmission_file_/a1_linear.ipynb", "Eva Li"),
-        ("Max Muster_77_assignsubmission_file_a6_replication.ipynb", "Max Muster"),
-        ("alice_notes.ipynb", None),
-    ],
-)
-def test_names_from_a_learning_platform(file, student):
-    from traitlets.config import PyFileConfigLoader
-
-    config = PyFileConfigLoader("nbgrader_config.py", str(notebooks.folder())).load_config()
-    found = re.match(config.FileNameCollectorPlugin.named_regexp, f"/course/downloaded/x/extracted/{file}")
-    assert (found and found["student_id"]) == student
-    assert found is None or found["file_id"] in ("a1_linear.ipynb", "a6_replication.ipynb")
-
-
 def test_a_process_and_its_children_are_stopped():
     import subprocess
     import sys
@@ -123,7 +96,7 @@ def test_a_process_and_its_children_are_stopped():
 
     code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code])
-    assert grade._watch(process, time.perf_counter() + 2.5, memory=4) == "stopped at the time limit"
+    assert limits.watch(process, time.perf_counter() + 2.5, memory=4) == "stopped at the time limit"
     assert process.returncode != 0
     assert not [p for p in psutil.process_iter(["cmdline"]) if "time.sleep(60)" in " ".join(p.info["cmdline"] or ())]
 
@@ -143,7 +116,7 @@ def test_memory_beyond_the_limit_is_an_error_in_the_cell(tmp_path):
 
 
 def test_kernel_of_the_grader_is_the_limited_one(tmp_path):
-    env = grade._environment(tmp_path, 300, 4, ["unshare"])
+    env = limits.environment(tmp_path, 300, 4, ["unshare"])
     spec = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_text())
     assert spec["argv"][0] == "unshare"
     assert spec["argv"][2].endswith("kernel.py")
@@ -152,6 +125,16 @@ def test_kernel_of_the_grader_is_the_limited_one(tmp_path):
 
 
 def test_a_sandbox_that_does_not_run_is_refused():
-    assert grade.sandbox_command("none") == []
+    assert limits.sandbox_command("none") == []
     with pytest.raises(ValueError, match="cannot run on this machine"):
-        grade.sandbox_command("no-such-program --flag")
+        limits.sandbox_command("no-such-program --flag")
+
+
+@pytest.mark.slow
+def test_the_site_offers_what_the_task_sheets_link(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "names", lambda: [NAME])
+    build.site(tmp_path / "site")
+    assert sorted(p.name for p in (tmp_path / "site").iterdir()) == [f"{NAME}.ipynb", "students.zip"]
+    text = (tmp_path / "site" / f"{NAME}.ipynb").read_text()
+    assert "NotImplementedError" in text
+    assert "HIDDEN" not in text

@@ -56,6 +56,17 @@ def _fake(args: argparse.Namespace) -> int:
     return 0
 
 
+def _collect(args: argparse.Namespace) -> int:
+    from uapkit.classroom import collect
+
+    table, skipped = collect.collect(args.course, args.assignment, args.archive)
+    print(table.to_string(index=False))
+    for path, why in skipped.items():
+        print(f"skipped {path}: {why}")
+    print(f"\n{len(table)} students collected; collected_{args.assignment}.csv in {args.course}")
+    return 0
+
+
 def _grade(args: argparse.Namespace) -> int:
     from uapkit.classroom import grade
 
@@ -68,10 +79,10 @@ def _grade(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         sandbox=args.sandbox,
     )
-    print(report.to_string(index=False))
+    print(report.to_string(index=False, na_rep="", max_colwidth=60))
     failed = int((report["status"] != "graded").sum())
     print(
-        f"\n{len(report) - failed} graded, {failed} not; grades.csv, report_{args.assignment}.csv and feedback/ in {args.course}"
+        f"\n{len(report) - failed} graded, {failed} not; in {args.course}: report_{args.assignment}.csv, grades.csv, feedback/"
     )
     return 0
 
@@ -81,6 +92,15 @@ def _hand_back(args: argparse.Namespace) -> int:
 
     students = grade.hand_back(args.course, args.assignment)
     print(f"feedback of {len(students)} students and grades.csv in {args.course}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from uapkit.classroom import export
+
+    words = {"sheet": args.sheet, "column": args.column, "partial": args.partial}
+    grades, pages, notes = export.export(args.course, args.assignment, args.platform, **words)
+    print(f"grades {grades}\nfeedback {pages}", *notes, sep="\n")
     return 0
 
 
@@ -107,6 +127,9 @@ def main(argv: list[str] | None = None) -> int:
     one = course(command("fake", _fake, "hand in a class that does not exist, to rehearse"))
     one.add_argument("assignment")
     one.add_argument("-n", type=int, default=10, help="how many students")
+    one = course(command("collect", _collect, "unpack what students handed in, from Moodle, Canvas or plain files"))
+    one.add_argument("assignment")
+    one.add_argument("archive", nargs="*", type=Path, help="the platform's archive, or single files")
     one = course(command("grade", _grade, "grade an assignment: tests, feedback, grades.csv"))
     one.add_argument("assignment")
     one.add_argument("--student", action="append", help="only this one (may be repeated)")
@@ -116,6 +139,12 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--sandbox", default="auto", help="auto, none, or words to put before a kernel's command")
     one = course(command("hand-back", _hand_back, "feedback and grades.csv anew, after grading by hand"))
     one.add_argument("assignment")
+    one = course(command("export", _export, "grades and feedback as Moodle or Canvas import them"))
+    one.add_argument("assignment")
+    one.add_argument("platform", choices=("moodle", "canvas"))
+    one.add_argument("--sheet", type=Path, help="Moodle's grading worksheet or Canvas's gradebook, to be filled in")
+    one.add_argument("--column", help="the column of the grades, if it has another name")
+    one.add_argument("--partial", action="store_true", help="points so far where answers are still to be read")
     args = top.parse_args(argv)
     try:
         return args.does(args)

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from uapkit.classroom import networks, notebooks
+from uapkit.files import write_whole
 
 HIDDEN = "hidden_seed.txt"  # stays on the grader's machine
 README = """# Universal adversarial perturbations: assignments
@@ -22,6 +24,12 @@ Python 3.11 to 3.13, no GPU, nothing is downloaded but the packages:
     python -m venv .venv
     .venv/bin/pip install -r requirements.txt        (Windows: .venv\\Scripts\\pip)
     .venv/bin/jupyter lab
+
+On Linux the second line fetches several gigabytes for graphics cards that nothing here uses; to go without them run
+
+    .venv/bin/pip install torch --index-url https://download.pytorch.org/whl/cpu
+
+before it.
 
 Open the notebook in an assignment's folder, write your answers where it says so, choose Kernel > Restart and run all,
 save, and hand in that one .ipynb file under its own name. Keep `kit.py` and `digits.npz` beside it. On Colab, upload the
@@ -73,6 +81,16 @@ def course(out: Path, *, seed: int = 0, only: list[str] | None = None) -> dict[s
     (out / "digits.npz").unlink()
     _archive(out, [release / name for name in chosen])
     return accuracy
+
+
+def site(folder: Path, seed: int = 0) -> None:
+    """What the site offers for download: ``students.zip`` and every student's notebook, of one seed. About half a minute."""
+    with tempfile.TemporaryDirectory(prefix="uap") as place:
+        out = Path(place) / "course"
+        course(out, seed=seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (out / "students.zip", *(out / "release" / name / f"{name}.ipynb" for name in notebooks.names())):
+            write_whole(folder / path.name, path.read_bytes())
 
 
 def place_files(place: Path, seed: int) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,9 +18,11 @@ import yaml
 from nbformat import NotebookNode
 
 from uapkit import checks
+from uapkit.classroom import properties
+from uapkit.classroom.judge import judge
 from uapkit.runner.catalogue import project_root
 
-MARK = re.compile(r"^\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", re.M)
+MARK, about = properties.MARK, properties.about
 
 
 Space = dict[str, object]
@@ -60,11 +61,6 @@ def mistakes(name: str) -> list[Mistake]:
     checks.one_of(name, names(), "assignment")
     text = (folder() / name / "mistakes.yml").read_text(encoding="utf-8")
     return [Mistake(**one) for one in yaml.safe_load(text)]
-
-
-def about(cell: NotebookNode) -> dict:
-    """The cell's nbgrader metadata: grade_id, grade, solution, points; empty for an ordinary cell."""
-    return cell.metadata.get("nbgrader", {})
 
 
 def tests(notebook: NotebookNode) -> dict[str, float]:
@@ -148,6 +144,27 @@ def caught(source: NotebookNode, mistake: Mistake, place: Path, keep: dict[str, 
     """What the mistake's test says to it, "" for nothing; ``keep`` as a run of the solution has filled it."""
     wrong = with_answers(source, {mistake.cell: mistake.code})
     return run(wrong, place, first=mistake.cell, last=mistake.caught, start=keep[mistake.cell])[mistake.caught]
+
+
+def graded(notebook: NotebookNode, source: NotebookNode, place: Path) -> dict[str, tuple[float, str]]:
+    """For every test cell its points by property and what the student reads, as the grader would find them.
+
+    Runs the notebook in this process, only for code that is trusted; source: the notebook with solutions and hidden tests.
+    """
+    result: dict[str, tuple[float, str]] = {}
+    plans, space = properties.plans(source), {"__name__": "__main__"}
+    with _as_in_a_kernel(place):
+        for cell in notebook.cells:
+            if cell.cell_type != "code":
+                continue
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said), contextlib.suppress(Exception):
+                name = about(cell).get("grade_id", cell.id)
+                if about(cell).get("grade"):
+                    result[name] = (judge(plans[name], space), said.getvalue())
+                else:
+                    exec(compile(cell.source, f"<{name}>", "exec"), space)
+    return result
 
 
 @contextlib.contextmanager

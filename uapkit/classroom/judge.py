@@ -1,0 +1,118 @@
+"""Runs one test cell property by property; its text is executed in the student's kernel, so it imports nothing of uapkit.
+
+A property that fails costs its own points and no others: the next ones run, and for them a function that has failed is
+replaced by the right one. A property is always tried on the student's own function.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import signal
+import threading
+import traceback
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+SECONDS = 50.0  # for all properties of a cell together; the cell itself has a limit in nbgrader_config.py
+
+
+class TooLong(BaseException):
+    """The time of a cell's properties is used up."""
+
+
+@contextlib.contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    """Interrupt after that many seconds, where the system can (not on Windows)."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TooLong(f"no answer after {seconds:.0f} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.1))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _said(error: BaseException) -> str:
+    """The error in one or two lines: its message, and the last line of the student's own code on the way to it."""
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, AssertionError):
+        return text if str(error) else "AssertionError: a check without words failed"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "ipykernel" in frame.filename and frame.line]
+    return text + (f"\n          in {own[-1].name}, line {own[-1].lineno}: {own[-1].line}" if own else "")
+
+
+def _define(space: dict[str, Any], sources: Iterable[str]) -> None:
+    for source in sources:
+        exec(compile(source, "<the right one>", "exec"), space)
+
+
+def judge(plan: dict[str, Any], space: dict[str, Any]) -> float:
+    """The points of a test cell; prints one line a property.
+
+    plan: "properties" (dictionaries with function, title, points), "segments" (pairs of a property's index, None for
+    set-up, and source), "right" (sources of functions by name), "again" (sources to run once more when functions have
+    changed), "names" (what the notebook defines; a test that fails halfway leaves it as it was), "seconds". space: the
+    notebook's names; a function that failed is the right one afterwards.
+    """
+    properties, left = plan["properties"], plan.get("seconds", SECONDS)
+    own = {name: space[name] for name in plan["right"] if name in space}
+    why: dict[int, str] = {}
+    wrong: set[str] = set()
+    state: frozenset[str] = frozenset()
+
+    def arrange(tried: str | None) -> None:
+        nonlocal state
+        wanted = frozenset(wrong - {tried})
+        if wanted == state:
+            return
+        for name in plan["right"]:
+            if name in own:
+                space[name] = own[name]
+            else:
+                space.pop(name, None)
+        _define(space, [plan["right"][name] for name in sorted(wanted)])
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            for source in plan["again"]:
+                exec(compile(source, "<once more>", "exec"), space)
+        state = wanted
+
+    for index, source in plan["segments"]:
+        tried = None if index is None else properties[index]["function"]
+        before = {}
+        try:
+            with _limit(left), contextlib.redirect_stderr(io.StringIO()):
+                arrange(tried)
+                before = {name: space[name] for name in plan["names"] if name in space}
+                exec(compile(ast.parse(source), "<test>", "exec"), space)
+        except (Exception, SystemExit, KeyboardInterrupt, TooLong) as error:
+            space.update(before)  # what the test had put in another's place
+            if isinstance(error, (TooLong, KeyboardInterrupt)):
+                left = min(left, 5.0)
+            if index is not None:
+                why.setdefault(index, _said(error))
+                wrong |= {name for name in plan["right"] if name == tried}
+            if isinstance(error, KeyboardInterrupt):
+                break
+    tested = {index for index, _ in plan["segments"]} - {None}
+    total = 0.0
+    for index, one in enumerate(properties):
+        passed = index in tested and index not in why
+        total += one["points"] if passed else 0
+        print(f"{one['points'] if passed else 0:g} of {one['points']:g}  {one['function']}: {one['title']}")
+        if not passed:
+            print(f"          {why.get(index, 'not tried')}")
+    with contextlib.suppress(Exception), _limit(SECONDS):
+        arrange(None)
+    if wrong:
+        names = ", ".join(sorted(wrong))
+        print(f"From here on the right {names} is used instead of yours, so that a mistake is counted once.")
+    return total
