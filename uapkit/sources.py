@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
 import sysconfig
 import time
@@ -43,8 +44,14 @@ def code(thing: Any) -> str:
 
 
 def files(module: str) -> list[Path]:
-    """Every file that a module depends on, itself included, read from the text without importing anything."""
-    return sorted({path for name in _followed([(module, None)]) for path in _with_data(_path(name))})
+    """Every file that a module depends on, itself included, read from the text without importing anything.
+
+    Modules that a table names, such as the networks in ``models/catalogue.yml``, count: they are imported by their name.
+    """
+    found = {path for name in _followed([(module, None)]) for path in _with_data(_path(name))}
+    tables = [path.read_text(encoding="utf-8") for path in found if path.suffix == ".yml"]
+    named = {name for text in tables for name in re.findall(rf"\b{PACKAGE.name}(?:\.\w+)+", text) if _is_module(name)}
+    return sorted(found | {path for name in _followed((name, None) for name in named) for path in _with_data(_path(name))})
 
 
 @lru_cache(maxsize=None)
@@ -109,7 +116,7 @@ def _tree(module: str) -> ast.Module:
 
 def forget(module: str) -> None:
     """Read the module's text again next time: it has just been run anew."""
-    for known in (_tree, _file_digest, _digest, _exported):
+    for known in (_tree, _file_digest, _digest, _exported, _imported):
         known.cache_clear()
     sys.modules.pop(module, None)
 
@@ -195,6 +202,12 @@ def _imports(nodes: Iterable[ast.AST], module: str) -> Iterator[tuple[str, str |
                 yield from ((base, alias.name) for alias in one.names)
 
 
+@lru_cache(maxsize=None)
+def _imported(module: str) -> tuple[tuple[str, str | None], ...]:
+    """(module, name or None) of everything that the module imports anywhere."""
+    return tuple(_imports(_tree(module).body, module))
+
+
 def _followed(start: Iterable[tuple[str, str | None]], skip: str = "") -> set[str]:
     """All modules of ours and the user's that are reached from (module, name) imports."""
     seen: set[str] = set()
@@ -215,7 +228,7 @@ def _followed(start: Iterable[tuple[str, str | None]], skip: str = "") -> set[st
             continue
         if module not in seen and module != skip:
             seen.add(module)
-            todo += _imports(_tree(module).body, module)
+            todo += _imported(module)
     return seen
 
 
