@@ -8,6 +8,7 @@ Comments, docstrings and layout do not count. What cannot be told for certain ra
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import re
@@ -202,7 +203,7 @@ def _imports(nodes: Iterable[ast.AST], module: str) -> Iterator[tuple[str, str |
                 yield from ((base, alias.name) for alias in one.names)
 
 
-@lru_cache(maxsize=None)
+@functools.cache
 def _imported(module: str) -> tuple[tuple[str, str | None], ...]:
     """(module, name or None) of everything that the module imports anywhere."""
     return tuple(_imports(_tree(module).body, module))
