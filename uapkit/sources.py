@@ -86,6 +86,7 @@ def _with_data(path: Path) -> list[Path]:
     return [path, *sorted(own | set(path.parent.glob("*.yml")))]
 
 
+@functools.cache
 def _path(module: str) -> Path:
     """The file of a module of ours or the user's. Raises Unidentified where there is none."""
     if module.partition(".")[0] == PACKAGE.name:
@@ -94,14 +95,25 @@ def _path(module: str) -> Path:
     else:
         loaded = sys.modules.get(module)
         file = getattr(loaded, "__file__", None)
-        if file is None and loaded is None and (spec := importlib.util.find_spec(module)):
-            file = spec.origin
+        if file is None and loaded is None:
+            file = _unloaded(module)
         if file is None:
             raise Unidentified(f"{module} has no file")
         found = Path(file)
     if not found.is_file():
         raise Unidentified(f"{module} has no file")
     return found.resolve()
+
+
+def _unloaded(module: str) -> str | None:
+    """Where a module would be read from, found without importing its packages, or None."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)  # of a name with dots it would import what stands before the last
+    if spec is None or not rest:
+        return spec and spec.origin
+    bases = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
+    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
+    return next((str(file) for file in files if file.is_file()), None)
 
 
 @lru_cache(maxsize=None)
@@ -117,7 +129,7 @@ def _tree(module: str) -> ast.Module:
 
 def forget(module: str) -> None:
     """Read the module's text again next time: it has just been run anew."""
-    for known in (_tree, _file_digest, _digest, _exported, _imported):
+    for known in (_path, _tree, _file_digest, _digest, _exported, _imported):
         known.cache_clear()
     sys.modules.pop(module, None)
 
