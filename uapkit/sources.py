@@ -105,17 +105,6 @@ def _path(module: str) -> Path:
     return found.resolve()
 
 
-def _unloaded(module: str) -> str | None:
-    """Where a module would be read from, found without importing its packages, or None."""
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)  # of a name with dots it would import what stands before the last
-    if spec is None or not rest:
-        return spec and spec.origin
-    bases = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
-    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
-    return next((str(file) for file in files if file.is_file()), None)
-
-
 @lru_cache(maxsize=None)
 def _tree(module: str) -> ast.Module:
     path, loaded = _path(module), sys.modules.get(module)
@@ -275,3 +264,14 @@ def _is_module(name: str) -> bool:
         base = PACKAGE.joinpath(*name.split(".")[1:])
         return base.with_suffix(".py").is_file() or (base / "__init__.py").is_file()
     return name in sys.modules
+
+
+def _unloaded(module: str) -> str | None:
+    """Where a module would be read from, found without importing its packages, or None."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)  # of a name with dots it would import what stands before the last
+    if spec is None or not rest:
+        return spec and spec.origin
+    bases = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
+    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
+    return next((str(file) for file in files if file.is_file()), None)
