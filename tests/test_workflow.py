@@ -11,7 +11,7 @@ import pytest
 from uapkit import runner, sources
 
 ROOT = runner.project_root()
-NAME = "khrulkov2018/tab1_layers"
+NAME, OTHER = "khrulkov2018/tab1_layers", "jetley2018/fig1_scores"
 EARLY, LATE = 1_000_000_000, 1_100_000_000
 
 
@@ -22,11 +22,17 @@ def relative(module):
 def test_an_item_depends_on_its_attack_its_nulls_and_its_figure_and_on_no_other_paper():
     files = relative(f"uapkit.papers.{NAME.replace('/', '.')}")
     wanted = {"attacks/singular_uap.py", "singular.py", "lab/nulls.py", "figures/style.py", "seeds.py"}
-    wanted |= {f"papers/{NAME}.py", "papers/khrulkov2018/setting.py", "models/catalogue.yml"}
+    wanted |= {f"papers/{NAME}.py", "papers/khrulkov2018/setting.py", "models/catalogue.yml", "models/nets/digits.py"}
     assert {f"uapkit/{name}" for name in wanted} <= files
     papers = {path.split("/")[2] for path in files if path.startswith("uapkit/papers/") and path.count("/") > 2}
     assert papers == {"khrulkov2018"}
     assert not [path for path in files if path.startswith(("uapkit/book/", "uapkit/classroom/"))]
+
+
+def test_what_a_page_depends_on_is_read_without_importing_it():
+    code = "import sys; from uapkit import sources; sources.files('uapkit.book.build'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"
 
 
 def test_a_widget_depends_on_its_style_and_script():
@@ -66,17 +72,14 @@ def outdated(project):
 @pytest.mark.parametrize(
     ("edited", "items", "html"),
     [
-        (None, "none", False),
-        (f"uapkit/papers/{NAME}.py", "own", True),
-        (f"notebooks/{NAME}.full.yml", "own", True),
-        ("uapkit/lab/nulls.py", "all", True),
-        ("uapkit/book/page.py", "all", True),
-        ("uapkit/book/prose.py", "none", True),
-        ("uapkit/classroom/grade.py", "none", False),
+        (["uapkit/classroom/grade.py", "uapkit/cli.py"], "none", False),
+        (["uapkit/book/prose.py"], "none", True),
+        ([f"uapkit/papers/{NAME}.py", f"notebooks/{OTHER}.full.yml"], "these", True),
+        (["uapkit/lab/nulls.py"], "all", True),
     ],
 )
-def test_an_edit_makes_its_own_pages_again(project, edited, items, html):
-    if edited:
-        os.utime(project / edited, (LATE, LATE))
-    expected = {"none": set(), "own": {NAME}, "all": set(runner.items())}[items]
+def test_an_edit_makes_those_pages_again_that_depend_on_it(project, edited, items, html):
+    for name in edited:
+        os.utime(project / name, (LATE, LATE))
+    expected = {"none": set(), "these": {NAME, OTHER}, "all": set(runner.items())}[items]
     assert outdated(project) == (expected, html)

@@ -8,8 +8,10 @@ Comments, docstrings and layout do not count. What cannot be told for certain ra
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
+import re
 import sys
 import sysconfig
 import time
@@ -43,8 +45,14 @@ def code(thing: Any) -> str:
 
 
 def files(module: str) -> list[Path]:
-    """Every file that a module depends on, itself included, read from the text without importing anything."""
-    return sorted({path for name in _followed([(module, None)]) for path in _with_data(_path(name))})
+    """Every file that a module depends on, itself included, read from the text without importing anything.
+
+    Modules that a table names, such as the networks in ``models/catalogue.yml``, count: they are imported by their name.
+    """
+    found = {path for name in _followed([(module, None)]) for path in _with_data(_path(name))}
+    tables = [path.read_text(encoding="utf-8") for path in found if path.suffix == ".yml"]
+    named = {name for text in tables for name in re.findall(rf"\b{PACKAGE.name}(?:\.\w+)+", text) if _is_module(name)}
+    return sorted(found | {path for name in _followed((name, None) for name in named) for path in _with_data(_path(name))})
 
 
 @cache
@@ -78,6 +86,7 @@ def _with_data(path: Path) -> list[Path]:
     return [path, *sorted(own | set(path.parent.glob("*.yml")))]
 
 
+@functools.cache
 def _path(module: str) -> Path:
     """The file of a module of ours or the user's. Raises Unidentified where there is none."""
     if module.partition(".")[0] == PACKAGE.name:
@@ -86,8 +95,8 @@ def _path(module: str) -> Path:
     else:
         loaded = sys.modules.get(module)
         file = getattr(loaded, "__file__", None)
-        if file is None and loaded is None and (spec := importlib.util.find_spec(module)):
-            file = spec.origin
+        if file is None and loaded is None:
+            file = _unloaded(module)
         if file is None:
             raise Unidentified(f"{module} has no file")
         found = Path(file)
@@ -109,7 +118,7 @@ def _tree(module: str) -> ast.Module:
 
 def forget(module: str) -> None:
     """Read the module's text again next time: it has just been run anew."""
-    for known in (_tree, _file_digest, _digest, _exported):
+    for known in (_path, _tree, _file_digest, _digest, _exported, _imported):
         known.cache_clear()
     sys.modules.pop(module, None)
 
@@ -193,6 +202,12 @@ def _imports(nodes: Iterable[ast.AST], module: str) -> Iterator[tuple[str, str |
                 yield from ((base, alias.name) for alias in one.names)
 
 
+@functools.cache
+def _imported(module: str) -> tuple[tuple[str, str | None], ...]:
+    """(module, name or None) of everything that the module imports anywhere."""
+    return tuple(_imports(_tree(module).body, module))
+
+
 def _followed(start: Iterable[tuple[str, str | None]], skip: str = "") -> set[str]:
     """All modules of ours and the user's that are reached from (module, name) imports."""
     seen: set[str] = set()
@@ -218,7 +233,7 @@ def _followed(start: Iterable[tuple[str, str | None]], skip: str = "") -> set[st
             continue
         if module not in seen and module != skip:
             seen.add(module)
-            todo += _imports(_tree(module).body, module)
+            todo += _imported(module)
     return seen
 
 
@@ -252,3 +267,14 @@ def _is_module(name: str) -> bool:
         base = PACKAGE.joinpath(*name.split(".")[1:])
         return base.with_suffix(".py").is_file() or (base / "__init__.py").is_file()
     return name in sys.modules
+
+
+def _unloaded(module: str) -> str | None:
+    """Where a module would be read from, found without importing its packages, or None."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)  # of a name with dots it would import what stands before the last
+    if spec is None or not rest:
+        return spec and spec.origin
+    bases = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
+    files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
+    return next((str(file) for file in files if file.is_file()), None)
