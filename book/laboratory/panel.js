@@ -25,6 +25,7 @@ export class Panel {
       el("details", { className: "tasks", open: true }, el("summary", {}, "Three tasks"),
         add("tasks", el("ol", {}, ...about.tasks.map((t) => el("li", {}, el("span", { innerHTML: t.text }), el("b", { className: "done" })))))),
     );
+    this.clear();
     this.draw();
   }
 

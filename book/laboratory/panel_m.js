@@ -18,7 +18,7 @@ export class PanelM extends Panel {
       tasks: [
         { text: "With the fewest digits you can, reach a rate of <b>10 % on the others</b> that random signs do not reach.", done: (o) => o.rate >= 0.1 && o.rate > o.nothing && Number(o.settings.n) <= 16 },
         { text: "Fit on 8 digits and on 64. For which is the gap between the rate on them and on the others larger?", done: (o, all) => ["8", "64"].every((n) => all.some((a) => a.settings.n === n)) },
-        { text: "Run both norms at the same strength. Which leaves fewer pixels at the limit?", done: (o, all) => ["inf", "2"].every((p) => all.some((a) => a.settings.norm === p)) },
+        { text: "Run both norms at the same strength. Which fools more of the others? (The ball of norm 2 holds the other: is the comparison fair?)", done: (o, all) => ["inf", "2"].every((p) => all.some((a) => a.settings.norm === p)) },
       ],
     });
   }

@@ -94,7 +94,9 @@ def test_digits_and_draws_are_the_packages_own(play, split):
 
 def test_digits_of_the_page_are_test_digits(play):
     test = data.load("digits")
-    shown = torch.tensor(play.page.evaluate("() => uapkitLaboratoryApp.draw.digits.map(d => [...d])")).view(-1, 1, 28, 28)
+    shown = torch.tensor(play.page.evaluate("() => uapkitLaboratoryApp.draw.digits.map(d => [...d])")).view(
+        -1, 1, 28, 28
+    )
     places = [int((test.x - one).abs().flatten(1).amax(1).argmin()) for one in shown]
     assert max(float((test.x[i] - one).abs().max()) for i, one in zip(places, shown, strict=True)) < 1e-5
     assert [int(test.y[i]) for i in places] == [d for d in range(10) for _ in range(2)]

@@ -96,7 +96,9 @@ def test_rates_of_the_power_method_are_the_packages(bench, stored):
     v = torch.tensor(last["v"]).view(1, 28, 28)
     for rate, w in ((last["rate"], v), (last["turned"], -v)):
         wanted = fooling_rate(model, test, 0.3 * w)
-        assert [rate["hits"], rate["low"], rate["high"]] == pytest.approx([wanted.hits, wanted.low, wanted.high], abs=1e-9)
+        assert [rate["hits"], rate["low"], rate["high"]] == pytest.approx(
+            [wanted.hits, wanted.low, wanted.high], abs=1e-9
+        )
     hits = [fooling_rate(model, test, random_perturbation((1, 28, 28), eps=0.3, seed=s)).hits for s in range(5)]
     assert last["nothing"]["hits"] == sum(hits)
 

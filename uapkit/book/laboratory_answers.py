@@ -37,7 +37,12 @@ def power(model: Model, *, layer: str, p: float, q: float, n: int, seed: int, it
         model, train(n, seed), layer=layer, p=p, q=q, norm=p, eps=1.0, max_iter=iterations, seed=seed
     )
     settings = {"layer": layer, "p": _plain(p), "q": _plain(q), "n": n, "seed": seed, "iterations": iterations}
-    return {"settings": settings, "history": list(made.history), "start": made.made_by["start_value"], "v": floats(made.v)}
+    return {
+        "settings": settings,
+        "history": list(made.history),
+        "start": made.made_by["start_value"],
+        "v": floats(made.v),
+    }
 
 
 def universal(model: Model, *, norm: float, eps: float, n: int, seed: int, passes: int) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def _op(module: nn.Module, name: str, network: str) -> tuple[Op | None, list[Ten
         return {"op": "flatten"}, []
     if isinstance(module, nn.Dropout):
         return None, []
-    raise ValueError(f"the layer {name} of {network} is a {type(module).__name__}, which the laboratory's page cannot run")
+    raise ValueError(
+        f"the layer {name} of {network} is a {type(module).__name__}, which the laboratory's page cannot run"
+    )
 
 
 def _bank(module: P4ConvZ2 | P4ConvP4) -> Tensor:
