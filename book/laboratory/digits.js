@@ -15,14 +15,16 @@ export function resized(block, resize) {
   return image;
 }
 
-// counter-clockwise about the centre, bilinear, zeros from outside: uapkit.data.rotated
+// counter-clockwise about the centre, bilinear, zeros from outside: uapkit.data.rotated, rounded where PyTorch rounds
+const f = Math.fround;
 export function rotated(x, degrees) {
   const a = (degrees * Math.PI) / 180, cos = Math.cos(a), sin = Math.sin(a), out = new Float32Array(D);
   const at = (r, c) => (r < 0 || c < 0 || r >= SIDE || c >= SIDE ? 0 : x[SIDE * r + c]);
+  const pixel = (g) => f(f(f(f(g) + 1) * 14) - 0.5); // from [-1, 1] to places
   for (let r = 0; r < SIDE; r++) for (let c = 0; c < SIDE; c++) {
-    const u = c - 13.5, v = r - 13.5, cc = cos * u - sin * v + 13.5, rr = sin * u + cos * v + 13.5;
-    const c0 = Math.floor(cc), r0 = Math.floor(rr), fc = cc - c0, fr = rr - r0;
-    const value = (1 - fr) * ((1 - fc) * at(r0, c0) + fc * at(r0, c0 + 1)) + fr * ((1 - fc) * at(r0 + 1, c0) + fc * at(r0 + 1, c0 + 1));
+    const u = (2 * c + 1) / SIDE - 1, v = (2 * r + 1) / SIDE - 1, cc = pixel(cos * u - sin * v), rr = pixel(sin * u + cos * v);
+    const c0 = Math.floor(cc), r0 = Math.floor(rr), fc = f(cc - c0), fr = f(rr - r0), gc = f(1 - fc), gr = f(1 - fr);
+    const value = f(f(f(at(r0, c0) * f(gr * gc)) + f(at(r0, c0 + 1) * f(gr * fc))) + f(f(at(r0 + 1, c0) * f(fr * gc)) + f(at(r0 + 1, c0 + 1) * f(fr * fc))));
     out[SIDE * r + c] = Math.min(1, Math.max(0, value));
   }
   return out;

@@ -1,6 +1,7 @@
 """The laboratory's benches in a real browser: their numbers against the package's, and how they are worked."""
 
 import base64
+import itertools
 import json
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_power_method_equals_python(bench, stored, k):
     assert steps[0]["value"] == pytest.approx(wanted["start"], rel=1e-3), "the same random start"
     assert values == pytest.approx(wanted["history"][: len(values)], rel=1e-3)
     assert values[-1] == pytest.approx(wanted["history"][-1], rel=1e-3)
-    assert all(b >= a for a, b in zip(values, values[1:], strict=False)), "the curve never falls"
+    assert all(b >= a for a, b in itertools.pairwise(values)), "the curve never falls"
     v, w = np.array(steps[-1]["v"]), array(wanted["v"])
     assert (np.sign(v) == np.sign(w)).mean() > 0.99
 
@@ -169,3 +170,105 @@ def test_link_reproduces_the_state(bench, watched):
 
 def test_benches_ask_for_nothing(bench):
     assert bench.complaints() == []
+
+
+def test_deepfool_equals_python(bench, stored):
+    for wanted in stored["M"]:
+        s = wanted["settings"]
+        ask = "([network, n, seed]) => uapkitLaboratoryApp.lab.ask('deepfool', { network, n, seed })"
+        found = bench.page.evaluate(ask, [stored["network"], s["n"], s["seed"]])
+        assert [f[0] for f in found] == pytest.approx(wanted["deepfool"], rel=1e-3)
+        assert [f[1] for f in found] == wanted["adversarial"]
+
+
+@pytest.mark.parametrize("k", range(2))
+def test_algorithm_1_equals_python(bench, stored, k):
+    wanted = stored["M"][k]
+    s = dict(wanted["settings"])
+    eps = s.pop("eps")
+    strength = eps if s["norm"] == "inf" else eps / 28
+    frames = run(bench.page, "M", stored["network"], {**s, "target": 0.8}, strength=strength)
+    assert [f["fit"] for f in frames if "fit" in f] == pytest.approx(wanted["rates"], abs=1e-6)
+    pushed = [f for f in frames if f["kind"] == "visit" and f["success"] and f["steps"] > 0]
+    assert len(pushed) == wanted["steps"]
+    v, w = np.array(frames[-1]["v"]), array(wanted["v"])
+    assert np.linalg.norm(v) == pytest.approx(np.linalg.norm(w), rel=1e-3)
+    assert (np.sign(v) == np.sign(w)).mean() > 0.99
+    assert max(f["about"]["norm"] for f in frames if "about" in f) <= eps * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("k", range(2))
+def test_stacked_gradients_equal_python(bench, stored, k):
+    wanted = stored["E"][k]
+    last = run(bench.page, "E", stored["network"], wanted["settings"])[-1]
+    assert last["values"] == pytest.approx(wanted["values"], rel=1e-3)
+    assert last["random"] == pytest.approx(wanted["random"], rel=1e-3)
+    v, w = np.array(last["first"]), array(wanted["v"])
+    assert v @ w > 0.999
+    assert (last["back"] is None) == (wanted["settings"]["degrees"] == 0)
+
+
+def test_curvatures_follow_python(bench, stored):
+    """Differences of gradients over kinks amplify rounding: the first products agree, later ones in size."""
+    for wanted, tolerance in zip(stored["J"], (0.02, 0.15), strict=True):
+        frames = run(bench.page, "J", stored["network"], wanted["settings"])
+        last = [f for f in frames if f["kind"] == "lanczos"][-1]
+        assert last["points"] == wanted["points"]
+        assert [last["top"]["value"], last["bottom"]["value"]] == pytest.approx(wanted["values"], rel=tolerance)
+        if wanted["settings"]["most"] == 4:
+            assert abs(np.array(last["top"]["v"]) @ array(wanted["v"][0])) > 0.99
+            assert abs(np.array(last["bottom"]["v"]) @ array(wanted["v"][1])) > 0.99
+
+
+def test_each_bench_tells_what_was_seen_and_offers_its_vector(bench):
+    page = bench.page
+    page.select_option('[data-part="network"]', "vgg_digits")
+    choose(page, "M", n="8", passes="1")
+    choose(page, "E", n="16", degrees="90")
+    choose(page, "J", n="10", most="10")
+    for letter, words in (
+        ("M", "Random signs of this strength"),
+        ("E", "share one direction"),
+        ("J", "Near the boundary"),
+    ):
+        before = page.locator('[data-part="made"] tr').count()
+        finish(page, letter)
+        assert words in page.locator(f"#lab-{letter} .sentence").inner_text()
+        page.wait_for_function("n => document.querySelectorAll('[data-part=made] tr').length > n", arg=before)
+        assert page.locator(f"#lab-{letter} svg").count() >= 2
+
+
+def test_curvature_bench_moves_digits(bench):
+    page = bench.page
+    page.click("#tab-J")
+    if page.locator("#lab-J input[type=range]").is_disabled():
+        finish(page, "J")
+    slider, sentence = page.locator("#lab-J input[type=range]"), page.locator("#lab-J .sentence")
+    slider.fill("16")
+    assert "Moved by 0.0" in sentence.inner_text()
+    assert "0.0 % of 40 test digits change their label" in sentence.inner_text()
+    slider.focus()
+    page.keyboard.press("End")
+    assert "Moved by 14.0" in sentence.inner_text()
+
+
+def test_a_task_is_marked_when_it_is_done(bench):
+    page = bench.page
+    page.select_option('[data-part="network"]', "vgg_digits")
+    choose(page, "K", layer="block1_conv2", n="4", iterations="5")
+    finish(page, "K")
+    rate = page.evaluate("() => uapkitLaboratoryApp.panels.K.history.at(-1)")
+    marked = "done" in page.locator("#lab-K .tasks li").first.inner_text()
+    assert marked == (rate["best"] >= 2 * rate["nothing"])
+
+
+@pytest.mark.parametrize("letter", ["K", "M", "E", "J"])
+def test_benches_fit_a_phone(watched, letter):
+    one = watched(width=390)
+    one.open("book/laboratory")
+    one.page.wait_for_selector('#lab-app[data-ready="yes"]', timeout=WAIT)
+    one.page.click(f"#tab-{letter}")
+    assert one.page.locator(f"#lab-{letter} button.main").is_visible()
+    assert one.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert one.complaints() == []
+    one.context.close()

@@ -163,8 +163,9 @@ def install_assets() -> None:
         place = _build("staging", "book", "assets", "vendor", target)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / "node_modules" / source, place)
-    from uapkit.book import laboratory
+    from uapkit.book import home, laboratory
 
+    home.stage(_build("staging"))
     laboratory.stage(_build("staging"), root / "node_modules")
 
 

@@ -22,6 +22,7 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate
 from uapkit import attacks, data, models
 from uapkit.book.laboratory_answers import answers
 from uapkit.book.laboratory_chain import chain, floats
+from uapkit.book.laboratory_film import page, runs, strip
 from uapkit.data import Images
 from uapkit.evaluate import fooling_rate, labels, random_perturbation
 from uapkit.figures.style import MEANINGS
@@ -173,21 +174,26 @@ def cached() -> dict[str, Any]:
 
 
 def _as_json() -> str:
-    return json.dumps({**measured(), "answers": answers(network("vgg_digits"))})
+    return json.dumps({**measured(), "answers": answers(network("vgg_digits")), "film": runs(network())})
 
 
 def stage(staging: Path, node_modules: Path) -> None:
     """Write the scripts, the weights and the table of rates of the laboratory's page into the staging tree of the book."""
     made = cached()
+    film = made.pop("film")
     place = staging / "book" / "assets" / "vendor" / "laboratory"
     colours = {name: look.colour for name, look in MEANINGS.items()}
     given = {**made, "own": OWN, "networks": [OWN, *NETWORKS], "digits": digits(), "colours": colours}
     write_whole(place / "data.js", f"window.uapkitLaboratory = {json.dumps(given)};\n".encode())
     for name in (OWN, *NETWORKS):
-        text = f"window.uapkitNetworks = Object.assign(window.uapkitNetworks || {{}}, {json.dumps({name: chain(network(name))})});\n"
+        weights = json.dumps({name: chain(network(name))})
+        text = f"window.uapkitNetworks = Object.assign(window.uapkitNetworks || {{}}, {weights});\n"
         write_whole(place / f"{name}.js", text.encode())
     write_whole(place / "laboratory.js", bundle(node_modules))
-    write_whole(staging / "book" / "_generated" / "playground.md", summary(made).encode())
+    write_whole(place / "film.png", strip(film))
+    generated = staging / "book" / "_generated"
+    write_whole(generated / "laboratory.md", summary(made).encode())
+    write_whole(generated / "laboratory_film.md", page(film, "/book/assets/vendor/laboratory/film.png").encode())
 
 
 def bundle(node_modules: Path, sources: Path | None = None) -> bytes:

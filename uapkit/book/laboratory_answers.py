@@ -23,7 +23,7 @@ UNIVERSAL = (
     {"norm": 2.0, "eps": 4.2, "n": 8, "seed": 1, "passes": 1},
 )
 STACKED = ({"n": 24, "seed": 0, "degrees": 0.0}, {"n": 24, "seed": 0, "degrees": 30.0})
-CURVED = ({"n": 20, "seed": 0, "target": 3, "most": 20},)
+CURVED = ({"n": 20, "seed": 0, "target": 3, "most": 4}, {"n": 20, "seed": 0, "target": 3, "most": 20})
 
 
 def train(n: int, seed: int) -> Images:
