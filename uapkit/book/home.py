@@ -25,7 +25,7 @@ from uapkit.runner import results
 
 EXAMPLES, AGAINST, CONFINED = (
     "khrulkov2018/fig_examples",
-    "khrulkov2018/fig_against_uap",
+    "khrulkov2018/fig_shared",
     "jetley2018/fig4_deepfool_svd",
 )
 NETWORK, SHOWN = "squeezenet1_0[deepcompressed]", (0, 1, 2)  # pictures by their place in data.pictures()
@@ -112,59 +112,62 @@ def _pictures(one: dict[str, Any], credits: pd.DataFrame) -> str:
     return (
         f'```{{raw}} html\n<link rel="stylesheet" href="../_static/home.css">\n<div id="uapkit-home" data-levels="{LEVELS}">'
         f'<div class="row">{body}</div><p class="controls" hidden></p>'
-        f'<p class="credits">Network: {short(NETWORK)}, a singular vector of its layer features.1. Photographs: {whose}.</p></div>\n'
+        f'<p class="credits">Network: {short(NETWORK)}, a singular vector of its layer features.1. '
+        f"Photographs: {whose}.</p></div>\n"
         '<script defer src="../_static/vendor/home/home.js"></script>\n<script defer src="../_static/home.js"></script>\n```'
     )
 
 
 _FINDINGS = f"""```{{image}} /book/assets/vendor/home/findings.svg
-:alt: Fooling rates of singular vectors against random signs; against Algorithm 1; LeNet's accuracy on parts of the images
+:alt: Fooling rates of singular vectors and random signs; what gradients share; LeNet's accuracy on parts of the images
 :width: 100%
 ```
 
-Three findings, drawn from stored runs: singular vectors against random signs of the same size ({{ref}}`page <{EXAMPLES}>`); against Algorithm 1
-on the same few images ({{ref}}`page <{AGAINST}>`); and how much of LeNet's accuracy the leading directions of the attacks carry
-({{ref}}`page <{CONFINED}>`)."""
+Three findings, drawn from stored runs: singular vectors against random signs of the same size
+({{ref}}`page <{EXAMPLES}>`); how much a few directions hold of all loss gradients ({{ref}}`page <{ENERGY}>`); and how
+much of LeNet's accuracy the leading directions of the attacks carry ({{ref}}`page <{CONFINED}>`)."""
 
 
 def findings() -> bytes | None:
     """Three small charts of stored runs as SVG; None where one of the runs is missing."""
-    tables = [results.stored(name) for name in (EXAMPLES, AGAINST, CONFINED)]
+    tables = [results.stored(name) for name in (EXAMPLES, ENERGY, CONFINED)]
     if any(t is None for t in tables):
         return None
-    draw: list[Callable[[plt.Axes, pd.DataFrame], None]] = [_against_random, _against_uap, _carried]
+    draw: list[Callable[[plt.Axes, pd.DataFrame], None]] = [_against_random, _shared, _carried]
     with style():
         figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.1), layout="constrained")
         for ax, table, one in zip(axes, tables, draw, strict=True):
             assert table is not None
             one(ax, table)
-            ax.set_ylim(0, 1)
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
 
 
-def _dots(ax: plt.Axes, rows: pd.DataFrame, kinds: tuple[str, ...]) -> None:
+def _dots(ax: plt.Axes, rows: pd.DataFrame, by: str, value: str, kinds: tuple[str, ...]) -> None:
     names = list(dict.fromkeys(rows.model))
     for k, kind in enumerate(kinds):
-        own = rows[rows.kind_ == kind].drop_duplicates("model").set_index("model").reindex(names).reset_index()
-        with_intervals(ax, np.arange(len(names)) + 0.12 * (k - 1), own, "fooling_rate", look(kind), kind, line=False)
-    ax.set_xticks(range(len(names)), [short(n.partition("[")[0]).replace(" ", "\n") for n in names], fontsize=7)
-    ax.set_ylabel("fooling rate")
+        own = rows[rows[by] == kind].drop_duplicates("model").set_index("model").reindex(names).reset_index()
+        with_intervals(ax, np.arange(len(names)) + 0.12 * (k - 1), own, value, look(kind), kind, line=False)
+    labels = [short(name.partition("[")[0]) for name in names]
+    ax.set_xticks(range(len(names)), labels, fontsize=7, rotation=20, ha="right")
     ax.legend(fontsize=7)
 
 
 def _against_random(ax: plt.Axes, table: pd.DataFrame) -> None:
-    rows = table[(table.status == "run") & (table.kind == "scored images")].assign(kind_=lambda t: t.direction)
-    _dots(ax, rows, ("singular vector", "random signs"))
+    rows = table[(table.status == "run") & (table.kind == "scored images")]
+    _dots(ax, rows, "direction", "fooling_rate", ("singular vector", "random signs"))
+    ax.set_ylabel("fooling rate")
+    ax.set_ylim(0, 1)
     ax.set_title("K: singular vectors, random signs", fontsize=9)
 
 
-def _against_uap(ax: plt.Axes, table: pd.DataFrame) -> None:
-    images = table[table.kind == "UAP"].n_images.min()
-    rows = table[(table.status == "run") & ((table.n_images == images) | table.n_images.isna())]
-    _dots(ax, rows.assign(kind_=rows.kind), ("singular vector", "UAP", "random signs"))
-    ax.set_title(f"K and M, made from {int(images)} images", fontsize=9)
+def _shared(ax: plt.Axes, table: pd.DataFrame) -> None:
+    rows = table[(table.status == "run") & (table.attack == "gradient")]
+    _dots(ax, rows, "kind", "top_share", ("trained", "untrained network", "random"))
+    ax.set_ylabel(f"share of the first {int(rows.k.iloc[0])} directions")
+    ax.set_ylim(bottom=0)
+    ax.set_title("E: what loss gradients share", fontsize=9)
 
 
 def _carried(ax: plt.Axes, table: pd.DataFrame) -> None:
@@ -176,5 +179,6 @@ def _carried(ax: plt.Axes, table: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_xlabel("share of the directions kept")
     ax.set_ylabel("accuracy")
+    ax.set_ylim(0, 1)
     ax.legend(fontsize=7)
     ax.set_title("J: LeNet on part of the picture", fontsize=9)
