@@ -23,11 +23,9 @@ from uapkit.figures.style import look, short, style, with_intervals
 from uapkit.files import write_whole
 from uapkit.runner import results
 
-EXAMPLES, AGAINST, CONFINED = (
-    "khrulkov2018/fig_examples",
-    "khrulkov2018/fig_shared",
-    "jetley2018/fig4_deepfool_svd",
-)
+EXAMPLES = "khrulkov2018/fig_examples"
+ENERGY = "equivariant2019/fig1_energy"
+CONFINED = "jetley2018/fig4_deepfool_svd"
 NETWORK, SHOWN = "squeezenet1_0[deepcompressed]", (0, 1, 2)  # pictures by their place in data.pictures()
 LEVELS = 10  # of 255: the size at which the labels were stored
 
