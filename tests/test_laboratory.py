@@ -124,3 +124,28 @@ def test_summary_draws_the_measured_rates():
     table = laboratory.summary(made)
     assert "| SPM | how | 0.500 [0.400, 0.600] |" in table
     assert "at 0.1" in table
+
+
+def test_the_film_strip_holds_four_runs():
+    from uapkit.book import laboratory_film
+
+    picture = laboratory_film.floats(torch.rand(1, 28, 28))
+    frame = {"picture": picture, "below": "iteration 1\n3.0", "signed": True}
+    made = [{"bench": b, "frames": [frame] * (1 + k), "sentence": f"About {b}."} for k, b in enumerate("KMEJ")]
+    assert laboratory_film.strip(made)[:8] == b"\x89PNG\r\n\x1a\n"
+    text = laboratory_film.page(made, "/film.png")
+    assert all(f"- **{b}.** About {b}." in text for b in "KMEJ")
+    assert ":alt:" in text
+
+
+def test_runs_of_the_film_strip_say_what_they_measured(monkeypatch):
+    from uapkit.book import laboratory_film
+    from uapkit.evaluate import fooling_rate
+
+    monkeypatch.setattr(laboratory_film, "N_OTHERS", 20)
+    model, others = models.load("vgg_digits"), data.load("digits", n=20)
+    made = laboratory_film._power(
+        model, lambda v: fooling_rate(model, others, v), fooling_rate(model, others, torch.zeros(1, 28, 28))
+    )
+    assert [f["below"].partition("\n")[0] for f in made["frames"]][:3] == ["iteration 1", "iteration 2", "iteration 4"]
+    assert "random signs 0.0%" in made["sentence"]

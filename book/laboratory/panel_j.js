@@ -21,7 +21,7 @@ export class PanelJ extends Panel {
       ],
       extra: [],
       tasks: [
-        { text: "Move along the <b>most positive</b> direction of a class until more than half of the digits carry its label.", done: (o) => o.intoTarget.positive > 0.5 },
+        { text: "Move along the most positive direction of a class until more than a <b>third</b> of the digits of other classes carry its label.", done: (o) => o.intoTarget.positive > 1 / 3 },
         { text: "At the largest distance, how many labels change along each of the three directions? Run two classes.", done: (o, all) => new Set(all.map((a) => a.settings.target)).size >= 2 },
         { text: "Find a class whose most negative curvature is larger in size than its most positive one.", done: (o) => -o.curvature.negative > o.curvature.positive },
       ],

@@ -204,3 +204,11 @@ def test_page_without_webassembly_gives_the_same_answers(watched, served, networ
     x = data.load("digits", n=3).x
     assert (logits(page, x) - network(x)).abs().max() < 1e-4
     one.context.close()
+
+
+def test_the_old_address_leads_here(watched):
+    one = watched()
+    page = one.open("book/playground")
+    page.wait_for_url("**/book/laboratory.html")
+    assert page.locator("#lab-app").count() == 1
+    one.context.close()
