@@ -103,6 +103,9 @@ def test_the_script_is_one_classic_script(tmp_path):
     assert not made.lstrip().startswith(("import", "export"))
     assert "import(" not in made
     assert len(made) < 200_000
+    named = laboratory.licences(project_root() / "node_modules")
+    assert named.count("opyright") >= len(laboratory.INSIDE)
+    assert "Matsumoto" in named
     with pytest.raises(RuntimeError, match="could not make"):
         laboratory.bundle(project_root() / "node_modules", tmp_path)
 

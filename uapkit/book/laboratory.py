@@ -43,6 +43,16 @@ OWN = "playground"  # the network that also reads drawings
 # with the page's own name; RotEqNet is left out, for its vector fields are no chain of simple layers
 NETWORKS = ("vgg_digits", "stdcnn_digits", "gcnn_digits", "mlp_digits", "linear_digits", "lenet_digits")
 SCRIPTS = Path("book") / "laboratory"
+# npm packages inside the script, with the file that holds their licence
+INSIDE = {
+    "@noble/hashes": "LICENSE",
+    "mersenne-twister": "src/mersenne-twister.js",
+    "ml-matrix": "LICENSE",
+    "ml-array-max": "LICENSE",
+    "ml-array-min": "LICENSE",
+    "ml-array-rescale": "LICENSE",
+    "is-any-array": "LICENSE",
+}
 
 
 def distorted(x: Tensor, draws: torch.Generator) -> Tensor:
@@ -190,10 +200,23 @@ def stage(staging: Path, node_modules: Path) -> None:
         text = f"window.uapkitNetworks = Object.assign(window.uapkitNetworks || {{}}, {weights});\n"
         write_whole(place / f"{name}.js", text.encode())
     write_whole(place / "laboratory.js", bundle(node_modules))
+    write_whole(place / "LICENSES.txt", licences(node_modules).encode())
     write_whole(place / "film.png", strip(film))
     generated = staging / "book" / "_generated"
     write_whole(generated / "laboratory.md", summary(made).encode())
     write_whole(generated / "laboratory_film.md", page(film, "/book/assets/vendor/laboratory/film.png").encode())
+
+
+def licences(node_modules: Path) -> str:
+    """Version and licence of every npm package inside the page's script."""
+    parts = []
+    for name, file in INSIDE.items():
+        version = json.loads((node_modules / name / "package.json").read_text(encoding="utf-8"))["version"]
+        text = (node_modules / name / file).read_text(encoding="utf-8")
+        if file.endswith(".js"):  # in the comments at its head
+            text = text[: text.rindex("*/", 0, text.index("= function")) + 2]
+        parts.append(f"{name} {version}\n\n{text.strip()}\n")
+    return "\n\n".join(parts)
 
 
 def bundle(node_modules: Path, sources: Path | None = None) -> bytes:
@@ -216,7 +239,8 @@ def bundle(node_modules: Path, sources: Path | None = None) -> bytes:
         kernel, worker, page = (Path(folder, name) for name in ("kernel.wasm", "worker.txt", "laboratory.js"))
         compiled = ("--outFile", str(kernel), "-O3", "--runtime", "stub", "--enable", "simd", "--initialMemory", "64")
         tool("assemblyscript/bin/asc.js", str(source / "kernel.ts"), *compiled)
-        common = ("--bundle", "--minify", "--format=iife", "--target=es2021", "--legal-comments=inline")
+        banner = f"--banner:js=/* with {', '.join(INSIDE)}; their licences: LICENSES.txt */"
+        common = ("--bundle", "--minify", "--format=iife", "--target=es2021", "--legal-comments=none", banner)
         aliases = (f"--alias:kernel.wasm={kernel}", f"--alias:worker.txt={worker}")
         loaders = ("--loader:.wasm=binary", "--loader:.txt=text")
         for entry, out in (("worker.js", worker), ("main.js", page)):
