@@ -83,8 +83,8 @@ def test_search_finds_words_of_the_text(watched, served, how):
 
 def test_page_reads_without_javascript(watched):
     plain = watched(javascript=False)
-    page = plain.open("book/playground")
-    assert page.locator("main noscript").first.inner_text().startswith("The playground needs JavaScript")
+    page = plain.open("book/laboratory")
+    assert page.locator("main noscript").first.inner_text().startswith("The laboratory needs JavaScript")
     assert page.locator("main table").count() >= 1, "the measured rates stand there all the same"
 
 

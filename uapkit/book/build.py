@@ -163,9 +163,10 @@ def install_assets() -> None:
         place = _build("staging", "book", "assets", "vendor", target)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / "node_modules" / source, place)
-    from uapkit.book import playground
+    from uapkit.book import home, laboratory
 
-    playground.stage(_build("staging"), root / "node_modules")
+    home.stage(_build("staging"))
+    laboratory.stage(_build("staging"), root / "node_modules")
 
 
 def build_html() -> int:

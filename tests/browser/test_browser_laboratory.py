@@ -1,13 +1,14 @@
-"""The playground in a real browser: it equals PyTorch, follows the mouse and the keyboard, and needs nothing from outside."""
+"""The laboratory's first panel in a real browser: it equals PyTorch, follows mouse and keyboard, needs nothing from outside."""
 
 import numpy as np
 import pytest
 import torch
 
 from uapkit import data
-from uapkit.book import playground
+from uapkit.book import laboratory
+from uapkit.models.card import state_sha256
 
-WAIT = 120_000  # milliseconds; 15 MB of WebAssembly are unpacked and compiled
+WAIT = 120_000  # milliseconds; a busy machine is no fault of the page
 STROKES = {  # in shares of the drawing area
     0: [[(0.5, 0.15), (0.3, 0.3), (0.28, 0.6), (0.5, 0.85), (0.7, 0.6), (0.7, 0.3), (0.5, 0.15)]],
     3: [[(0.3, 0.2), (0.6, 0.15), (0.68, 0.32), (0.45, 0.47), (0.7, 0.65), (0.6, 0.85), (0.3, 0.8)]],
@@ -19,35 +20,39 @@ STROKES = {  # in shares of the drawing area
 def play(watched):
     """The page from the disk, its network started."""
     one = watched()
-    one.open("book/playground")
-    one.page.wait_for_selector('#playground-app[data-ready="yes"]', timeout=WAIT)
+    one.open("book/laboratory")
+    one.page.wait_for_selector('#lab-app[data-ready="yes"]', timeout=WAIT)
     return one
 
 
 @pytest.fixture(scope="module")
 def network(play):
-    model = playground.network(data.load("digits", split="train"))
-    in_page = play.page.evaluate("() => window.uapkitPlaygroundData.network_sha256")
-    assert in_page == playground.state_sha256(model.net.state_dict()), "built from other code; build the book again"
+    model = laboratory.network()
+    in_page = play.page.evaluate("() => window.uapkitLaboratory.network_sha256")
+    assert in_page == state_sha256(model.net.state_dict()), "built from other code; build the book again"
     return model
 
 
-def logits(page, x):
+def logits(page, x, name=laboratory.OWN):
     """The page's logits (n, 10) of images (n, 1, 28, 28)."""
     given = [float(v) for v in x.flatten()]
-    found = page.evaluate("async (x) => [...await uapkitPlayground.logits(new Float32Array(x))]", given)
-    return torch.tensor(found).view(-1, 10)
+    ask = """async ([x, network]) => {
+        const { lab } = uapkitLaboratoryApp;
+        await lab.network(network);
+        return [...await lab.ask("logits", { network, pixels: new Float32Array(x), v: null })];
+    }"""
+    return torch.tensor(page.evaluate(ask, [given, name])).view(-1, 10)
 
 
 def settle(page, action):
     """Do something and wait until the page has answered it."""
     action()
-    page.evaluate("() => uapkitPlayground.settled()")
+    page.evaluate("() => uapkitLaboratoryApp.draw.latest")
 
 
 def choose(page, perturbation, strength):
     settle(page, lambda: page.select_option('[data-part="perturbation"]', label=perturbation))
-    place = playground.STRENGTHS.index(strength)
+    place = laboratory.STRENGTHS.index(strength)
     settle(page, lambda: page.locator('[data-part="strength"]').fill(str(place)))
 
 
@@ -56,27 +61,44 @@ def test_opens_with_a_digit_whose_answer_changes(play):
     assert root.get_attribute("data-clean") != root.get_attribute("data-perturbed")
     assert "The answer has changed." in page.locator('[data-part="answer"]').inner_text()
     k = int(page.locator('[name="digit"]:checked').input_value())
-    assert page.evaluate("k => uapkitPlayground.digits[k] === uapkitPlayground.input()", k), (
-        "the marked digit is the shown one"
-    )
+    same = "k => uapkitLaboratoryApp.draw.digits[k] === uapkitLaboratoryApp.draw.x"
+    assert page.evaluate(same, k), "the marked digit is the shown one"
 
 
 def test_answers_equal_pytorch(play, network):
     x = data.load("digits", n=12).x
-    vectors = [
-        torch.tensor(list(v)).view(1, 28, 28)
-        for v in play.page.evaluate("() => uapkitPlayground.vectors.map(v => [...v])")
-    ]
-    assert len(vectors) == 4
-    for v in [torch.zeros(1, 28, 28), *vectors]:
+    vectors = play.page.evaluate("() => uapkitLaboratoryApp.draw.vectors.slice(0, 4).map(p => [...p.v])")
+    for v in [torch.zeros(1, 28, 28), *(torch.tensor(list(v)).view(1, 28, 28) for v in vectors)]:
         moved = x + 0.2 * v
         assert (logits(play.page, moved) - network(moved)).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("name", laboratory.NETWORKS)
+def test_each_network_is_the_packages_own(play, name):
+    x = data.load("digits", n=4).x
+    assert (logits(play.page, x, name) - laboratory.network(name)(x)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_digits_and_draws_are_the_packages_own(play, split):
+    wanted = data.load("digits", split=split, n=6, seed=5)
+    made = play.page.evaluate(
+        """async (split) => {
+            const { lab } = uapkitLaboratoryApp, drawn = await lab.ask("draw", { split, n: 6, seed: 5 });
+            return Promise.all(drawn.map(async (index) => [...await lab.ask("image", { split, index })]));
+        }""",
+        split,
+    )
+    assert (torch.tensor(made).view(6, 1, 28, 28) - wanted.x).abs().max() < 1e-5
+
+
 def test_digits_of_the_page_are_test_digits(play):
     test = data.load("digits")
-    shown = torch.tensor(play.page.evaluate("() => uapkitPlayground.digits.map(d => [...d])")).view(-1, 1, 28, 28)
-    places = [int((test.x == one).flatten(1).all(1).nonzero()[0]) for one in shown]
+    shown = torch.tensor(play.page.evaluate("() => uapkitLaboratoryApp.draw.digits.map(d => [...d])")).view(
+        -1, 1, 28, 28
+    )
+    places = [int((test.x - one).abs().flatten(1).amax(1).argmin()) for one in shown]
+    assert max(float((test.x[i] - one).abs().max()) for i, one in zip(places, shown, strict=True)) < 1e-5
     assert [int(test.y[i]) for i in places] == [d for d in range(10) for _ in range(2)]
 
 
@@ -85,8 +107,8 @@ def test_shown_labels_and_rates_are_those_of_pytorch(play, network):
     for name, strength in (("SPM", 0.3), ("UAP", 0.3), ("SVD", 0.2), ("random signs", 0.3)):
         choose(page, name, strength)
         k = page.locator('[data-part="perturbation"]').input_value()
-        v = torch.tensor(page.evaluate("k => [...uapkitPlayground.vectors[k]]", int(k))).view(1, 28, 28)
-        x = torch.tensor(page.evaluate("() => [...uapkitPlayground.input()]")).view(1, 1, 28, 28)
+        v = torch.tensor(page.evaluate("k => [...uapkitLaboratoryApp.draw.vectors[k].v]", int(k))).view(1, 28, 28)
+        x = torch.tensor(page.evaluate("() => [...uapkitLaboratoryApp.draw.x]")).view(1, 1, 28, 28)
         root = page.locator("#playground-app")
         assert int(root.get_attribute("data-clean")) == int(network(x).argmax())
         assert int(root.get_attribute("data-perturbed")) == int(network(x + strength * v).argmax())
@@ -131,7 +153,7 @@ def test_drawing_goes_through_the_resize_of_the_data_set(play):
     """A drawn full square is all ink: 32 x 32 points of one, hence an image of ones."""
     page = play.page
     page.click('[data-part="clear"]')
-    assert max(page.evaluate("() => [...uapkitPlayground.input()]")) == 0
+    assert max(page.evaluate("() => [...uapkitLaboratoryApp.draw.x]")) == 0
     pad = page.locator('[data-part="pad"]').bounding_box()
     page.mouse.move(pad["x"] + 20, pad["y"] + 20)
     page.mouse.down()
@@ -139,7 +161,7 @@ def test_drawing_goes_through_the_resize_of_the_data_set(play):
         page.mouse.move(pad["x"] + 20, pad["y"] + row)
         page.mouse.move(pad["x"] + 176, pad["y"] + row, steps=2)
     page.mouse.up()
-    seen = np.array(page.evaluate("() => [...uapkitPlayground.input()]")).reshape(28, 28)
+    seen = np.array(page.evaluate("() => [...uapkitLaboratoryApp.draw.x]")).reshape(28, 28)
     assert seen[4:-4, 4:-4].min() > 0.99
     assert seen.max() <= 1
 
@@ -151,6 +173,7 @@ def test_keyboard_alone_is_enough(play):
     assert page.evaluate("() => document.querySelector('[name=digit]:checked').value") == "1"
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.dataset.part") == "perturbation"
+    page.locator('[data-part="network"]').focus()
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.dataset.part") == "strength"
     settle(page, lambda: page.keyboard.press("Home"))
@@ -158,15 +181,34 @@ def test_keyboard_alone_is_enough(play):
     assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_playground_starts_over_http_and_on_a_phone(watched, served):
+def test_laboratory_starts_over_http_and_on_a_phone(watched, served):
     one = watched(width=390)
-    page = one.open("book/playground", served)
-    page.wait_for_selector('#playground-app[data-ready="yes"]', timeout=WAIT)
+    page = one.open("book/laboratory", served)
+    page.wait_for_selector('#lab-app[data-ready="yes"]', timeout=WAIT)
     assert "Without: " in page.locator('[data-part="answer"]').inner_text()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     assert one.complaints() == []
     one.context.close()
 
 
-def test_playground_from_the_disk_asks_for_nothing(play):
+def test_laboratory_from_the_disk_asks_for_nothing(play):
     assert play.complaints() == []
+
+
+def test_page_without_webassembly_gives_the_same_answers(watched, served, network):
+    one = watched()
+    page = one.open("book/laboratory", served)
+    page.goto(f"{served}/book/laboratory.html?engine=js")
+    page.wait_for_selector('#lab-app[data-ready="yes"]', timeout=WAIT)
+    assert page.get_attribute("#lab-app", "data-device") == "JavaScript"
+    x = data.load("digits", n=3).x
+    assert (logits(page, x) - network(x)).abs().max() < 1e-4
+    one.context.close()
+
+
+def test_the_old_address_leads_here(watched):
+    one = watched()
+    page = one.open("book/playground")
+    page.wait_for_url("**/book/laboratory.html")
+    assert page.locator("#lab-app").count() == 1
+    one.context.close()
