@@ -52,7 +52,9 @@ def files(module: str) -> list[Path]:
     found = {path for name in _followed([(module, None)]) for path in _with_data(_path(name))}
     tables = [path.read_text(encoding="utf-8") for path in found if path.suffix == ".yml"]
     named = {name for text in tables for name in re.findall(rf"\b{PACKAGE.name}(?:\.\w+)+", text) if _is_module(name)}
-    return sorted(found | {path for name in _followed((name, None) for name in named) for path in _with_data(_path(name))})
+    return sorted(
+        found | {path for name in _followed((name, None) for name in named) for path in _with_data(_path(name))}
+    )
 
 
 @cache
@@ -274,7 +276,7 @@ def _unloaded(module: str) -> str | None:
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)  # of a name with dots it would import what stands before the last
     if spec is None or not rest:
-        return spec and spec.origin
+        return None if spec is None else spec.origin
     bases = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
     files = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
     return next((str(file) for file in files if file.is_file()), None)

@@ -146,7 +146,7 @@ def _dots(ax: plt.Axes, rows: pd.DataFrame, by: str, value: str, kinds: tuple[st
     names = list(dict.fromkeys(rows.model))
     for k, kind in enumerate(kinds):
         own = rows[rows[by] == kind].drop_duplicates("model").set_index("model").reindex(names).reset_index()
-        with_intervals(ax, np.arange(len(names)) + 0.12 * (k - 1), own, value, look(kind), kind, line=False)
+        with_intervals(ax, list(np.arange(len(names)) + 0.12 * (k - 1)), own, value, look(kind), kind, line=False)
     labels = [short(name.partition("[")[0]) for name in names]
     ax.set_xticks(range(len(names)), labels, fontsize=7, rotation=20, ha="right")
     ax.legend(fontsize=7)

@@ -13,17 +13,20 @@ from uapkit.curvature import principal_curvatures
 from uapkit.data import Images
 from uapkit.models.model import Model
 
-POWER = (
+POWER: tuple[dict[str, Any], ...] = (
     {"layer": "block2_pool", "p": math.inf, "q": 10, "n": 16, "seed": 0, "iterations": 12},
     {"layer": "block1_conv2", "p": math.inf, "q": 2, "n": 4, "seed": 3, "iterations": 12},
     {"layer": "logits", "p": 2, "q": 2, "n": 8, "seed": 1, "iterations": 8},
 )
-UNIVERSAL = (
+UNIVERSAL: tuple[dict[str, Any], ...] = (
     {"norm": math.inf, "eps": 0.25, "n": 16, "seed": 0, "passes": 2},
     {"norm": 2.0, "eps": 4.2, "n": 8, "seed": 1, "passes": 1},
 )
-STACKED = ({"n": 24, "seed": 0, "degrees": 0.0}, {"n": 24, "seed": 0, "degrees": 30.0})
-CURVED = ({"n": 20, "seed": 0, "target": 3, "most": 4}, {"n": 20, "seed": 0, "target": 3, "most": 20})
+STACKED: tuple[dict[str, Any], ...] = ({"n": 24, "seed": 0, "degrees": 0.0}, {"n": 24, "seed": 0, "degrees": 30.0})
+CURVED: tuple[dict[str, Any], ...] = (
+    {"n": 20, "seed": 0, "target": 3, "most": 4},
+    {"n": 20, "seed": 0, "target": 3, "most": 20},
+)
 
 
 def train(n: int, seed: int) -> Images:
