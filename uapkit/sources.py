@@ -47,11 +47,11 @@ def code(thing: Any) -> str:
 def files(module: str) -> list[Path]:
     """Every file that a module depends on, itself included, read from the text without importing anything.
 
-    Modules that a table names, such as the networks in ``models/catalogue.yml``, count: they are imported by their name.
+    Modules whose names a table holds as ``module:name``, such as the networks in ``models/catalogue.yml``, count too.
     """
     found = {path for name in _followed([(module, None)]) for path in _with_data(_path(name))}
     tables = [path.read_text(encoding="utf-8") for path in found if path.suffix == ".yml"]
-    named = {name for text in tables for name in re.findall(rf"\b{PACKAGE.name}(?:\.\w+)+", text) if _is_module(name)}
+    named = {name for text in tables for name in re.findall(rf"\b({PACKAGE.name}(?:\.\w+)+):\w", text)}
     return sorted(found | {path for name in _followed((name, None) for name in named) for path in _with_data(_path(name))})
 
 
