@@ -51,7 +51,7 @@ def files(module: str) -> list[Path]:
     """
     found = {path for name in _followed([(module, None)]) for path in _with_data(_path(name))}
     tables = [path.read_text(encoding="utf-8") for path in found if path.suffix == ".yml"]
-    named = {name for text in tables for name in re.findall(rf"\b{PACKAGE.name}(?:\.\w+)+", text) if _is_module(name)}
+    named = {name for text in tables for name in re.findall(rf"\b({PACKAGE.name}(?:\.\w+)+):\w", text)}
     return sorted(
         found | {path for name in _followed((name, None) for name in named) for path in _with_data(_path(name))}
     )
