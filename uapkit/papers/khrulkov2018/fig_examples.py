@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d
 
 from uapkit import evaluate, lab
 from uapkit.figures.style import short
-from uapkit.figures.widgets import State, slider
+from uapkit.figures.widgets import Frames, State, slider
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.papers.khrulkov2018.pictures import before_and_after, example_pictures, picture_rows
@@ -125,7 +125,7 @@ def figures(run: Run) -> Iterator[Figure]:
             yield figure(run, network, direction)
 
 
-def norm_slider(run: Run, *, n_pictures: int = 3, radii: Sequence[float] = RADII) -> Any:
+def norm_slider(run: Run, *, n_pictures: int = 3, radii: Sequence[float] = RADII) -> Frames | Any:
     """A slider of the radius over a run's directions, on images that none of them was fitted on.
 
     Shows picture, label, class probabilities and the fooling rate on all scored images, of the first network.
