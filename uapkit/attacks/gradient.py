@@ -13,12 +13,13 @@ from uapkit import checks
 from uapkit.attacks.base import batch_for, ready
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
-from uapkit.evaluate import Network
+from uapkit.gate import Network, own
 
 
+@torch.inference_mode(False)
 def _pull(model: Network, x: Tensor, size: int | None, weights: Callable[[Tensor, slice], Tensor]) -> Tensor:
     """Gradients (n, c, h, w) of <weights(logits, images), logits> with the weights held fixed, a batch at a time."""
-    ready(model)
+    model, x = ready(model, x), own(x)
     size = batch_for(x) if size is None else checks.count(size, "batch_size")
     out = torch.empty_like(x)
     for i in tqdm(range(0, len(x), size), desc="gradients", unit="batch", disable=None, leave=False):
@@ -31,7 +32,7 @@ def _pull(model: Network, x: Tensor, size: int | None, weights: Callable[[Tensor
 
 def class_index(y: Tensor | int, n: int, name: str) -> Tensor:
     """(n,) int64 classes from one class for all images or one an image; ValueError otherwise."""
-    y = torch.as_tensor(y)
+    y = y if isinstance(y, Tensor) else torch.as_tensor(y, device="cpu")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool or y.shape not in ((), (n,)):
         raise ValueError(
             f"{name} must be an integer class or one an image, shape ({n},), got {y.dtype} of shape {tuple(y.shape)}"
