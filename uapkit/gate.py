@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,6 +38,9 @@ class _Weakly:
     def __init__(self) -> None:
         self._kept: dict[int, tuple[weakref.ref, Any]] = {}
 
+    def _forget(self, key: int, _: Any) -> None:
+        self._kept.pop(key, None)
+
     def of(self, thing: Any, make: Callable[[], Any]) -> Any:
         """What is kept for ``thing``, made now if there is nothing."""
         method = getattr(thing, "__func__", None)
@@ -46,11 +50,12 @@ class _Weakly:
         entry = self._kept.get(id(owner))
         if entry is None or entry[0]() is not owner:
             try:
-                entry = (weakref.ref(owner, lambda _, k=id(owner): self._kept.pop(k, None)), {})
+                entry = (weakref.ref(owner, partial(self._forget, id(owner))), {})
             except TypeError:
                 return make()
             self._kept[id(owner)] = entry
-        return entry[1].setdefault(method, make())
+        kept: dict[Any, Any] = entry[1]
+        return kept.setdefault(method, make())
 
 
 _passed, _trusted = _Weakly(), _Weakly()
@@ -75,8 +80,8 @@ def trusted(network: Network) -> set[str]:
 
 
 def admit(
-    network: Network, x: Tensor, *, gradient: bool = False, logits: bool | None = None, whole: bool = True
-) -> Network:
+    network: Any, x: Tensor, *, gradient: bool = False, logits: bool | None = None, whole: bool = True
+) -> Any:
     """The network as a function from images like ``x`` (n, c, h, w) to logits (n, classes): itself where it is one.
 
     gradient: it is to be differentiated; its logits then have the images' dtype and device. logits: probabilities will
@@ -87,7 +92,7 @@ def admit(
     wanted = ["fixed", "alone"] + ["gradient"] * gradient
     if whole:
         wanted += ["logits"] * (gradient if logits is None else logits) + ["precision"] * gradient
-    use = Adapted(network, x, gradient) if whole else network
+    use: Any = Adapted(network, x, gradient) if whole else network
     own = getattr(network, "model", network)  # a layer's function is remembered with its network
     layer = getattr(network, "layer", getattr(network, "layers", None)) if own is not network else None
     known, state = _passed.of(own, dict), _state(own)
@@ -95,6 +100,8 @@ def admit(
         known.clear()
         known["state"] = state
     seen = known.setdefault((tuple(x.shape[1:]), x.dtype, x.device, whole, layer), {})
+    if gradient:
+        no_inference_parameters(own)
     todo = [c for c in wanted if c not in seen and c not in trusted(own)]
     if todo or "plain" not in seen:
         name = name_of(network)
@@ -136,6 +143,15 @@ def dtype_of(network: Any) -> torch.dtype | None:
 def device_of(network: Any) -> torch.device | None:
     """The device of a module's first parameter or buffer; None for a function, or a module with none."""
     return next((t.device for t in _tensors(network)), None)
+
+
+def no_inference_parameters(network: Any) -> None:
+    """ValueError for parameters through which autograd cannot go."""
+    if any(t.is_inference() for t in _tensors(network)):
+        raise ValueError(
+            f"the parameters of {name_of(network)} were made under torch.inference_mode, so nothing can be "
+            "differentiated through them; build or load the network outside of it"
+        )
 
 
 def own(t: Tensor) -> Tensor:
@@ -192,7 +208,7 @@ class Adapted:
         output = self.network(x.to(self.device, self.dtype))
         self.plain &= isinstance(output, Tensor)
         logits = logits_of(output, name_of(self.network))
-        if self.gradient:
+        if self.gradient and logits.is_floating_point():
             return logits.to(x.device, self.answer)
         return logits.float() if logits.dtype in COARSE else logits
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import batch_for, ready
+from uapkit.attacks.base import batch_for, ready, warn_of_size
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
 from uapkit.gate import Network, own
@@ -78,6 +78,7 @@ def fgsm(
     Entries whose gradient is zero stay zero. Source: the fast gradient sign method, as used in [equivariant2019].
     """
     eps = checks.in_range(eps, 0, math.inf, "eps")
+    warn_of_size(eps, math.inf, (1,))
     return loss_gradient(model, x, y, batch_size=batch_size).sign_().mul_(eps)
 
 

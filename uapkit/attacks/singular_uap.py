@@ -59,6 +59,8 @@ def singular_uap(
     norm = checks.exponent(norm, "norm")
     images = pixels(x)
     warn_of_size(eps, norm, images.shape[1:])
+    if layer == "logits":
+        ready(model, images)
     if recorded is not None and isinstance(layer, str):
         if recorded.model is not model or not torch.equal(recorded.images, images):
             raise ValueError("recorded belongs to another model or other images; record these, or leave it out")

@@ -21,7 +21,7 @@ from uapkit.spectra import direction_matrix, top_singular
 
 DIRECTIONS: dict[str, Callable[[Network, Tensor, Tensor | None], Tensor]] = {
     "gradient": loss_gradient,
-    "fgsm": lambda model, x, y: fgsm(model, x, y, eps=1.0),
+    "fgsm": lambda model, x, y: fgsm(model, x, y, eps=0.5),  # rows are made unit anyway
     "deepfool": lambda model, x, y: _successful(model, x),
 }
 

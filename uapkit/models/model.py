@@ -80,7 +80,7 @@ class Model(nn.Module):
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.input_size: tuple[int, int, int] | None = _size(input_size)
         self.outputs = checks.one_of(outputs, OUTPUTS, "kind of outputs")
-        self.name = name or getattr(net, "original_name", type(net).__name__)  # a scripted module tells its class
+        self.name: str = name or str(getattr(net, "original_name", type(net).__name__))  # a scripted module tells its class
         self.aliases = aliases_of(net)
         self.channels_last = False  # whether labels may be computed in this layout; see evaluate
         self.card = replace(
@@ -92,11 +92,7 @@ class Model(nn.Module):
         self._order: list[tuple[str, str]] | None = None
         with gate.eval_as_it_is(net):
             self.eval()
-        if any(p.is_inference() for p in net.parameters()):
-            raise ValueError(
-                f"the parameters of {self.name} were made under torch.inference_mode, so nothing can be differentiated "
-                "through them; build or load the network outside of it"
-            )
+        gate.no_inference_parameters(self)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:

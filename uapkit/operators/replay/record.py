@@ -172,6 +172,8 @@ class Replay:
         tolerance = torch.finfo(x.dtype).eps ** (1 / 3)
         size = float(expected.norm())
         adjoint_gap = abs(float((pushed * w).sum()) - float((pulled * v).sum()))
+        if not size:
+            return False  # dead units, or a gradient that does not reach the image: the general way finds out which
         return float((pulled - expected).norm()) <= tolerance * size and adjoint_gap <= tolerance * size * float(
             v.norm()
         )
