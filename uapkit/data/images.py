@@ -120,9 +120,10 @@ class Images:
         if self.y is None or not self.classes:
             raise ValueError(f"{self.name} has no {'labels' if self.y is None else 'class names'} to match")
         place = {name: k for k, name in enumerate(classes)}
-        used = sorted(set(self.y.tolist()))
-        for k in used:
-            checks.one_of(self.classes[k], place, "class")
+        for name in sorted({self.classes[k] for k in self.y.tolist()}):
+            checks.one_of(name, place, "class")
+            if list(classes).count(name) > 1:
+                raise ValueError(f"two of the classes are called {name!r}, so labels cannot be matched by name")
         table = torch.tensor([place.get(name, -1) for name in self.classes], device=self.y.device)
         return replace(self, y=table[self.y], classes=tuple(classes))
 
