@@ -153,7 +153,7 @@ def x():
 def test_a_shuffling_loader_is_found_out(net, x):
     shuffled = DataLoader(x, 15, shuffle=True, generator=torch.Generator().manual_seed(0))
     for given in ({"x": shuffled}, {"x": x, "held_out": shuffled}):
-        with pytest.raises(ValueError, match="holds other images than in the pass before.* shuffle=False"):
+        with pytest.raises(ValueError, match="holds other images than in the pass before.*shuffle=False"):
             attacks.uap(net, eps=0.05, **given)
     with pytest.raises(ValueError, match="other images"):
         evaluate.norm_sweep(net, shuffled, torch.ones(3, 4, 4), [0.1])
