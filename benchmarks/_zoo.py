@@ -195,7 +195,7 @@ def family(name: str, **options: Any) -> Callable[[], nn.Module]:
 
 
 def vit() -> nn.Module:
-    """torchvision's vision transformer, small."""
+    """Torchvision's vision transformer, small."""
     made = torchvision.models.VisionTransformer(32, 8, 2, 4, 32, 64, num_classes=CLASSES)
     nn.init.normal_(made.heads.head.weight)  # the head of an untrained one is zero
     return made
@@ -209,7 +209,9 @@ ZOO = [
     Foreign("a function", lambda: (lambda net: lambda x: net(x))(plain().eval())),
     Foreign("attention and layer normalisation", Attends),
     Foreign("recurrent over the rows", Reads),
-    Foreign("answers with an object that has .logits", lambda: Turned(lambda z: ModelOutput(loss=None, logits=z, hidden=z))),
+    Foreign(
+        "answers with an object that has .logits", lambda: Turned(lambda z: ModelOutput(loss=None, logits=z, hidden=z))
+    ),
     Foreign("answers with a dict of one matrix", lambda: Turned(lambda z: {"scores": z, "maps": z[:, :, None]})),
     Foreign("answers with (logits, features)", lambda: Turned(lambda z: (z, z[:, :, None, None]))),
     Foreign("answers with a list of one", lambda: Turned(lambda z: [z])),
@@ -222,11 +224,17 @@ ZOO = [
     Foreign("torch.export, any batch", lambda: exported(False)),
     Foreign("torch.fx", lambda: torch.fx.symbolic_trace(plain())),
     Foreign("DataParallel", lambda: nn.DataParallel(plain())),
-    Foreign("weight normalisation", lambda: nn.Sequential(*trunk(), nn.utils.parametrizations.weight_norm(nn.Linear(32, CLASSES)))),
+    Foreign(
+        "weight normalisation",
+        lambda: nn.Sequential(*trunk(), nn.utils.parametrizations.weight_norm(nn.Linear(32, CLASSES))),
+    ),
     Foreign("a lazy layer", lambda: nn.Sequential(*trunk(), nn.LazyLinear(CLASSES))),
     Foreign("equal to its siblings", Siblings),
     Foreign("draws a number that it does not use", lambda: Turned(lambda x: x + 0 * torch.rand(()), before=True)),
-    Foreign("checkpointed", lambda: Turned(lambda x: torch.utils.checkpoint.checkpoint(torch.sin, x, use_reentrant=False), before=True)),
+    Foreign(
+        "checkpointed",
+        lambda: Turned(lambda x: torch.utils.checkpoint.checkpoint(torch.sin, x, use_reentrant=False), before=True),
+    ),
     Foreign("vision transformer", vit, side=32),
     *[
         Foreign(name, family(name), side=32)
@@ -243,7 +251,11 @@ ZOO = [
     Foreign("sigmoid at its end", lambda: Turned(torch.sigmoid), "returns probabilities", scores=True),
     Foreign("one logit, (n, 1)", lambda: Turned(lambda z: z[:, :1]), "one logit an image"),
     Foreign("one logit, (n,)", lambda: Turned(lambda z: z[:, 0]), "one logit an image"),
-    Foreign("a map of logits, (n, k, h, w)", lambda: Turned(lambda z: z[:, :, None, None]), r"must return logits \(n, classes\)"),
+    Foreign(
+        "a map of logits, (n, k, h, w)",
+        lambda: Turned(lambda z: z[:, :, None, None]),
+        r"must return logits \(n, classes\)",
+    ),
     Foreign("labels", lambda: Turned(lambda z: z.argmax(1)), "must return logits .* floating, got int64"),
     Foreign("two matrices, either the logits", lambda: Turned(lambda z: (z, z)), "2 could be logits"),
     Foreign("a text", lambda: Turned(lambda z: "cat"), "must return logits .* got str"),
@@ -264,7 +276,9 @@ ZOO = [
     Foreign("half of it detached", lambda: Turned(lambda x: x / 2 + x.detach() / 2, before=True), REACH, scores=True),
     Foreign("a rounded image", lambda: Turned(lambda x: (x * 31).round() / 31, before=True), REACH, scores=True),
     Foreign("a gradient of its own", lambda: Turned(OwnGradient.apply, before=True), REACH, scores=True),
-    Foreign("through NumPy", lambda: Turned(lambda x: torch.from_numpy(x.detach().numpy()), before=True), REACH, scores=True),
+    Foreign(
+        "through NumPy", lambda: Turned(lambda x: torch.from_numpy(x.detach().numpy()), before=True), REACH, scores=True
+    ),
     Foreign("in half precision", lambda: plain().half(), "too coarse for its derivatives", scores=True),
     Foreign("in bfloat16", lambda: plain().bfloat16(), "too coarse for its derivatives", scores=True),
     Foreign("made under inference_mode", inside_inference, "inference_mode", scores=True),

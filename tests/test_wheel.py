@@ -25,7 +25,9 @@ def installed(tmp_path_factory):
         target.write_bytes((ROOT / name).read_bytes())
     build = "from setuptools import build_meta; print(build_meta.build_wheel('../dist'))"
     (home / "dist").mkdir()
-    done = subprocess.run([sys.executable, "-c", build], cwd=home / "source", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=home / "source", capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (wheel,) = (home / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
@@ -62,7 +64,9 @@ print(uapkit.__file__)
     assert str(installed) in done.stdout
 
 
-@pytest.mark.parametrize("command", [["list"], ["run", "khrulkov2018/tab1_layers", "--save"], ["where", "tab1"], ["scoreboard"]])
+@pytest.mark.parametrize(
+    "command", [["list"], ["run", "khrulkov2018/tab1_layers", "--save"], ["where", "tab1"], ["scoreboard"]]
+)
 def test_what_needs_the_clone_says_so_in_one_sentence(installed, tmp_path, command):
     done = outside(installed, tmp_path, "-m", "uapkit", *command)
     assert done.returncode == 2

@@ -79,9 +79,7 @@ def trusted(network: Network) -> set[str]:
     return _trusted.of(network, set)
 
 
-def admit(
-    network: Any, x: Tensor, *, gradient: bool = False, logits: bool | None = None, whole: bool = True
-) -> Any:
+def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | None = None, whole: bool = True) -> Any:
     """The network as a function from images like ``x`` (n, c, h, w) to logits (n, classes): itself where it is one.
 
     gradient: it is to be differentiated; its logits then have the images' dtype and device. logits: probabilities will

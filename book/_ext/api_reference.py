@@ -18,7 +18,14 @@ MODULES = {  # module -> its public names; None: what __all__ says
     "operators": None,
     "singular": ("pq_singular", "SingularPair"),
     "curvature": ("principal_curvatures", "boundary_points", "paper_step", "Curvatures"),
-    "spectra": ("direction_matrix", "top_singular", "singular_values", "energy", "sphere_dimension", "random_directions"),
+    "spectra": (
+        "direction_matrix",
+        "top_singular",
+        "singular_values",
+        "energy",
+        "sphere_dimension",
+        "random_directions",
+    ),
     "subspace": ("orthonormal", "project", "principal_angles", "random_subspace"),
     "norms": ("dual_exponent", "lp_norm", "psi", "project"),
 }
@@ -78,7 +85,9 @@ def entry(module, name):
 
 def write(app, config):
     if not Path(app.srcdir, "book", "_generated", "counts.md").is_file():
-        raise ExtensionError("pages hold numbers that the build writes first: run `make book` (or `uapkit book`) instead")
+        raise ExtensionError(
+            "pages hold numbers that the build writes first: run `make book` (or `uapkit book`) instead"
+        )
     folder = Path(app.srcdir, "book", "_generated", "api")
     folder.mkdir(parents=True, exist_ok=True)
     for module, name in names():

@@ -23,7 +23,12 @@ def test_the_ids_are_imagenets():
     assert len(place) == 1000
     assert list(place) == sorted(place)
     names = categories()
-    known = {"n01440764": "tench", "n02102040": "English springer", "n03394916": "French horn", "n15075141": "toilet tissue"}
+    known = {
+        "n01440764": "tench",
+        "n02102040": "English springer",
+        "n03394916": "French horn",
+        "n15075141": "toilet tissue",
+    }
     assert all(names[place[wnid]] == name for wnid, name in known.items())
 
 

@@ -69,7 +69,9 @@ def test_every_recipe_runs(monkeypatch, tmp_path, capsys):
     for command in run_blocks(ROOT / "book" / "recipes.md", monkeypatch, tmp_path):
         subprocess.run(["bash", "-e", "-c", command], env=environment, check=True, cwd=tmp_path)
     said = capsys.readouterr().out
-    rates = [tuple(map(float, row)) for row in re.findall(r"as it is ([\d.]+), clipped ([\d.]+), in 8 bits ([\d.]+)", said)]
+    rates = [
+        tuple(map(float, row)) for row in re.findall(r"as it is ([\d.]+), clipped ([\d.]+), in 8 bits ([\d.]+)", said)
+    ]
     assert len(rates) == 3
     assert rates[0][2] > 0  # a large one survives
     assert "target" in said  # the table of the last recipe was drawn from the jobs' files

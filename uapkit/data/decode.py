@@ -12,7 +12,22 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 READ = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jfif", ".jp2")
-OTHERS = (".heic", ".heif", ".jxl", ".svg", ".exr", ".hdr", ".dng", ".cr2", ".nef", ".arw", ".raw", ".psd", ".npy", ".dcm")
+OTHERS = (
+    ".heic",
+    ".heif",
+    ".jxl",
+    ".svg",
+    ".exr",
+    ".hdr",
+    ".dng",
+    ".cr2",
+    ".nef",
+    ".arw",
+    ".raw",
+    ".psd",
+    ".npy",
+    ".dcm",
+)
 Resize = Callable[[Image.Image], Image.Image]
 
 

@@ -20,7 +20,6 @@ from uapkit.data.images import resize_steps
 from uapkit.data.source import Source
 
 
-
 def resizer(size: int | None, mode: str) -> Resize:
     """Image -> image of ``size`` x ``size`` by :func:`uapkit.data.images.resize_steps`; None leaves it alone."""
     if size is None:
@@ -66,7 +65,9 @@ def from_files(
 
     def fetch(index: np.ndarray) -> Tensor:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # Pillow decodes outside Python's lock
-            decoded = list(pool.map(partial(read, resize=resizer(size, mode), upright=upright), [files[i] for i in index]))
+            decoded = list(
+                pool.map(partial(read, resize=resizer(size, mode), upright=upright), [files[i] for i in index])
+            )
         shapes = sorted({tuple(x.shape[1:]) for x in decoded})
         if len(shapes) > 1:
             raise ValueError(f"the pictures of {name!r} differ in size ({shapes[0]}, {shapes[1]}, ...); give size=224")

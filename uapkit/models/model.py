@@ -80,7 +80,9 @@ class Model(nn.Module):
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.input_size: tuple[int, int, int] | None = _size(input_size)
         self.outputs = checks.one_of(outputs, OUTPUTS, "kind of outputs")
-        self.name: str = name or str(getattr(net, "original_name", type(net).__name__))  # a scripted module tells its class
+        self.name: str = name or str(
+            getattr(net, "original_name", type(net).__name__)
+        )  # a scripted module tells its class
         self.aliases = aliases_of(net)
         self.channels_last = False  # whether labels may be computed in this layout; see evaluate
         self.card = replace(
