@@ -6,6 +6,7 @@ table of the page "What networks work".
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
@@ -293,10 +294,8 @@ def built(one: Foreign, seed: int = 0) -> Any:
         if any(isinstance(m, nn.modules.lazy.LazyModuleMixin) for m in getattr(network, "modules", list)()):
             network(torch.rand(1, 3, one.side, one.side))
     if isinstance(network, nn.Module):
-        try:
+        with contextlib.suppress(NotImplementedError):  # exported modules have one mode for good
             network.eval()
-        except NotImplementedError:  # exported modules have one mode for good
-            pass
     return network
 
 

@@ -190,7 +190,7 @@ def _tolerance(tensors: Sequence[Tensor], equal: bool) -> float:
 
 def _generators(device: torch.device) -> tuple:
     gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0, device="cpu")
-    kind, keys, *rest = np.random.get_state(legacy=True)
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - foreign code may draw from it
     return (
         torch.get_rng_state().numpy().tobytes(),
         gpu.numpy().tobytes(),
@@ -202,10 +202,10 @@ def _generators(device: torch.device) -> tuple:
 @contextmanager
 def _generators_kept(device: torch.device) -> Iterator[None]:
     """Whatever a network draws here, the caller's generators stand where they stood."""
-    python, numpy = random.getstate(), np.random.get_state()
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(numpy)
+            np.random.set_state(numpy)  # noqa: NPY002

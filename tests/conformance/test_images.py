@@ -55,7 +55,7 @@ def test_nested_classes_are_walked_and_empty_ones_refused(tmp_path):
     images = data.load(tmp_path)
     assert (images.y.tolist(), images.classes) == ([0, 0, 1], ("cat", "dog"))
     (tmp_path / "bird").mkdir()
-    with pytest.raises(ValueError, match="no pictures of the class 'bird'.* would shift"):
+    with pytest.raises(ValueError, match=r"no pictures of the class 'bird'.* would shift"):
         data.load(tmp_path)
 
 
@@ -66,7 +66,9 @@ def test_labels_that_mean_something_else_to_the_network_are_said():
     nn.init.zeros_(sure[1].weight)
     sure[1].bias.data = torch.tensor([1.0, 0.0])  # always class 0
     twisted = models.wrap(sure, classes=("dog", "cat"))
-    with pytest.raises(ValueError, match="label 0 means 'cat' to the images and 'dog' to the network; images.matched"):
+    with pytest.raises(
+        ValueError, match=r"label 0 means 'cat' to the images and 'dog' to the network; images\.matched"
+    ):
         evaluate.error_rate(twisted, images)
     matched = images.matched(twisted.classes)
     assert matched.y.tolist() == [1, 1, 0, 0]
@@ -158,7 +160,7 @@ def x():
 def test_a_shuffling_loader_is_found_out(net, x):
     shuffled = DataLoader(x, 15, shuffle=True, generator=torch.Generator().manual_seed(0))
     for given in ({"x": shuffled}, {"x": x, "held_out": shuffled}):
-        with pytest.raises(ValueError, match="holds other images than in the pass before.*shuffle=False"):
+        with pytest.raises(ValueError, match=r"holds other images than in the pass before.*shuffle=False"):
             attacks.uap(net, eps=0.05, **given)
     with pytest.raises(ValueError, match="other images"):
         evaluate.norm_sweep(net, shuffled, torch.ones(3, 4, 4), [0.1])

@@ -43,8 +43,9 @@ def singular_uap(
     attacked, one forward pass then serves them all, and the result is the same.
 
     history holds the singular value after each iteration; made_by has layer, p, q, n_fit, seed, singular_value (of unit
-    p-norm, stacked over the n images, so it grows with n), start_value (of the random start), n_iter and converged. The sign is the one the random start
-    led to: v and -v have the same singular value, but not the same fooling rate; see :meth:`Perturbation.flipped`.
+    p-norm, stacked over the n images, so it grows with n), start_value (of the random start), n_iter and converged. The
+    sign is the one the random start led to: v and -v have the same singular value, but not the same fooling rate; see
+    :meth:`Perturbation.flipped`.
 
     Raises ValueError for an unknown layer, one that does not respond to any of the images, or numbers out of range.
     Source: [khrulkov2018], Algorithm 3 (stochastic power method); q = 10 and 64 images are the paper's, 20 iterations
