@@ -137,7 +137,7 @@ def _difference(model: Network, target: int, rival: int) -> Callable[[Tensor], T
         logits = model(x.contiguous(memory_format=torch.channels_last) if fast and x.device.type == "cpu" else x)
         return logits[:, target] - logits[:, rival]
 
-    score.model, score.layer = model, f"logit {target} - logit {rival}"  # type: ignore[attr-defined]  # for the gate
+    vars(score).update(part_of_model=True, model=model, layer=f"logit {target} - logit {rival}")  # for the gate
     return score
 
 

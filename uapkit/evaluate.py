@@ -113,8 +113,12 @@ def error_rate(
     """
     change = None if v is None else added(v, clip, bits)
     batches = _Labelled(x) if y is None and not isinstance(x, Tensor | Images | Stream) else None
-    found = [z for _, (z,) in answers(model, batches or x, change, batch_size=batch_size)]
-    predicted, classes = torch.cat([z.argmax(1).cpu() for z in found]), found[0].shape[1]
+    given = x if batches is None else batches
+    found, classes = [], 0
+    for _, (z,) in answers(model, given, change, batch_size=batch_size):
+        found.append(z.argmax(1).cpu())
+        classes = z.shape[1]
+    predicted = torch.cat(found)
     truth = _truth(x, y, classes) if batches is None else labels_of(batches.labels(), len(predicted), "y", classes)
     if y is None and isinstance(x, Images | Stream):
         _same_classes(x, model, classes)

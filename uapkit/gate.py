@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -91,7 +92,7 @@ def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | Non
     if whole:
         wanted += ["logits"] * (gradient if logits is None else logits) + ["precision"] * gradient
     use: Any = Adapted(network, x, gradient) if whole else network
-    own = getattr(network, "model", network)  # a layer's function is remembered with its network
+    own = owner(network)  # a layer's function is remembered with its network
     layer = getattr(network, "layer", getattr(network, "layers", None)) if own is not network else None
     known, state = _passed.of(own, dict), _state(own)
     if known.get("state") != state:
@@ -100,6 +101,8 @@ def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | Non
     seen = known.setdefault((tuple(x.shape[1:]), x.dtype, x.device, whole, layer), {})
     if gradient:
         no_inference_parameters(own)
+    if (device := device_of(own)) is not None and device.type == "meta":
+        raise ValueError(f"{name_of(own)} is on the device 'meta', where parameters have no numbers; load its weights")
     todo = [c for c in wanted if c not in seen and c not in trusted(own)]
     if todo or "plain" not in seen:
         name = name_of(network)
@@ -115,11 +118,26 @@ def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | Non
 
 def name_of(network: Network) -> str:
     """What to call a network in a sentence."""
-    if (own := getattr(network, "model", network)) is not network:
+    if (own := owner(network)) is not network:
         layer = getattr(network, "layer", "of several")
         return f"layer {layer!r} of {name_of(own)}"
     name = getattr(network, "name", None)
     return name if isinstance(name, str) and name else f"the network ({type(network).__name__})"
+
+
+def owner(network: Any) -> Any:
+    """The network that a layer's function of ours belongs to; anything else belongs to itself."""
+    return network.model if getattr(network, "part_of_model", False) else network
+
+
+@contextmanager
+def eager(compiled: bool) -> Iterator[None]:
+    """Compiled parts of a network run as they were written: their derivatives can be taken twice, their layers seen."""
+    if not compiled:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def unwrapped(network: Any) -> Any:
@@ -167,14 +185,17 @@ def eval_as_it_is(network: nn.Module) -> Iterator[None]:
             part.training = False
 
 
-def _tensors(network: Any) -> list[Tensor]:
-    return [*network.parameters(), *network.buffers()] if isinstance(network, nn.Module) else []
+def _tensors(network: Any) -> Iterator[Tensor]:
+    return chain(network.parameters(), network.buffers()) if isinstance(network, nn.Module) else iter(())
 
 
 def _state(network: Any) -> tuple:
     """Changes with every change of a parameter, a buffer or a mode that PyTorch notices, in a function's modules too."""
-    modules = [network, *(cell.cell_contents for cell in getattr(network, "__closure__", None) or () if _full(cell))]
-    modules = [m for m in (*modules, getattr(network, "__self__", None)) if isinstance(m, nn.Module)]
+    parts = [network, getattr(network, "__self__", None), getattr(network, "func", None)]
+    parts += [cell.cell_contents for cell in getattr(network, "__closure__", None) or () if _full(cell)]
+    if not isinstance(network, nn.Module):
+        parts += getattr(network, "__dict__", {}).values()
+    modules = [m for m in parts if isinstance(m, nn.Module)]
     tensors = (t for m in modules for t in _tensors(m))
     told = ((t.data_ptr(), None if t.is_inference() else t._version, t.dtype, t.device) for t in tensors)
     return tuple(told), tuple(part.training for m in modules for part in m.modules())

@@ -104,7 +104,8 @@ def answers(
     with inference(model):
         use = None
         for start, part in blocks(x, batch_size):
-            use = use or gate.admit(model, part, logits=soft)
+            if use is None:
+                use = gate.admit(model, part, logits=soft)
             yield start, [logits(use, part if change is None else change(part, start)) for change in changes]
 
 

@@ -63,7 +63,7 @@ def singular_uap(
     if layer == "logits":
         ready(model, images)
     if recorded is not None and isinstance(layer, str):
-        if recorded.model is not model or not torch.equal(recorded.images, images):
+        if recorded.model is not model or not torch.equal(recorded.images.to(images), images):
             raise ValueError("recorded belongs to another model or other images; record these, or leave it out")
         op = recorded.at(layer)
     else:

@@ -66,6 +66,8 @@ class Batches:
         """Number of images, where it is known beforehand."""
         if self.single:
             return len(self.x)
+        if isinstance(self.x, list | tuple):  # they keep their order
+            return sum(len(taken(batch)[0]) for batch in self.x)
         n = getattr(self.x, "n", None)
         return n if isinstance(n, int) else None
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Truncated:
     """A model up to one layer: call it with images; ``model``, ``layer`` and ``module`` say what it is."""
 
+    part_of_model = True  # what the gate knows of it, it knows of the model
+
     def __init__(self, model: Model, layer: str, module: nn.Module | None, call: int) -> None:
         self.model, self.layer, self.module, self.call = model, layer, module, call
 
@@ -62,6 +64,8 @@ class Truncated:
 
 class Tapped:
     """A model up to several layers: call it with images for a tuple of their outputs, in the order of ``layers``."""
+
+    part_of_model = True
 
     def __init__(self, model: Model, layers: Sequence[str]) -> None:
         self.model, self.layers = model, tuple(layers)

@@ -80,6 +80,7 @@ class Model(nn.Module):
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.input_size: tuple[int, int, int] | None = _size(input_size)
         self.outputs = checks.one_of(outputs, OUTPUTS, "kind of outputs")
+        self.compiled = any("_orig_mod" in m._modules for m in net.modules())  # parts; the whole was unwrapped above
         self.name: str = name or str(
             getattr(net, "original_name", type(net).__name__)
         )  # a scripted module tells its class
@@ -105,7 +106,8 @@ class Model(nn.Module):
             raise ValueError(f"{self.name} takes images of {channels} channels, got shape {tuple(x.shape)}")
         x = (x - self.mean) / self.std
         dtype = gate.dtype_of(self.net)
-        output = gate.logits_of(self.net(x if dtype in (None, x.dtype) else x.to(dtype)), self.name)
+        with gate.eager(self.compiled):
+            output = gate.logits_of(self.net(x if dtype in (None, x.dtype) else x.to(dtype)), self.name)
         return output if self.outputs == "logits" else _as_logits(output, self.outputs, self.name)
 
     def layers(self, kind: str | Sequence[str] | None = None) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uapkit.gate import COARSE, device_of, dtype_of, name_of, own
+from uapkit.gate import COARSE, device_of, dtype_of, name_of, own, owner
 
 Vector = TypeVar("Vector", Tensor, np.ndarray)
 
@@ -83,7 +83,7 @@ def batch_of(images: Tensor, name: str = "images") -> Tensor:
 
 def placed(fn: Any, images: Tensor) -> Tensor:
     """The images on the device and in the floating type of the module behind ``fn``, if one is known."""
-    network = getattr(fn, "model", fn)
+    network = owner(fn)
     dtype, device = dtype_of(network), device_of(network)
     if dtype in COARSE:
         raise TypeError(

@@ -125,6 +125,6 @@ def _replay(layer_fn: Layer, chunks: tuple[Tensor, ...], record_bytes: int) -> R
 def _general(layer_fn: Layer, chunks: tuple[Tensor, ...], record_bytes: int) -> General:
     """The products by autograd. ValueError where they are not the derivative, unless the caller knows better."""
     products = General(layer_fn, chunks, record_bytes)
-    if "gradient" not in gate.trusted(getattr(layer_fn, "model", layer_fn)):
+    if "gradient" not in gate.trusted(gate.owner(layer_fn)):
         products.verify(gate.name_of(layer_fn))
     return products
