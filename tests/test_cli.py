@@ -152,7 +152,7 @@ def test_scoreboard_is_machine_readable(capsys):
     assert all(r["verdict"] for r in rows)
 
 
-@pytest.mark.parametrize("command", ["where", "list", "run", "book", "scoreboard", "data", "models", "bench"])
+@pytest.mark.parametrize("command", ["where", "list", "run", "page", "book", "scoreboard", "data", "models", "bench"])
 def test_help_on_each(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])

@@ -113,6 +113,16 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _page(args: argparse.Namespace) -> int:
+    from uapkit.book import template
+    from uapkit.runner import project_root
+
+    for path in template.write(args.item):
+        print(f"written: {path.relative_to(project_root())}")
+    print(f"now add `- file: notebooks/{args.item}` to _toc.yml, under its paper, and write the prose")
+    return 0
+
+
 def _book(args: argparse.Namespace) -> int:
     from uapkit.book import build as book
 
@@ -204,6 +214,7 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--full", action="store_true", help="start from the item's full.yml instead of its quick defaults")
     one.add_argument("--save", action="store_true", help="store table and provenance under results/")
+    command("page", _page, "write a new item's notebook and full.yml from its module").add_argument("item")
     one = command("book", _book, "run every item's quick run and build the book")
     one.add_argument("--cores", type=int, default=None, help="parallel jobs (default: all cores)")
     one.add_argument("--executor", default=None, help="a Snakemake executor, e.g. slurm (extra `slurm`)")
