@@ -21,6 +21,7 @@ SMALL = {  # settings that make a quick run quicker, for the items that have the
     "n_seeds": 2, "n_pictures": 2, "n_train": 60, "n_attack": 4, "n_top": 3, "epochs": 1, "n_boot": 50, "repeats": 1,
 }  # fmt: skip
 KEPT_AS_THEY_ARE = {  # settings that an item needs larger than the above
+    "khrulkov2018/sec_cost": ("n_fit",),
 }
 OTHER = {  # settings of which one is changed at a time, the first that the item has
     "eps": lambda v: 1.5 * v, "q": lambda v: 3.0, "small": lambda v: 0.7 * v, "rotation": lambda v: 0.5 * v,

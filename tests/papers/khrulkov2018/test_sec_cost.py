@@ -23,3 +23,8 @@ def test_sec_cost(tmp_path):
     assert list(left.lines[0].get_ydata()) == pytest.approx([0.64, 1.28, 2.56])
     assert list(left.lines[1].get_ydata()) == pytest.approx([0.64, 1.28, 2.56]), "the line of slope one"
     assert [t.get_text() for t in right.get_xticklabels()] == ["2", "4", "8"]
+
+
+def test_too_few_images_are_one_sentence():
+    with pytest.raises(ValueError, match=r"batch_sizes must hold a size of at most n_fit = 2, got \[4\]; raise n_fit"):
+        item.run(models=["linear_digits"], layer="logits", n_fit=2, batch_sizes=[4])

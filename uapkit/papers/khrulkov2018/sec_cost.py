@@ -72,6 +72,10 @@ def run(
     for network in bench.names(models):
         at = {"model": network, "layer": setting.choose(network)}
         sizes = [b for b in batch_sizes if b <= n_fit]
+        if not sizes:
+            raise ValueError(
+                f"batch_sizes must hold a size of at most n_fit = {n_fit}, got {list(batch_sizes)}; raise n_fit"
+            )
         points = [at | {"varied": "batch_size", "batch_size": b, "iterations": max(iterations)} for b in sizes]
         points += [at | {"varied": "iterations", "batch_size": max(sizes), "iterations": k} for k in iterations]
         parts.append(lab.sweep(points, timed, desc=f"{network}: seconds"))
