@@ -27,4 +27,4 @@ def test_sec_cost(tmp_path):
 
 def test_too_few_images_are_one_sentence():
     with pytest.raises(ValueError, match=r"batch_sizes must hold a size of at most n_fit = 2, got \[4\]; raise n_fit"):
-        item.run(models=["linear_digits"], layer="logits", n_fit=2, batch_sizes=[4])
+        sec_cost.run(models=["linear_digits"], layer="logits", n_fit=2, batch_sizes=[4])
