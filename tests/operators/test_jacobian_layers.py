@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from uapkit import models
-from uapkit.operators import JacobianOperator, LayerJacobians, jacobian, replay
+from uapkit.operators import JacobianOperator, LayerJacobians, jacobian
+from uapkit.operators.replay import record as replay
 from uapkit.seeds import generator
 
 LAYERS = {
