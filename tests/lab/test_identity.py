@@ -107,6 +107,8 @@ def test_images_count_pixel_by_pixel_with_labels_and_type():
         identity(v) for v in (Images(x, y), Images(moved, y), Images(x, other), x, x.double(), x.flatten(1), x[:2])
     }
     assert len(found) == 7
+    zeros = [torch.zeros(2, dtype=dtype) for dtype in (torch.float32, torch.int32)]  # the same bytes
+    assert identity(zeros[0]) != identity(zeros[1])
     assert identity(Images(x, y)) == identity(Images(x.clone(), y.clone()))
 
 
