@@ -20,8 +20,10 @@ SMALL = {  # settings that make a quick run quicker, for the items that have the
     "n_fit": 12, "n_select": 12, "n_eval": 30, "max_iter": 3, "n_random": 1, "n_images": 12, "max_passes": 1, "passes": 1,
     "n_seeds": 2, "n_pictures": 2, "n_train": 60, "n_attack": 4, "n_top": 3, "epochs": 1, "n_boot": 50, "repeats": 1,
 }  # fmt: skip
-KEPT_AS_THEY_ARE = {  # settings that an item needs larger than the above
+KEPT_AS_THEY_ARE = {  # settings that an item, or all of a paper, needs larger than the above
     "khrulkov2018/sec_cost": ("n_fit",),
+    "equivariant2019": ("n_images", "n_fit", "n_eval"),
+    "moosavi2017/fig2_aggregation": tuple(SMALL),
 }
 OTHER = {  # settings of which one is changed at a time, the first that the item has
     "eps": lambda v: 1.5 * v, "q": lambda v: 3.0, "small": lambda v: 0.7 * v, "rotation": lambda v: 0.5 * v,
@@ -36,7 +38,8 @@ def settings_of(name):
     """The item's small settings, its networks as modules of the user's own called by plain names."""
     defaults = runner.item(name).parameters
     small = {k: v for k, v in SMALL.items() if isinstance(defaults.get(k), (int, float))}
-    return {k: v for k, v in small.items() if k not in KEPT_AS_THEY_ARE.get(name, ())}
+    kept = [setting for key in (name, name.partition("/")[0]) for setting in KEPT_AS_THEY_ARE.get(key, ())]
+    return {k: v for k, v in small.items() if k not in kept}
 
 
 def networks(name, shift):
