@@ -14,7 +14,15 @@ ROOT = runner.project_root()
 ITEMS = runner.items()
 MADE = [name for name, about in ITEMS.items() if about.function is not None]
 # test folders and files that guard no single module: the project, the classroom as a whole, the built book in a browser
-OF_THE_WHOLE = {"test_imports", "test_naming", "test_notebooks", "test_project", "test_results", "test_workflow"}
+OF_THE_WHOLE = {
+    "test_imports",
+    "test_naming",
+    "test_notebooks",
+    "test_project",
+    "test_results",
+    "test_workflow",
+    "test_home",
+}
 OF_THE_WHOLE |= {"test_same_with_and_without_store", "test_own", "test_chapter"}  # all items, or all of a paper
 OF_THE_WHOLE_FOLDERS = {"browser", "classroom", "benchmarks"}
 

@@ -9,6 +9,7 @@ import pytest
 
 from uapkit import runner
 from uapkit.book import scoreboard
+from uapkit.runner import results
 
 ROOT = runner.project_root()
 NAME = "khrulkov2018/tab1_layers"
@@ -69,6 +70,14 @@ def test_a_stale_run_is_said_in_every_copy(one_item, monkeypatch):
     assert scoreboard.table()["stale"].tolist() == ["two rows shared one answer"]
     assert scoreboard.claims()["stale"].eq("two rows shared one answer").all()
     assert json.loads(scoreboard.as_json())[0]["stale"] == "two rows shared one answer"
+
+
+def test_a_stored_run_is_loaded_once(monkeypatch):
+    loads, load = [], results.load
+    monkeypatch.setattr(scoreboard, "items", lambda: {NAME: runner.item(NAME)})
+    monkeypatch.setattr(results, "load", lambda name: loads.append(name) or load(name))
+    assert len(scoreboard._records.__wrapped__(())) == 1
+    assert loads == [NAME]
 
 
 def test_seconds_of_old_records_are_an_upper_bound(one_item):

@@ -132,7 +132,7 @@ def stage_sources() -> None:
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
         write_whole(generated / name, data)
-    runs = {r["item"]: r["commit"][:10] for r in scoreboard.records() if r["commit"]}
+    runs = {r["item"]: r["commit"][:10] + prose.REDO * bool(r["stale"]) for r in scoreboard.records() if r["commit"]}
     write_whole(generated / "provenance.json", json.dumps(runs).encode())
     for page in (staging / "book").rglob("*.md"):  # numbers of ours inside sentences
         up = "../" * len(page.relative_to(staging).parents[:-1])

@@ -1,4 +1,4 @@
-// Controls of uapkit.interactive.frames: they choose among states that were computed beforehand. No request leaves the page.
+// Controls of uapkit.figures.widgets.frames: they choose among states that were computed beforehand. No request leaves the page.
 // A control offers only the values that exist together with those of the controls before it.
 document.querySelectorAll("figure.uapkit-frames:not([data-ready])").forEach((figure) => {
   figure.dataset.ready = "yes";
