@@ -53,6 +53,7 @@ def test_curves_have_a_panel_a_network_and_dot_the_other_training_seeds(table):
     assert drawn(ax, "random direction") == ([0.0, 0.5], [0.1, 0.1])
     seeds = [line for line in ax.lines if line.get_label() == "other training seeds"]
     assert [line.get_linestyle() for line in seeds] == [":"], "of seed 1 the cross-fitted curve alone"
+    assert drawn(ax, "other training seeds") == ([0.0, 0.5], [0.05, 0.9])
     assert seeds[0].get_color() == look("singular vector").colour
     ax = curves(Run.of(table), "fooling_rate").axes[0]
     assert drawn(ax, "5000 images, other half") == ([0.0, 0.5], [0.2, 0.2])
