@@ -108,6 +108,15 @@ def test_what_stands_in_no_module_is_not_identified():
         code(typed)
 
 
+def test_a_module_that_is_no_python_text_is_not_identified(user, tmp_path, monkeypatch):
+    module = user()
+    (tmp_path / "own_help.py").write_bytes(b"\x7fELF\xff\xfe")
+    sources._tree.cache_clear()
+    monkeypatch.setattr(sys.modules["own_help"], "__file__", str(tmp_path / "own_help.py"))
+    with pytest.raises(Unidentified, match=r"own_help\.py is no Python text"):
+        code(module.run)
+
+
 def names(module):
     return {p.relative_to(sources.PACKAGE).as_posix() for p in files(module)}
 

@@ -114,13 +114,19 @@ def _tree(module: str) -> ast.Module:
     if text is None:
         if loaded is not None and path.stat().st_mtime > STARTED:
             raise Unidentified(f"{path.name} was edited after this process had started")
-        text = path.read_text(encoding="utf-8")
-    return _without_docstrings(ast.parse(text))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise Unidentified(f"{path.name} is no Python text") from None
+    try:
+        return _without_docstrings(ast.parse(text))
+    except (SyntaxError, ValueError):
+        raise Unidentified(f"{path.name} is no Python text") from None
 
 
 def forget(module: str) -> None:
     """Read the module's text again next time: it has just been run anew."""
-    for known in (_path, _tree, _file_digest, _digest, _exported, _imported):
+    for known in (_path, _tree, _file_digest, _digest, _exported, _imported, is_ours):
         known.cache_clear()
     sys.modules.pop(module, None)
 

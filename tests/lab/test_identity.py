@@ -97,6 +97,20 @@ def test_the_order_of_layers_that_is_found_on_the_way_does_not_count():
     assert identity(net) == identity(other)
 
 
+class Sly(nn.Module):
+    """A user's module that happens to have an attribute of the name that our classes use."""
+
+    derived = ("scale",)
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+
+def test_only_classes_of_ours_may_leave_an_attribute_out():
+    assert identity(Sly(1.0)) != identity(Sly(2.0))
+
+
 def test_images_count_pixel_by_pixel_with_labels_and_type():
     x = torch.rand(3, 1, 28, 28)
     y = torch.tensor([0, 1, 2])

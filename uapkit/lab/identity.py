@@ -100,7 +100,8 @@ class _Feed:
         self.attributes({k: v for k, v in vars(net).items() if k not in _BASE}, type(net))
 
     def attributes(self, found: Mapping[str, Any], cls: type) -> None:
-        derived = getattr(cls, "derived", ())  # what follows from the other attributes, or changes no answer
+        # what follows from the other attributes, or changes no answer: only a class of ours may say so
+        derived = {n for c in cls.__mro__ if c.__module__.startswith("uapkit.") for n in vars(c).get("derived", ())}
         for name in sorted(found):
             if name not in derived:
                 self.text("attribute", name)
