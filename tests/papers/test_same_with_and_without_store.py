@@ -7,7 +7,6 @@ question, with that store and without any: table and arrays must be equal to the
 
 import copy
 import inspect
-import os
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,7 @@ import pytest
 from uapkit import models, runner
 from uapkit.lab import keeping
 
-ALL = os.environ.get("UAPKIT_ALL_STORES") == "1"  # of every paper; without it two papers, which take half the time
-ITEMS = [
-    name
-    for name, about in runner.items().items()
-    if about.function is not None and (ALL or about.paper in ("khrulkov2018", "moosavi2017"))
-]
+ITEMS = [name for name, about in runner.items().items() if about.function is not None]
 SMALL = {  # settings that make a quick run quicker, for the items that have them
     "n_fit": 12, "n_select": 12, "n_eval": 30, "max_iter": 3, "n_random": 1, "n_images": 12, "max_passes": 1, "passes": 1,
     "n_seeds": 2, "n_pictures": 2, "n_train": 60, "n_attack": 4, "n_top": 3, "epochs": 1, "n_boot": 50, "repeats": 1,
