@@ -201,8 +201,9 @@ def test_algorithm_1_equals_python(bench, stored, k):
 def test_stacked_gradients_equal_python(bench, stored, k):
     wanted = stored["E"][k]
     last = run(bench.page, "E", stored["network"], wanted["settings"])[-1]
-    assert last["values"] == pytest.approx(wanted["values"], rel=1e-3)
-    assert last["random"] == pytest.approx(wanted["random"], rel=1e-3)
+    # a perturbation of the matrix moves every singular value by at most its norm (Weyl), so the largest is the yardstick
+    assert last["values"] == pytest.approx(wanted["values"], abs=1e-3 * wanted["values"][0])
+    assert last["random"] == pytest.approx(wanted["random"], abs=1e-3 * wanted["random"][0])
     v, w = np.array(last["first"]), array(wanted["v"])
     assert v @ w > 0.999
     assert (last["back"] is None) == (wanted["settings"]["degrees"] == 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from uapkit.book import pages
+from uapkit.book.build import pages
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = [*pages(), "search", "genindex"]
