@@ -1,7 +1,10 @@
 """The command line: what it prints, and exit status 0 only where everything asked for was done."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -155,3 +158,48 @@ def test_help_on_each(command, capsys):
         cli.main([command, "--help"])
     assert stop.value.code == 0
     assert "usage: uapkit" in capsys.readouterr().out
+
+
+def test_a_value_that_is_no_number_names_its_parameter(item, capsys):
+    assert cli.main(["run", "khrulkov2018/tab1_layers", "-p", "q=ten"]) == 2
+    assert "parameter q of khrulkov2018/tab1_layers must be a number, got 'ten'" in capsys.readouterr().err
+    assert cli._parameters(["size={n_points: 2e1, eps: [1e-3]}"]) == {"size": {"n_points": 20.0, "eps": [0.001]}}
+
+
+def test_saving_is_checked_before_the_run(item, capsys, monkeypatch, tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir(mode=0o500)
+    monkeypatch.setattr(catalogue.Item, "path", lambda self, kind: folder / "results" / "a.csv")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert cli.main(["run", "khrulkov2018/tab1_layers", "--save"]) == 2
+    assert "results cannot be stored" in capsys.readouterr().err
+    assert item == {}  # nothing was computed
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+@pytest.mark.parametrize("command", ["list", "data", "models", "scoreboard"])
+def test_tables_fit_the_terminal(command, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert cli.main([command]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= max(columns, 8 * 12)
+    assert cli.main([command, "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert len(whole if isinstance(whole, list) else whole.popitem()[1]) > 3
+
+
+def test_torchs_own_errors_are_one_sentence(item, capsys, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("CUDA error: no kernel image\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr(runner, "run", fails)
+    assert cli.main(["run", "khrulkov2018/tab1_layers"]) == 2
+    assert capsys.readouterr().err == "uapkit: CUDA error: no kernel image\n"
+
+
+def test_a_closed_pipe_is_silent():
+    command = f"{shlex.quote(sys.executable)} -m uapkit models | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "name" in done.stdout
+    assert "BrokenPipe" not in done.stderr

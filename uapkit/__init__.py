@@ -34,6 +34,10 @@ _SUBMODULES = (
 __all__ = ["__version__", *_SUBMODULES]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})
+
+
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"uapkit.{name}")

@@ -54,11 +54,26 @@ def count(value: int, name: str, low: int = 1) -> int:
     return int(value)
 
 
+def device(where: torch.device | str) -> torch.device:
+    """The device if this machine has it; ValueError otherwise."""
+    try:
+        found = torch.device(where)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        kinds = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"device must be one that is here ({', '.join(kinds)}), got {str(where)!r}: {reason}"
+        ) from None
+    return found
+
+
 def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
     """A non-empty batch of images (n, c, h, w), floating point, finite, in [0, 1]; TypeError or ValueError otherwise."""
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
-        raise TypeError(f"{name} must be a floating-point tensor of pixels in [0, 1], got {kind}; divide bytes by 255")
+        mend = "divide bytes by 255" if isinstance(x, torch.Tensor) else "torch.from_numpy makes one of an array"
+        raise TypeError(f"{name} must be a floating-point tensor of pixels in [0, 1], got {kind}; {mend}")
     if x.ndim != 4:
         raise ValueError(f"{name} must have the shape (n, c, h, w), got {tuple(x.shape)}")
     if x.numel() == 0:
@@ -75,8 +90,10 @@ def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
 
 
 def perturbation(v: torch.Tensor, shape: Iterable[int], name: str = "v") -> torch.Tensor:
-    """An image-shaped (c, h, w), finite perturbation; ValueError otherwise."""
+    """An image-shaped (c, h, w), finite perturbation, with an axis of length 1 in front dropped; ValueError otherwise."""
     expected = tuple(shape)
+    if v.ndim == len(expected) + 1 and len(v) == 1:
+        v = v[0]
     if tuple(v.shape) != expected:
         raise ValueError(f"{name} must have the images' shape {expected}, got {tuple(v.shape)}")
     if not bool(torch.isfinite(v).all()):

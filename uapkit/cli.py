@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
+import shutil
 import sys
 from typing import Any
 
 import yaml
 
+LONG, NARROW = 24, 8  # columns wider than this come last; none is cut to less than that
+WHOLE = "the whole table, for machines"
 NETWORK = re.compile(r"""(?<!["'\w.])[\w.]+\[[\w.]+\]""")  # name[tag], in which YAML sees a list unless it is quoted
 
 
@@ -29,15 +33,44 @@ def _parameters(pairs: list[str]) -> dict[str, Any]:
             raise ValueError(
                 f"the value of -p {name} must be a number, a name, [a, b] or {{name: value}}, got {text!r}"
             ) from None
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                value = float(value)
-        found[name.strip()] = value
+        found[name.strip()] = _numbers(value)
     return found
 
 
-def _print_table(table: Any) -> None:
-    print(table.to_string(index=False) if len(table) else "none")
+def _numbers(value: Any) -> Any:
+    """Text that is a number as a number, in lists and mappings too: YAML takes 1e-3 and inf for text."""
+    if isinstance(value, dict):
+        return {k: _numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+def _print_table(table: Any, as_json: bool = False) -> None:
+    """A table no wider than the terminal: short columns first, long text cut. as_json: whole, for machines."""
+    if as_json:
+        print(table.to_json(orient="records", indent=1))
+        return
+    if not len(table):
+        print("none")
+        return
+    columns = {str(c): [str(c), *("" if v is None or v != v else _short(v) for v in table[c])] for c in table.columns}
+    widths = {c: max(map(len, cells)) for c, cells in columns.items()}
+    order = sorted(columns, key=lambda c: (c != next(iter(columns)), widths[c] > LONG))  # the first stays the first
+    room = shutil.get_terminal_size().columns - 2 * (len(order) - 1)
+    while sum(widths.values()) > room and max(widths.values()) > NARROW:
+        widest = max(widths, key=widths.__getitem__)
+        widths[widest] -= 1
+    for row in zip(*(columns[c] for c in order), strict=True):
+        cells = (t if len(t) <= widths[c] else t[: widths[c] - 1] + "…" for c, t in zip(order, row, strict=True))
+        print("  ".join(t.ljust(widths[c]) for c, t in zip(order, cells, strict=True)).rstrip())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 def _where(args: argparse.Namespace) -> int:
@@ -50,14 +83,19 @@ def _where(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    import pandas as pd
+
     from uapkit import runner
 
     if args.item:
         for name, default in runner.item(args.item).parameters.items():
             print(f"{name} = {default!r}")
         return 0
-    for about in runner.items().values():
-        print(f"{about.name:<42} {', '.join(about.ids) or '-':<10} {runner.item_verdict(about.name):<28} {about.title}")
+    rows = [
+        (about.name, ", ".join(about.ids) or "-", runner.item_verdict(about.name), about.title)
+        for about in runner.items().values()
+    ]
+    _print_table(pd.DataFrame(rows, columns=["item", "ids", "verdicts", "title"]), args.json)
     return 0
 
 
@@ -118,7 +156,7 @@ def _scoreboard(args: argparse.Namespace) -> int:
     from uapkit.book import scoreboard
 
     table = scoreboard.table()
-    if args.format == "json":
+    if args.format == "json" or args.json:
         print(scoreboard.as_json(), end="")
     elif args.format == "csv":
         print(table.to_csv(index=False), end="")
@@ -130,7 +168,7 @@ def _scoreboard(args: argparse.Namespace) -> int:
 def _data(args: argparse.Namespace) -> int:
     from uapkit import data
 
-    _print_table(data.status())
+    _print_table(data.status(), args.json)
     return 0
 
 
@@ -141,7 +179,7 @@ def _models(args: argparse.Namespace) -> int:
     for name in digits:
         print(f"{name} {models.load(name).card.sha256}", flush=True)
     if not digits:
-        _print_table(models.status())
+        _print_table(models.status(), args.json)
     return 0
 
 
@@ -166,7 +204,9 @@ def parser() -> argparse.ArgumentParser:
     command("where", _where, "everything that carries an item's name").add_argument(
         "pattern", help="part of a name, or an id such as K4"
     )
-    command("list", _list, "all items with their verdicts, or one item's parameters").add_argument("item", nargs="?")
+    one = command("list", _list, "all items with their verdicts, or one item's parameters")
+    one.add_argument("item", nargs="?")
+    one.add_argument("--json", action="store_true", help=WHOLE)
     one = command("run", _run, "run an item")
     one.add_argument("item", help="e.g. khrulkov2018/tab1_layers")
     one.add_argument(
@@ -183,8 +223,12 @@ def parser() -> argparse.ArgumentParser:
     )
     one = command("scoreboard", _scoreboard, "every experiment of the four papers: theirs, ours, verdict")
     one.add_argument("--format", choices=("text", "csv", "json"), default="text")
-    command("data", _data, "data sets: what is here, what is missing, what to do")
-    command("models", _models, "networks: what is here, what is missing, what to do").add_argument(
+    one.add_argument("--json", action="store_true", help=WHOLE)
+    one = command("data", _data, "data sets: what is here, what is missing, what to do")
+    one.add_argument("--json", action="store_true", help=WHOLE)
+    one = command("models", _models, "networks: what is here, what is missing, what to do")
+    one.add_argument("--json", action="store_true", help=WHOLE)
+    one.add_argument(
         "--train-digits", action="store_true", help="train the small networks on the embedded digits, once"
     )
     one = command("bench", _bench, "speed as ratios within one run")
@@ -199,12 +243,20 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; errors that a user can mend are one sentence, not a traceback."""
     args = parser().parse_args(argv)
     try:
-        return args.does(args)
+        status = args.does(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read this has seen enough; Python must not complain at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command resumes", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError) as error:
         print(f"uapkit: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:  # torch's: a device that is not there, memory that does not suffice
+        print(f"uapkit: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
         return 2
 
 

@@ -21,7 +21,7 @@ from uapkit import checks
 from uapkit.attacks.base import ready
 from uapkit.attacks.deepfool import deepfool
 from uapkit.data.images import Images, as_tensor
-from uapkit.evaluate import Network
+from uapkit.gate import Network, own
 from uapkit.operators.base import Operator
 from uapkit.operators.hessian import HessianOperator
 from uapkit.seeds import generator
@@ -70,6 +70,7 @@ def paper_step(shape: tuple[int, ...], bounds: tuple[float, float] = (0.0, 1.0),
     return math.sqrt(math.prod(shape)) * (bounds[1] - bounds[0]) / 512 * factor
 
 
+@torch.inference_mode(False)
 def boundary_points(
     model: Network,
     x: Tensor | Images,
@@ -85,7 +86,7 @@ def boundary_points(
     the best-scoring other class at its point. Source: [jetley2018], released code: overshoot 0.05, at most 5
     steps, 0.8 of the way, so still on the other side. Raises ValueError where no image is left.
     """
-    x = as_tensor(x)
+    x = own(as_tensor(x))
     checks.in_range(back_off, 0, math.inf, "back_off", open_low=True)
     found = deepfool(model, x, target=target, overshoot=overshoot, max_iter=max_iter)
     kept = found.success & (found.label != target)
@@ -96,7 +97,7 @@ def boundary_points(
         )
     points = (x + back_off * found.r)[kept]
     with torch.no_grad():
-        logits = model(points)
+        logits = ready(model, x)(points).clone()
     logits[:, target] = -math.inf
     return points, logits.argmax(1)
 
@@ -136,9 +137,11 @@ def _difference(model: Network, target: int, rival: int) -> Callable[[Tensor], T
         logits = model(x.contiguous(memory_format=torch.channels_last) if fast and x.device.type == "cpu" else x)
         return logits[:, target] - logits[:, rival]
 
+    vars(score).update(part_of_model=True, model=model, layer=f"logit {target} - logit {rival}")  # for the gate
     return score
 
 
+@torch.inference_mode(False)
 def principal_curvatures(
     model: Network,
     images: Tensor | Images,
@@ -178,8 +181,8 @@ def principal_curvatures(
     the boundary. Departures: the rival is fixed at the point; Lanczos keeps all its vectors and never restarts.
     Raises ValueError for settings out of range or images that do not reach ``target``.
     """
-    ready(model)
-    x = as_tensor(images)
+    x = own(as_tensor(images))
+    use = ready(model, x)
     d = x[0].numel()
     if k is not None and not 1 <= checks.count(k, "k") <= d // 2:
         raise ValueError(f"k must lie in [1, {d // 2}], half of the {d} pixels, for each end has k directions; got {k}")
@@ -191,19 +194,19 @@ def principal_curvatures(
     n = len(points)
     if checks.in_range(noise, 0, math.inf, "noise") > 0:
         points, rivals = (t.repeat_interleave(checks.count(n_noise, "n_noise"), 0) for t in (points, rivals))
-        draws = torch.randn(points.shape, generator=generator(seed, "noise"), dtype=points.dtype)
+        draws = torch.randn(points.shape, generator=generator(seed, "noise"), dtype=points.dtype, device="cpu")
         points = points + noise * draws.to(points)
-    op = MeanHessian(model, points, rivals, int(target), step=h, chunk=chunk)
+    op = MeanHessian(use, points, rivals, int(target), step=h, chunk=chunk)
     dense = method == "dense" or (method == "auto" and (k is None or MANY * k > d))
     solved = whole_basis(op, seed) if dense else ends(op, k or 1, seed=seed, max_products=max_products, rtol=rtol)
     values, vectors, asymmetry, converged, history = solved
     m = len(values)
-    wanted = torch.arange(m) if k is None else torch.cat([torch.arange(k), torch.arange(m - k, m)])
+    wanted = _outer(m, m if k is None else k)
     values, vectors = values[wanted], vectors[:, wanted]
     residuals = torch.full_like(values, math.nan)
     some = min(checks.count(n_check, "n_check", 0), len(values) // 2)
     if some:
-        at = torch.cat([torch.arange(some), torch.arange(len(values) - some, len(values))])
+        at = _outer(len(values), some)
         residuals[at] = torch.linalg.vector_norm(op.matmat(vectors[:, at]) - vectors[:, at] * values[at], dim=0)
     name = "dense" if dense else "lanczos"
     return Curvatures(values, vectors, residuals, converged, history, name, int(target), h, n, asymmetry)
@@ -219,7 +222,7 @@ def whole_basis(op: Operator, seed: int = 0) -> Solved:
     a single pixel would be moved much further than any picture is.
     """
     d = op.shape[0]
-    normal = torch.randn(d, d, generator=generator(seed, "basis"), dtype=torch.float64)
+    normal = torch.randn(d, d, generator=generator(seed, "basis"), dtype=torch.float64, device="cpu")
     q = torch.linalg.qr(normal)[0].to(op.device, op.torch_dtype)
     bar = tqdm(range(0, d, COLUMNS), desc="Hessian", unit="block", disable=None, leave=False)
     product = torch.cat([op.matmat(q[:, i : i + COLUMNS]) for i in bar], 1).double() @ q.double().T
@@ -241,7 +244,7 @@ def ends(
     rng = generator(seed, "lanczos")
 
     def fresh() -> Tensor:
-        return torch.randn(d, generator=rng, dtype=torch.float64).to(op.device)
+        return torch.randn(d, generator=rng, dtype=torch.float64, device="cpu").to(op.device)
 
     basis, products = (torch.zeros(d, most, dtype=torch.float64, device=op.device) for _ in range(2))
     rest, history = fresh(), []
@@ -259,7 +262,7 @@ def ends(
         if m == most or (m >= 2 * k and not m % every):
             small = basis[:, :m].T @ products[:, :m]
             values, s, asymmetry = _eigen(small)
-            at = torch.cat([torch.arange(min(k, m)), torch.arange(max(0, m - k), m)])
+            at = torch.cat([torch.arange(min(k, m), device="cpu"), torch.arange(max(0, m - k), m, device="cpu")])
             vectors = basis[:, :m] @ s[:, at]
             worst = torch.linalg.vector_norm(products[:, :m] @ s[:, at] - vectors * values[at], dim=0).max()
             scale = float(values.abs().max())
@@ -268,6 +271,12 @@ def ends(
                 break
     dtype = op.torch_dtype
     return values[at].to(dtype), _turned(vectors).to(dtype), asymmetry, history[-1] <= rtol, tuple(history)
+
+
+def _outer(m: int, k: int) -> Tensor:
+    """The places of the first and the last k of m, each once."""
+    places = torch.arange(m, device="cpu")
+    return places[(places < k) | (places >= m - k)]
 
 
 def _eigen(a: Tensor) -> tuple[Tensor, Tensor, float]:

@@ -8,24 +8,23 @@ asked for, as in both papers' code.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
 from uapkit import checks
-from uapkit.data.images import Images, as_tensor
+from uapkit.data.batches import Batches, labels_of
+from uapkit.data.images import Images
 from uapkit.data.sets import Stream
+from uapkit.gate import Network
 from uapkit.intervals import Interval, Rate, mean_interval, paired_difference
 from uapkit.norms import lp_norm
+from uapkit.predict import Pixels, added, answers, count, default_batch, labels, probabilities
 from uapkit.seeds import generator
-
-Network = Callable[[Tensor], Tensor]
-Pixels = Tensor | Images | Stream
 
 __all__ = [
     "Interval",
@@ -45,128 +44,37 @@ __all__ = [
 ]
 
 
-def default_batch(h: int, w: int) -> int:
-    """Images predicted at once when nobody says: half a million pixels, at most 512 (10 of 224 x 224)."""
-    return max(1, min(512, 2**19 // (h * w)))
-
-
-@contextmanager
-def _inference(model: Network) -> Iterator[None]:
-    """No gradients, evaluation mode; the modes are put back afterwards."""
-    modes = {m: m.training for m in model.modules()} if isinstance(model, nn.Module) else {}
-    try:
-        if isinstance(model, nn.Module):
-            model.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def _device(model: Network, x: Tensor) -> torch.device:
-    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    return x.device if first is None else first.device
-
-
-def _batches(x: Pixels, batch_size: int | None) -> Iterator[tuple[int, Tensor]]:
-    """(place of the first image, pixels), a batch at a time."""
-    if batch_size is not None:
-        checks.count(batch_size, "batch_size")
-    blocks = (images.x for images in x) if isinstance(x, Stream) else iter([as_tensor(x)])
-    start = 0
-    with tqdm(total=_count(x), desc="predicting", unit="image", disable=None, leave=False) as bar:
-        for block in blocks:
-            for part in block.split(batch_size or default_batch(*block.shape[2:])):
-                yield start, part
-                start += len(part)
-                bar.update(len(part))
-
-
-def _count(x: Pixels) -> int:
-    return x.n if isinstance(x, Stream) else len(as_tensor(x))
-
-
-def _moved(x: Tensor, v: Any, start: int, clip: bool) -> Tensor:
-    """Images plus v: one (c, h, w) or for one an image (n, c, h, w), whose rows begin at ``start``."""
-    v = getattr(v, "v", v)
-    if not isinstance(v, Tensor):
-        raise TypeError(f"v must be a tensor (c, h, w) or a Perturbation, got {type(v).__name__}")
-    if v.ndim == 4:
-        v = v[start : start + len(x)]
-        checks.perturbation(v, x.shape)
-    else:
-        checks.perturbation(v, x.shape[1:])
-    moved = x + v.to(x)
-    return moved.clamp(0, 1) if clip else moved
-
-
-def _logits(model: Network, x: Tensor) -> Tensor:
-    """(n, classes) on the model's device. ValueError for an output that is not (n, classes) or not finite."""
-    x = x.to(_device(model, x))
-    if getattr(model, "channels_last", False) and x.device.type == "cpu":
-        x = x.contiguous(memory_format=torch.channels_last)  # faster convolutions on a CPU
-    logits = model(x)
-    if logits.ndim != 2 or len(logits) != len(x):
-        raise ValueError(f"the model must return logits (n, classes), here ({len(x)}, ...), got {tuple(logits.shape)}")
-    if not bool(torch.isfinite(logits).all()):
-        raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
-    return logits
-
-
-def _predict(model: Network, x: Tensor) -> Tensor:
-    """(n,) labels on the CPU. Raises as :func:`_logits`."""
-    return _logits(model, x).argmax(1).cpu()
-
-
-def probabilities(
-    model: Network, x: Pixels, v: Any = None, *, batch_size: int | None = None, clip: bool = False
-) -> Tensor:
-    """(n, classes) softmax of the logits of x, or of x + v, on the CPU; arguments and errors as in :func:`labels`."""
-    with _inference(model):
-        parts = [
-            _logits(model, part if v is None else _moved(part, v, start, clip)).softmax(1).cpu()
-            for start, part in _batches(x, batch_size)
-        ]
-    return torch.cat(parts)
-
-
-def labels(model: Network, x: Pixels, v: Any = None, *, batch_size: int | None = None, clip: bool = False) -> Tensor:
-    """(n,) int64 predicted labels of x, or of x + v, on the CPU; memory for one batch.
-
-    model: from pixels in [0, 1] to logits (n, classes); a module runs in evaluation mode. x: (n, c, h, w), an Images or
-    a Stream. v: (c, h, w), a Perturbation, or (n, c, h, w), one an image. clip: cut x + v back to [0, 1].
-    Raises ValueError for pixels or a perturbation that are not finite or of the wrong shape, and for useless logits.
-    """
-    with _inference(model):
-        parts = [
-            _predict(model, part if v is None else _moved(part, v, start, clip))
-            for start, part in _batches(x, batch_size)
-        ]
-    return torch.cat(parts)
-
-
 def fooled(
     model: Network,
     x: Pixels,
     v: Any,
-    clean: Tensor | None = None,
+    clean: Any = None,
     *,
     batch_size: int | None = None,
     clip: bool = False,
+    bits: int | None = None,
 ) -> Tensor:
     """(n,) bool on the CPU: does the predicted label of image i change under v? Arguments as in :func:`labels`.
 
     clean: (n,) the labels of x itself; computed once by :func:`labels` they serve any number of perturbations.
     """
-    if clean is not None and clean.shape != (_count(x),):
-        raise ValueError(f"clean must hold one label an image, shape ({_count(x)},), got {tuple(clean.shape)}")
-    changed = []
-    with _inference(model):
-        for start, part in _batches(x, batch_size):
-            before = _predict(model, part) if clean is None else clean[start : start + len(part)].cpu()
-            changed.append(_predict(model, _moved(part, v, start, clip)) != before)
-    return torch.cat(changed)
+    change = added(v, clip, bits)
+    if clean is None:
+        pairs = answers(model, x, None, change, batch_size=batch_size)
+        return torch.cat([(after.argmax(1) != before.argmax(1)).cpu() for _, (before, after) in pairs])
+    known = _ordered(x, clean, "clean")
+    return labels(model, x, v, batch_size=batch_size, clip=clip, bits=bits) != known
+
+
+def _ordered(x: Pixels, y: Any, name: str, classes: int | None = None) -> Tensor:
+    """Labels given beside the images, (n,); ValueError for batches, whose order they may not have been made in."""
+    n = count(x)
+    if n is None:
+        raise ValueError(
+            f"{name} cannot be given beside batches of somebody's own, whose order may be another one each time; give x "
+            f"as a tensor or an Images, or leave {name} out"
+        )
+    return labels_of(y, n, name, classes)
 
 
 def fooling_rate(
@@ -176,13 +84,14 @@ def fooling_rate(
     *,
     batch_size: int | None = None,
     clip: bool = False,
-    clean: Tensor | None = None,
+    clean: Any = None,
+    bits: int | None = None,
 ) -> Rate:
     """Share of images, in [0, 1], whose predicted label changes under x + v; true labels never enter.
 
     Arguments and errors as in :func:`fooled`. Source: [moosavi2017] and [khrulkov2018], neither of which clips.
     """
-    return Rate.mean(fooled(model, x, v, clean, batch_size=batch_size, clip=clip))
+    return Rate.mean(fooled(model, x, v, clean, batch_size=batch_size, clip=clip, bits=bits))
 
 
 def error_rate(
@@ -190,32 +99,80 @@ def error_rate(
     x: Pixels,
     v: Any = None,
     *,
-    y: Tensor | None = None,
+    y: Any = None,
     batch_size: int | None = None,
     clip: bool = False,
+    bits: int | None = None,
 ) -> Rate:
     """Share of images, in [0, 1], whose predicted label under x + v (x without v) is not the true one.
 
-    y: (n,) true labels; None takes those of the images. Otherwise as :func:`labels`. Source: [equivariant2019], Figures
-    5 and 6, where it is called fooling rate. Raises ValueError where there are no true labels.
+    y: (n,) true labels, a tensor, an array or a list; None takes those of the images, or of the batches' pairs (x, y).
+    Otherwise as :func:`labels`. Source: [equivariant2019], Figures 5 and 6, where it is called fooling rate. Raises
+    ValueError where there are no true labels, for labels outside the network's classes, and where the images' classes
+    are the network's in another order; warns where their names differ otherwise.
     """
-    predicted = labels(model, x, v, batch_size=batch_size, clip=clip)
-    return Rate.mean(predicted != _truth(x, y, len(predicted)))
+    change = None if v is None else added(v, clip, bits)
+    batches = _Labelled(x) if y is None and not isinstance(x, Tensor | Images | Stream) else None
+    given = x if batches is None else batches
+    found, classes = [], 0
+    for _, (z,) in answers(model, given, change, batch_size=batch_size):
+        found.append(z.argmax(1).cpu())
+        classes = z.shape[1]
+    predicted = torch.cat(found)
+    truth = _truth(x, y, classes) if batches is None else labels_of(batches.labels(), len(predicted), "y", classes)
+    if y is None and isinstance(x, Images | Stream):
+        _same_classes(x, model, classes)
+    return Rate.mean(predicted != truth)
 
 
-def _truth(x: Pixels, y: Tensor | None, n: int) -> Tensor:
+class _Labelled(Batches):
+    """Batches whose true labels are gathered on the way."""
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        self.y = []
+        for pixels, y in super().__iter__():
+            self.y.append(y)
+            yield pixels, y
+
+    def labels(self) -> Tensor:
+        if any(y is None for y in self.y):
+            raise ValueError(NO_TRUTH)
+        return torch.cat([y.cpu() for y in self.y])
+
+
+NO_TRUTH = "true labels are needed: give y, (n,) integers, Images that have labels, or batches of pairs (x, y)"
+
+
+def _truth(x: Pixels, y: Any, classes: int | None = None) -> Tensor:
     if y is None and isinstance(x, Images):
         y = x.y
     if y is None and isinstance(x, Stream) and x.source.labels is not None:
-        y = torch.as_tensor(x.source.labels[x.index])
+        y = x.source.labels[x.index]
     if y is None:
-        raise ValueError("true labels are needed: give y, (n,) integers, or Images that have labels")
-    if y.shape != (n,):
-        raise ValueError(f"y must hold one label an image, shape ({n},), got {tuple(y.shape)}")
-    return y.cpu()
+        raise ValueError(NO_TRUTH)
+    return _ordered(x, y, "y", classes)
 
 
-def accuracy(model: Network, images: Pixels, *, y: Tensor | None = None, batch_size: int | None = None) -> pd.DataFrame:
+def _same_classes(x: Images | Stream, model: Network, classes: int) -> None:
+    """Say so where a label does not mean the same class to the images and to the network."""
+    theirs = tuple(getattr(model, "classes", ()) or ())
+    ours = x.classes if isinstance(x, Images) else x.source.classes
+    if not ours or ours == theirs[: len(ours)] or not (theirs or len(ours) != classes):
+        return
+    if not theirs:
+        said = f"the images have {len(ours)} classes and the network {classes}"
+    else:
+        k = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), len(theirs))
+        there = repr(theirs[k]) if k < len(theirs) else "no class"
+        said = f"label {k} means {ours[k]!r} to the images and {there} to the network"
+        if set(ours) <= set(theirs):
+            raise ValueError(
+                f"{said}; images.matched(model.classes) relabels them by name, y= takes labels as they are"
+            )
+    warnings.warn(f"{said}: the rate is right only if the labels mean the same; y= gives others", stacklevel=3)
+
+
+def accuracy(model: Network, images: Pixels, *, y: Any = None, batch_size: int | None = None) -> pd.DataFrame:
     """One row: model, data, accuracy in [0, 1] with low and high, n. Arguments as in :func:`error_rate`."""
     error = error_rate(model, images, y=y, batch_size=batch_size)
     right = Rate.of(error.n - error.hits, error.n)
@@ -252,12 +209,18 @@ def transfer(
             f"at least one model and one perturbation are needed, got {len(targets)} and {len(perturbations)}"
         )
     rows = []
+    images = _fixed(images)
     for target, model in targets.items():
         clean = labels(model, images, batch_size=batch_size)
         for source, v in perturbations.items():
-            rate = fooling_rate(model, images, v, clean=clean, batch_size=batch_size, clip=clip)
+            rate = Rate.mean(labels(model, images, v, batch_size=batch_size, clip=clip) != clean)
             rows.append({"source": source, "target": target, **rate.columns("fooling_rate")})
     return pd.DataFrame(rows)
+
+
+def _fixed(x: Pixels) -> Pixels:
+    """Batches of somebody's own as such that are refused where they change from pass to pass."""
+    return x if isinstance(x, Tensor | Images | Stream) else Batches(x)
 
 
 def norm_sweep(
@@ -283,9 +246,10 @@ def norm_sweep(
     length = float(lp_norm(direction, p))
     if not 0 < length < math.inf:
         raise ValueError(f"v must have a positive finite norm to be scaled, got {length}")
+    images = _fixed(images)
     clean = labels(model, images, batch_size=batch_size)
     try:
-        truth = _truth(images, None, len(clean))
+        truth = _truth(images, None)
     except ValueError:
         truth = None
     rows = []
@@ -311,6 +275,7 @@ def random_perturbation(shape: Sequence[int], *, eps: float, norm: float = math.
     norm = checks.exponent(norm, "norm")
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"shape must be (c, h, w), got {tuple(shape)}")
-    gauss = torch.randn(tuple(shape), generator=generator(seed, "random_perturbation"), dtype=torch.float64)
+    rng = generator(seed, "random_perturbation")
+    gauss = torch.randn(tuple(shape), generator=rng, dtype=torch.float64, device="cpu")
     v = gauss.sign() if norm == math.inf else gauss / lp_norm(gauss, norm)
     return (v * eps).float()

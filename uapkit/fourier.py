@@ -14,14 +14,17 @@ def radial_spectrum(v: Tensor) -> tuple[Tensor, Tensor]:
     """
     h, w = v.shape[-2:]
     power = torch.fft.fft2(v.double() - v.double().mean((1, 2), keepdim=True)).abs().square().mean(0) / (h * w)
-    fy, fx = torch.fft.fftfreq(h, dtype=torch.float64), torch.fft.fftfreq(w, dtype=torch.float64)
+    fy, fx = (
+        torch.fft.fftfreq(h, dtype=torch.float64, device=v.device),
+        torch.fft.fftfreq(w, dtype=torch.float64, device=v.device),
+    )
     radius = torch.sqrt(fy[:, None] ** 2 + fx[None] ** 2)
     size = min(h, w)
     bins = torch.round(radius * size).long()
     keep = (bins >= 1) & (bins <= size // 2)
-    total = torch.zeros(size // 2 + 1, dtype=torch.float64).index_add_(0, bins[keep], power[keep])
+    total = torch.zeros(size // 2 + 1, dtype=torch.float64, device=v.device).index_add_(0, bins[keep], power[keep])
     number = torch.bincount(bins[keep], minlength=size // 2 + 1)
-    return torch.arange(1, size // 2 + 1) / size, total[1:] / number[1:]
+    return torch.arange(1, size // 2 + 1, device=v.device) / size, total[1:] / number[1:]
 
 
 def mean_wavelength(v: Tensor) -> float:

@@ -77,15 +77,15 @@ def paired_difference(a: Tensor, b: Tensor, *, seed: int = 0, n_boot: int = 2000
     rng = generator(seed, "paired_difference")
     chunk = max(1, 2**22 // len(d))
     counts = [min(chunk, n_boot - done) for done in range(0, n_boot, chunk)]
-    means = torch.cat([d[torch.randint(len(d), (k, len(d)), generator=rng)].mean(1) for k in counts])
+    means = torch.cat([d[torch.randint(len(d), (k, len(d)), generator=rng, device="cpu")].mean(1) for k in counts])
     tail = (1 - CONFIDENCE) / 2
-    low, high = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    low, high = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=torch.float64, device="cpu")).tolist()
     return Interval(float(d.mean()), len(d), low, high)
 
 
 def mean_interval(values: Sequence[float] | Tensor) -> Interval:
     """Mean over independent runs (seeds) with Student's 95 % interval; one value alone has an infinite interval."""
-    x = torch.as_tensor(values, dtype=torch.float64).flatten().cpu()
+    x = torch.as_tensor(values, dtype=torch.float64, device="cpu").flatten()
     if not len(x) or not bool(torch.isfinite(x).all()):
         raise ValueError(f"values must be one finite number a run, at least one, got {values!r}")
     mean = float(x.mean())

@@ -103,7 +103,7 @@ def pq_singular(
 def _start(op: Operator, p: float, v0: Tensor | None, seed: int) -> Tensor:
     n = op.shape[1]
     if v0 is None:
-        v0 = torch.rand(n, generator=generator(seed, "start_vector"), dtype=torch.float64) - 0.5
+        v0 = torch.rand(n, generator=generator(seed, "start_vector"), dtype=torch.float64, device="cpu") - 0.5
     v = torch.as_tensor(v0).detach().reshape(-1).to(getattr(op, "device", "cpu"), _dtype(op))
     if v.numel() != n:
         raise ValueError(f"v0 must have {n} entries for an operator of shape {tuple(op.shape)}, got {v.numel()}")
@@ -129,7 +129,7 @@ def _unit_maximiser(g: Tensor, p: float, previous: Tensor) -> Tensor:
 
 def _escape_kernel(op: Operator, p: float, v: Tensor, seed: int) -> Tensor:
     """A unit vector that ``op`` does not send to 0: for g = A^T w not 0, its maximiser has <w, A v> = ||g||_p' > 0."""
-    w = torch.rand(op.shape[0], generator=generator(seed, "functional"), dtype=torch.float32) - 0.5
+    w = torch.rand(op.shape[0], generator=generator(seed, "functional"), dtype=torch.float32, device="cpu") - 0.5
     g = torch.as_tensor(op.rmatvec(w.to(v)))
     if not bool(g.any()):
         raise ValueError(ZERO)

@@ -155,7 +155,7 @@ def random_directions(n: int, d: int, seed: int, *, inside: Tensor | None = None
     if inside is not None and (inside.ndim != 2 or len(inside) != d):
         raise ValueError(f"inside must have the shape (d, m) with d = {d}, got {tuple(inside.shape)}")
     m = d if inside is None else inside.shape[1]
-    a = torch.randn(n, m, generator=generator(seed, "random_directions"))
+    a = torch.randn(n, m, generator=generator(seed, "random_directions"), dtype=torch.float32, device="cpu")
     a = a / torch.linalg.vector_norm(a, dim=1, keepdim=True)
     return a if inside is None else a @ inside.to(a).T
 
@@ -168,7 +168,7 @@ def _at_most(k: int, n: int, d: int) -> int:
 
 def _moment(blocks: Iterable[Tensor]) -> tuple[int, Tensor]:
     """Number of rows and A^T A, (d, d) float64, of blocks that need not be in memory together."""
-    n, moment = 0, torch.zeros(())
+    n, moment = 0, torch.zeros((), device="cpu")
     for block in blocks:
         a = _flat(block).detach().double()
         if n and a.shape[1] != len(moment):
@@ -189,7 +189,8 @@ def _from_gram(gram: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _randomised(a: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor]:
     """Subspace iteration (Halko, Martinsson and Tropp 2011, Algorithm 4.4)."""
     width = min(k + 10, *a.shape)
-    start = torch.randn(a.shape[1], width, generator=generator(seed, "randomised_svd"))
+    rng = generator(seed, "randomised_svd")
+    start = torch.randn(a.shape[1], width, generator=rng, dtype=torch.float32, device="cpu")
     q = torch.linalg.qr(a @ start.to(a))[0]
     for _ in range(4):
         q = torch.linalg.qr(a @ torch.linalg.qr(a.T @ q)[0])[0]

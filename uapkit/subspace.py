@@ -29,7 +29,7 @@ def orthonormal(vectors: Tensor, *, rtol: float = 1e-6) -> Tensor:
     stacked principal directions. Raises ValueError for anything but a finite matrix, or for zero vectors only.
     """
     a = _columns(vectors, "vectors").double()
-    a = a / torch.linalg.vector_norm(a, dim=0).where(a.any(0), torch.ones(()).to(a))
+    a = a / torch.linalg.vector_norm(a, dim=0).where(a.any(0), torch.ones((), device=a.device).to(a))
     q, r = torch.linalg.qr(a)
     sign = torch.where(r.diagonal() < 0, -1.0, 1.0).to(q)
     if bool((r.diagonal().abs() > rtol).all()) and a.shape[1] <= len(a):
@@ -84,5 +84,6 @@ def random_subspace(d: int, k: int, seed: int, *, inside: Tensor | None = None) 
         raise ValueError(f"inside must have d = {d} rows, got {len(inside)}")
     if checks.count(k, "k") > m:
         raise ValueError(f"k must lie in [1, {m}], got {k}")
-    normal = torch.randn(k, m, generator=generator(seed, "random_subspace"), dtype=torch.float64).T
+    rng = generator(seed, "random_subspace")
+    normal = torch.randn(k, m, generator=rng, dtype=torch.float64, device="cpu").T
     return orthonormal(normal if inside is None else inside.double() @ normal)

@@ -57,7 +57,7 @@ def test_bad_perturbations_are_refused():
     with pytest.raises(ValueError, match="finite"):
         Perturbation(torch.full((1, 2, 2), math.nan), 0.1)
     with pytest.raises(ValueError, match=r"\(c, h, w\)"):
-        Perturbation(torch.zeros(1, 1, 2, 2), 0.1)
+        Perturbation(torch.zeros(2, 1, 2, 2), 0.1)
     with pytest.raises(ValueError, match="eps"):
         Perturbation(some(), -0.1)
     with pytest.raises(ValueError, match="norm"):

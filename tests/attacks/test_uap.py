@@ -175,7 +175,7 @@ class Interrupted(nn.Module):
         return self.net(x)
 
 
-@pytest.mark.parametrize("calls", [12, 30, 55])
+@pytest.mark.parametrize("calls", [30, 48, 73])
 @pytest.mark.parametrize("block", [1, 3])
 def test_an_interrupted_run_goes_on_where_it_was(net, x, calls, block, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SAVE_EVERY", -1.0)

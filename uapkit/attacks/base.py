@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from uapkit import checks
+from uapkit import checks, gate
 from uapkit.attacks.foreign import read_array, to_chw
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
-from uapkit.evaluate import Network
 from uapkit.files import write_whole
+from uapkit.gate import Network
 
 
 def plain(number: float) -> float | str:
@@ -27,13 +29,28 @@ def plain(number: float) -> float | str:
     return "inf" if math.isinf(number) else float(number)
 
 
-def ready(model: Network) -> Network:
-    """The model unchanged; ValueError if it is a module in training mode, which is no fixed function of the images."""
-    if getattr(model, "training", False):
+def ready(model: Network, x: Tensor | None = None) -> Network:
+    """The network as it is attacked at images like ``x``, past the gate (:func:`uapkit.gate.admit`).
+
+    ValueError if it is a module in training mode, which is no fixed function of the images.
+    """
+    exported = "train" in vars(model) if isinstance(model, torch.nn.Module) else False  # its mode was fixed for good
+    if getattr(model, "training", False) and not exported:
         raise ValueError(
             "the model is in training mode, where it is no fixed function of the images; call model.eval()"
         )
-    return model
+    return gate.unwrapped(model) if x is None else gate.admit(model, x, gradient=True)
+
+
+def warn_of_size(eps: float, norm: float, shape: Sequence[int]) -> None:
+    """Say so if ``eps`` is as large as the box of pixels, [0, 1]: it may be meant on the scale of 0 to 255."""
+    whole = torch.linalg.vector_norm(torch.ones(tuple(shape), dtype=torch.float64, device="cpu"), norm)
+    if eps >= float(whole):
+        warnings.warn(
+            f"eps = {eps:g} in the {norm:g}-norm can take every pixel across the whole of [0, 1]; pixels lie in [0, 1] "
+            f"here, so {eps:g} on the scale of 0 to 255 is {eps:g}/255",
+            stacklevel=3,
+        )
 
 
 def fitted_on(model: Network, x: Any) -> dict[str, Any]:
@@ -71,6 +88,8 @@ class Perturbation:
     def __post_init__(self) -> None:
         if not isinstance(self.v, Tensor) or not self.v.is_floating_point():
             raise TypeError(f"v must be a floating-point tensor (c, h, w), got {type(self.v).__name__}")
+        if self.v.ndim == 4 and len(self.v) == 1:
+            object.__setattr__(self, "v", self.v[0])
         if self.v.ndim != 3:
             raise ValueError(f"v must have the shape (c, h, w), got {tuple(self.v.shape)}")
         checks.perturbation(self.v, self.v.shape)
@@ -111,7 +130,8 @@ class Perturbation:
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, whole or not at all. OSError in one sentence if the disk refuses."""
         about = {"eps": self.eps, "norm": plain(self.norm), "made_by": self.made_by}
-        tensors = {"v": self.v.detach().cpu().contiguous(), "history": torch.tensor(self.history, dtype=torch.float64)}
+        history = torch.tensor(self.history, dtype=torch.float64, device="cpu")
+        tensors = {"v": self.v.detach().cpu().contiguous(), "history": history}
         write_whole(Path(path), save(tensors, {"uapkit.perturbation": json.dumps(about)}))
 
     @classmethod

@@ -15,11 +15,11 @@ from uapkit.attacks.base import batch_for, ready
 from uapkit.attacks.gradient import class_index, in_classes
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
-from uapkit.evaluate import Network
+from uapkit.gate import Network, own
 from uapkit.norms import dual_exponent, psi
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DeepFoolResult:
     """r: (n, c, h, w), added to the images as it is; where ``success`` is False, how far the attempt came.
 
@@ -32,6 +32,12 @@ class DeepFoolResult:
     n_iter: Tensor
     label: Tensor
     adversarial: Tensor
+
+    def __repr__(self) -> str:
+        n, won = len(self.r), int(self.success.sum())
+        length = torch.linalg.vector_norm(self.r[self.success].flatten(1).double(), dim=1)
+        middle = f", median length {float(length.median()):.4g} (2-norm)" if won else ""
+        return f"DeepFoolResult({n} x {tuple(self.r.shape[1:])}, {won} of {n} succeeded{middle})"
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Settings:
         basis, d = self.basis.to(x), x[0].numel()
         if basis.ndim != 2 or len(basis) != d or not 1 <= basis.shape[1] <= d:
             raise ValueError(f"basis must have the shape (d, k) with d = {d}, got {tuple(basis.shape)}")
-        wrong = float((basis.T @ basis - torch.eye(basis.shape[1]).to(basis)).abs().max())
+        wrong = float((basis.T @ basis - torch.eye(basis.shape[1], device=x.device).to(basis)).abs().max())
         if not wrong < 1e-3:
             raise ValueError(
                 f"the columns of basis must be orthonormal, they are off by {wrong:.2g}; see subspace.orthonormal"
@@ -79,6 +85,7 @@ class Settings:
         return replace(self, basis=basis)
 
 
+@torch.inference_mode(False)
 def deepfool(
     model: Network,
     x: Tensor | Images,
@@ -117,14 +124,15 @@ def deepfool(
     ``extra=1e-4``, the copy inside the UAP release none; ``max_iter`` is 100 (MATLAB), 50 (Python), 10 (inside UAP).
     Released code always minimises the 2-norm. The box and ``refine`` are ours.
     """
-    x = pixels(x)
+    x = own(pixels(x))
     settings = Settings(num_classes, overshoot, max_iter, norm, basis, bounds, linearise, extra, refine).for_images(x)
     if bounds is not None and not bounds[0] <= float(x.min()) <= float(x.max()) <= bounds[1]:
         raise ValueError(f"x has pixels in [{float(x.min()):g}, {float(x.max()):g}], outside the bounds {bounds!r}")
     goal = None if target is None else class_index(target, len(x), "target").to(x.device)
     size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
+    use = ready(model, x)
     parts = [
-        walk(model, x[i : i + size], settings, goal if goal is None else goal[i : i + size])
+        walk(use, x[i : i + size], settings, goal if goal is None else goal[i : i + size])
         for i in tqdm(range(0, len(x), size), desc="DeepFool", unit="batch", disable=None, leave=False)
     ]
     return DeepFoolResult(
@@ -136,11 +144,10 @@ def deepfool(
 def walk(
     model: Network, x: Tensor, settings: Settings, target: Tensor | None = None, away: Tensor | None = None
 ) -> DeepFoolResult:
-    """:func:`deepfool` on one batch with checked settings; the images may lie outside [0, 1].
+    """:func:`deepfool` on one batch with checked settings and a network past the gate; images may lie outside [0, 1].
 
     away: (n,) labels to get away from, if not those of x: where x has another one already, nothing is done.
     """
-    ready(model)
     reach = 1 + settings.overshoot
     total = torch.zeros_like(x)  # without the overshoot
     n_iter = torch.zeros(len(x), dtype=torch.long, device=x.device)

@@ -10,15 +10,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import batch_for, ready
+from uapkit.attacks.base import batch_for, ready, warn_of_size
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
-from uapkit.evaluate import Network
+from uapkit.gate import Network, own
 
 
+@torch.inference_mode(False)
 def _pull(model: Network, x: Tensor, size: int | None, weights: Callable[[Tensor, slice], Tensor]) -> Tensor:
     """Gradients (n, c, h, w) of <weights(logits, images), logits> with the weights held fixed, a batch at a time."""
-    ready(model)
+    model, x = ready(model, x), own(x)
     size = batch_for(x) if size is None else checks.count(size, "batch_size")
     out = torch.empty_like(x)
     for i in tqdm(range(0, len(x), size), desc="gradients", unit="batch", disable=None, leave=False):
@@ -31,7 +32,7 @@ def _pull(model: Network, x: Tensor, size: int | None, weights: Callable[[Tensor
 
 def class_index(y: Tensor | int, n: int, name: str) -> Tensor:
     """(n,) int64 classes from one class for all images or one an image; ValueError otherwise."""
-    y = torch.as_tensor(y)
+    y = y if isinstance(y, Tensor) else torch.as_tensor(y, device="cpu")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool or y.shape not in ((), (n,)):
         raise ValueError(
             f"{name} must be an integer class or one an image, shape ({n},), got {y.dtype} of shape {tuple(y.shape)}"
@@ -77,6 +78,7 @@ def fgsm(
     Entries whose gradient is zero stay zero. Source: the fast gradient sign method, as used in [equivariant2019].
     """
     eps = checks.in_range(eps, 0, math.inf, "eps")
+    warn_of_size(eps, math.inf, (1,))
     return loss_gradient(model, x, y, batch_size=batch_size).sign_().mul_(eps)
 
 

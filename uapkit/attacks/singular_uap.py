@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from uapkit import checks
-from uapkit.attacks.base import Perturbation, fitted_on, plain, ready
+from uapkit.attacks.base import Perturbation, fitted_on, plain, ready, warn_of_size
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
 from uapkit.models.model import Model
@@ -52,11 +52,18 @@ def singular_uap(
     ours (its released example takes 15, its code 30).
     """
     ready(model)
+    if isinstance(layer, str) and not hasattr(model, "until"):
+        raise TypeError(
+            f"a layer by name needs a network that knows its layers: give models.wrap(module), got {type(model).__name__}"
+        )
     eps = checks.in_range(eps, 0, math.inf, "eps")
     norm = checks.exponent(norm, "norm")
     images = pixels(x)
+    warn_of_size(eps, norm, images.shape[1:])
+    if layer == "logits":
+        ready(model, images)
     if recorded is not None and isinstance(layer, str):
-        if recorded.model is not model or not torch.equal(recorded.images, images):
+        if recorded.model is not model or not torch.equal(recorded.images.to(images), images):
             raise ValueError("recorded belongs to another model or other images; record these, or leave it out")
         op = recorded.at(layer)
     else:

@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from uapkit import checks
-from uapkit.attacks.base import Perturbation, fitted_on
+from uapkit.attacks.base import Perturbation, fitted_on, warn_of_size
 from uapkit.attacks.deepfool import deepfool
 from uapkit.attacks.gradient import fgsm, loss_gradient
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
-from uapkit.evaluate import Network, fooling_rate, labels
+from uapkit.evaluate import fooling_rate, labels
+from uapkit.gate import Network
 from uapkit.spectra import direction_matrix, top_singular
 
 DIRECTIONS: dict[str, Callable[[Network, Tensor, Tensor | None], Tensor]] = {
     "gradient": loss_gradient,
-    "fgsm": lambda model, x, y: fgsm(model, x, y, eps=1.0),
+    "fgsm": lambda model, x, y: fgsm(model, x, y, eps=0.5),  # rows are made unit anyway
     "deepfool": lambda model, x, y: _successful(model, x),
 }
 
@@ -62,6 +63,7 @@ def svd_uap(
     images = pixels(x)
     eps = checks.in_range(eps, 0, math.inf, "eps")
     norm = checks.exponent(norm, "norm")
+    warn_of_size(eps, norm, images.shape[1:])
     checks.one_of(sign, ("both", "+", "-"), "sign")
     checks.count(vector, "vector")
     if isinstance(directions, Tensor):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,20 +14,18 @@ from typing import Any, Literal, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, ready
+from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, ready, warn_of_size
 from uapkit.attacks.deepfool import Settings, walk
-from uapkit.data.images import Images
-from uapkit.data.images import as_tensor as pixels
-from uapkit.evaluate import Network
+from uapkit.data.batches import Pictures, batches_of
 from uapkit.files import write_whole
+from uapkit.gate import Network, device_of, own
 from uapkit.norms import project
 from uapkit.seeds import generator
 
-Pictures = Tensor | Images | Iterable[Tensor | Images] | Callable[[], Iterable[Tensor | Images]]
 SAVE_EVERY = 60.0  # seconds between checkpoints within a pass
 
 
@@ -58,6 +56,7 @@ class _State:
     held_out: list[float] = field(default_factory=list)
 
 
+@torch.inference_mode(False)
 def uap(
     model: Network,
     x: Pictures,
@@ -75,14 +74,15 @@ def uap(
     discard_from: int | None = None,
     linearise: Literal["overshot", "plain"] = "overshot",
     keep: Literal["last", "best"] = "last",
-    held_out: Tensor | Images | None = None,
+    held_out: Pictures | None = None,
     checkpoint: str | Path | None = None,
 ) -> Perturbation:
     """Algorithm 1 of [moosavi2017]: for each image not yet fooled by v, v <- P(v + DeepFool at x + v), pass after pass.
 
-    x: (n, c, h, w) in [0, 1], or batches of such images that can be gone through again and again (a
-    :func:`uapkit.data.stream`, a list, or a function that returns an iterator). The order of the images is drawn anew
-    for each pass from ``seed``; batches keep their place and are shuffled within. norm, eps: P projects on the ball of
+    x: (n, c, h, w) in [0, 1], or batches of such images that can be gone through again and again and are then the same
+    (a :func:`uapkit.data.stream`, a DataLoader of images or pairs (x, y) with ``shuffle=False``, a list, or a function
+    that returns an iterator). The order of the images is drawn anew for each pass from ``seed``; batches keep their
+    place and are shuffled within. norm, eps: P projects on the ball of
     this norm, 2 or inf, in the unit of the pixels. Nothing is clipped to [0, 1]. Only predicted labels count.
 
     The run ends with the pass after which at least ``target_rate`` of the images are fooled ("reached"), that changed
@@ -99,9 +99,10 @@ def uap(
     callback: called with a :class:`Pass` after each pass. checkpoint: a file that the state is kept in, after each pass
     and once a minute; a run with the same settings goes on from there, with a larger ``max_passes`` too.
 
-    Raises ValueError for settings out of range, or a checkpoint of another run; TypeError for batches that can be gone
-    through once only. Source: [moosavi2017], Algorithm 1; 10 steps of DeepFool and the target of 0.8 are those of its
-    code, which has no pass limit in Python. Departure: ``block`` > 1 is ours.
+    Raises ValueError for settings out of range, a checkpoint of another run, or batches that change from pass to pass;
+    TypeError for batches that can be gone through once only. Warns where ``eps`` covers all of [0, 1]. Source:
+    [moosavi2017], Algorithm 1; 10 steps of DeepFool and the target of 0.8 are those of its code, which has no pass limit
+    in Python. Departure: ``block`` > 1 is ours.
     """
     settings = Settings(num_classes, overshoot, max_iter, linearise=linearise)
     eps = checks.in_range(eps, 0, 1e30, "eps")
@@ -118,10 +119,11 @@ def uap(
         "discard_from": None if discard_from is None else checks.count(discard_from, "discard_from"),
         **{name: getattr(settings, name) for name in ("num_classes", "overshoot", "max_iter", "linearise")},
     }
-    fit, held = _Scored(model, x), None if held_out is None else _Scored(model, held_out)
+    fit, held = _Scored(model, x), None if held_out is None else _Scored(model, held_out, "held_out")
     made_by["n_fit"] = fit.n
-    sweep = _Sweep(model, fit, settings, float(norm), eps, made_by, None if checkpoint is None else Path(checkpoint))
+    sweep = _Sweep(fit, settings, float(norm), eps, made_by, None if checkpoint is None else Path(checkpoint))
     state = sweep.start()
+    warn_of_size(eps, norm, state.v.shape)
     while not (end := _end(state, target_rate, max_passes)):
         sweep(state)
         state.rates.append(fit.rate(state.v))
@@ -161,24 +163,17 @@ def _end(state: _State, target_rate: float, max_passes: int) -> str:
 class _Scored:
     """Images by batches on the model's device, with their clean labels."""
 
-    def __init__(self, model: Network, x: Pictures) -> None:
-        self.model, self.x = ready(model), x
-        if not isinstance(x, Tensor | Images) and not callable(x) and iter(x) is x:
-            raise TypeError(
-                "the batches can be gone through only once, but every pass needs them again; "
-                "give data.stream(...), a list, or a function that returns a new iterator"
-            )
-        first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-        self.device = None if first is None else first.device
+    def __init__(self, model: Network, x: Pictures, name: str = "x") -> None:
+        self.batches, self.device = batches_of(x, name), device_of(ready(model))
+        first = next(iter(self), None)
+        if first is None:
+            raise ValueError(f"{name} holds no images; at least one is needed")
+        self.model = ready(model, first)
         self.clean = [self._labels(batch) for batch in self]
         self.n = sum(map(len, self.clean))
-        if not self.n:
-            raise ValueError("x holds no images; at least one is needed")
 
     def __iter__(self) -> Iterator[Tensor]:
-        x = self.x() if callable(self.x) and not isinstance(self.x, Tensor) else self.x
-        batches = [x] if isinstance(x, Tensor | Images) else x
-        return (pixels(batch).to(self.device) for batch in batches)
+        return (own(pixels).to(self.device) for pixels, _ in self.batches)
 
     @torch.no_grad()
     def _labels(self, batch: Tensor, v: Tensor | float = 0.0) -> Tensor:
@@ -194,7 +189,6 @@ class _Scored:
 class _Sweep:
     """One pass through the images, from wherever the state stands."""
 
-    model: Network
     fit: _Scored
     settings: Settings
     norm: float
@@ -209,7 +203,7 @@ class _Sweep:
             for i, (batch, clean) in enumerate(zip(self.fit, self.fit.clean, strict=True)):
                 if i >= state.batch:
                     draw = generator(self.made_by["seed"], f"uap/pass{number}/batch{i}")
-                    order = torch.randperm(len(batch), generator=draw).to(batch.device)
+                    order = torch.randperm(len(batch), generator=draw, device="cpu").to(batch.device)
                     self._through(state, batch, clean, order, bar)
                     state.batch, state.place = i + 1, 0
                 bar.n = sum(map(len, self.fit.clean[: i + 1]))
@@ -237,7 +231,7 @@ class _Sweep:
             missing = block - len(found)
             look = min(math.ceil(missing / max(state.unfooled, 1e-3)), batch_for(x))
             window = order[state.place : state.place + look]
-            places = (self.model(x[window] + state.v).argmax(1) == clean[window]).nonzero()[:missing, 0]
+            places = (self.fit.model(x[window] + state.v).argmax(1) == clean[window]).nonzero()[:missing, 0]
             seen = int(places[-1]) + 1 if len(places) == missing else len(window)
             found, state.place = torch.cat([found, window[places]]), state.place + seen
             weight = 0.9**seen
@@ -245,7 +239,7 @@ class _Sweep:
         return found
 
     def _step(self, state: _State, x: Tensor, clean: Tensor) -> None:
-        result = walk(self.model, x + state.v, self.settings, away=clean)
+        result = walk(self.fit.model, x + state.v, self.settings, away=clean)
         used = result.success & (result.n_iter < (self.made_by["discard_from"] or math.inf))
         state.failures += int((~used).sum())
         used &= result.n_iter > 0

@@ -41,14 +41,14 @@ def _digits() -> tuple[torch.Tensor, np.ndarray]:
     from sklearn.datasets import load_digits  # a second to import, needed for this set only
 
     digits = load_digits()
-    x = torch.tensor(digits.images[:, None] / 16, dtype=torch.float32)
+    x = torch.tensor(digits.images[:, None] / 16, dtype=torch.float32, device="cpu")
     return interpolate(x, size=(28, 28), mode="bicubic", align_corners=False).clamp(0, 1), digits.target
 
 
 def open_digits(split: str) -> Source:
     """8 x 8 digits upsampled to 28 x 28 (bicubic, clipped), upright; fixed stratified split, 1297 train, 500 test."""
     x, y = _digits()
-    shuffled = torch.randperm(len(y), generator=generator(0, "digits_split")).numpy()
+    shuffled = torch.randperm(len(y), generator=generator(0, "digits_split"), device="cpu").numpy()
     by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
     test = np.zeros(len(y), bool)
     test[by_class[np.arange(DIGITS_TEST) * len(y) // DIGITS_TEST]] = True  # evenly through the classes

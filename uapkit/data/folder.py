@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor
 
+from uapkit.data.decode import OTHERS, READ, Resize, read
 from uapkit.data.images import resize_steps
 from uapkit.data.source import Source
-
-IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-Resize = Callable[[Image.Image], Image.Image]
 
 
 def resizer(size: int | None, mode: str) -> Resize:
@@ -36,23 +36,20 @@ def resizer(size: int | None, mode: str) -> Resize:
     return apply
 
 
-def pixels(image: Image.Image) -> Tensor:
-    """(3, h, w) float32 in [0, 1] of a picture in any mode; grey pictures are repeated over the channels."""
-    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
-
-
-def read(path: Path, resize: Resize) -> Tensor:
-    """One decoded file; ValueError that names it if it is truncated or no picture."""
-    try:
-        with Image.open(path) as image:
-            return pixels(resize(image.convert("RGB")))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is damaged or not a picture ({error}); remove it and fetch it again") from error
-
-
-def _files(folder: Path) -> list[Path]:
-    """Picture files of a folder in the order of their names."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMG_EXTENSIONS and not p.name.startswith("."))
+def _files(folder: Path, deep: bool = False) -> list[Path]:
+    """Picture files of a folder in the order of their names; deep: those of its subfolders too, as torchvision walks."""
+    if not deep:
+        found = sorted(folder.iterdir())
+    else:
+        found = [Path(top, n) for top, _, names in sorted(os.walk(folder, followlinks=True)) for n in sorted(names)]
+    found = [p for p in found if not p.name.startswith(".") and p.is_file()]
+    strange = sorted({p.suffix.lower() for p in found} & set(OTHERS))
+    if strange:
+        raise ValueError(
+            f"{folder.name!r} holds {' and '.join(strange)} files, which are not read ({', '.join(READ)} are); convert "
+            "them, or move them out"
+        )
+    return [p for p in found if p.suffix.lower() in READ]
 
 
 def from_files(
@@ -62,12 +59,15 @@ def from_files(
     classes: tuple[str, ...],
     size: int | None,
     mode: str,
+    upright: bool = True,
 ) -> Source:
-    """A source that decodes a file when it is asked for."""
+    """A source that decodes a file when it is asked for, see :func:`uapkit.data.decode.read`."""
 
     def fetch(index: np.ndarray) -> Tensor:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # Pillow decodes outside Python's lock
-            decoded = list(pool.map(partial(read, resize=resizer(size, mode)), [files[i] for i in index]))
+            decoded = list(
+                pool.map(partial(read, resize=resizer(size, mode), upright=upright), [files[i] for i in index])
+            )
         shapes = sorted({tuple(x.shape[1:]) for x in decoded})
         if len(shapes) > 1:
             raise ValueError(f"the pictures of {name!r} differ in size ({shapes[0]}, {shapes[1]}, ...); give size=224")
@@ -77,29 +77,61 @@ def from_files(
     return Source(name, len(files), None if labels is None else np.array(labels), classes, fetch)
 
 
-def open_folder(path: Path, name: str, size: int | None, mode: str) -> Source:
-    """ImageFolder layout (a folder a class, sorted name = class index), or flat: no labels, unless names say the class.
+def open_folder(path: Path, name: str, size: int | None, mode: str, known: bool = True) -> Source:
+    """A folder a class, walked through as torchvision's ImageFolder does, or flat: no labels, unless names say the class.
 
-    Flat files whose names all begin with a WordNet id, ``n01440764_tench.JPEG``, are labelled by the sorted ids.
-    Raises ValueError for a folder without pictures.
+    Classes are numbered in the order of the folders' names. known: where all names are WordNet ids of ImageNet, labels
+    and class names are ImageNet's, also of a part of the 1000, and pictures are turned upright. Flat files whose names
+    all begin with a WordNet id, ``n01440764_tench.JPEG``, are labelled like folders. Raises ValueError for a folder
+    without pictures, in all or in one of its classes (the numbers behind it would shift).
     """
-    groups = [(p.name, _files(p)) for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-    groups = [(label, files) for label, files in groups if files]
+    folders = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    groups = [(p.name, _files(p, deep=True)) for p in folders]
     flat = _files(path)
-    if groups and flat:
+    empty = [label for label, files in groups if not files]
+    if len(empty) == len(groups):
+        groups = []
+    elif flat:
         raise ValueError(
             f"{path.name!r} mixes pictures with folders of pictures; give one folder a class, or a flat folder"
+        )
+    elif empty:
+        raise ValueError(
+            f"{path.name!r} has no pictures of the class {empty[0]!r} ({len(empty)} such folders), so the labels behind "
+            "it would shift; remove the folder or fill it"
         )
     if not groups and flat and all(_is_wnid(p.name[:9]) and p.name[9:10] == "_" for p in flat):
         ids = sorted({p.name[:9] for p in flat})
         groups = [(i, [p for p in flat if p.name.startswith(i)]) for i in ids]
     if not groups and not flat:
-        raise ValueError(
-            f"{path.name!r} holds no pictures ({', '.join(IMG_EXTENSIONS)}), flat or in one folder a class"
-        )
+        raise ValueError(f"{path.name!r} holds no pictures ({', '.join(READ)}), flat or in one folder a class")
     files = [p for _, group in groups for p in group] or flat
-    labels = [k for k, (_, group) in enumerate(groups) for _ in group] or None
-    return from_files(name, files, labels, tuple(label for label, _ in groups), size, mode)
+    classes, number = tuple(label for label, _ in groups), list(range(len(groups)))
+    if known and classes and set(classes) <= set(place := wordnet_places()):
+        number, classes = [place[label] for label in classes], categories()
+    elif known and classes and all(map(_is_wnid, classes)):
+        strange = next(label for label in classes if label not in place)
+        warnings.warn(
+            f"{strange!r} is none of ImageNet's 1000 classes, so the labels of {path.name!r} are 0 to {len(classes) - 1} in "
+            "the order of the folders, not ImageNet's",
+            stacklevel=2,
+        )
+    labels = [k for k, (_, group) in zip(number, groups, strict=True) for _ in group] or None
+    return from_files(name, files, labels, classes, size, mode, upright=known)
+
+
+@cache
+def wordnet_places() -> dict[str, int]:
+    """{WordNet id: class} of ImageNet's 1000 classes."""
+    text = Path(__file__).with_name("imagenet.yml").read_text(encoding="utf-8")
+    return {wnid: k for k, wnid in enumerate(yaml.safe_load(text)["wordnet_ids"].split())}
+
+
+def categories() -> tuple[str, ...]:
+    """The 1000 class names of ImageNet in the order of the sorted WordNet ids."""
+    from torchvision.models import ResNet18_Weights  # seconds to import, needed for these sets only
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
 def _is_wnid(text: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from uapkit.data.folder import from_files, open_folder
+from uapkit.data.folder import categories, from_files, open_folder
 from uapkit.data.source import Source, locate, missing
 
 SAMPLE_FOLDERS = ("imagenet-sample", "imagenet-sample-images")
@@ -24,13 +24,6 @@ ADVICE = (
     "ILSVRC2012_devkit_t12 beside it"
 )
 SUBFOLDERS = {"test": ("val", "ILSVRC2012_img_val"), "train": ("train", "ILSVRC2012_img_train")}
-
-
-def categories() -> tuple[str, ...]:
-    """The 1000 class names in the order of the sorted WordNet ids."""
-    from torchvision.models import ResNet18_Weights  # seconds to import, needed for these sets only
-
-    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
 def _with_names(source: Source, folder: Path) -> Source:
@@ -49,7 +42,7 @@ def open_sample(split: str, root: str | os.PathLike[str] | None, size: int | Non
     folder = locate(SAMPLE_FOLDERS, root)
     if folder is None:
         raise missing("imagenet-sample", SAMPLE_FOLDERS, root, SAMPLE_ADVICE)
-    return _with_names(open_folder(folder, f"imagenet-sample/{split}", size, mode), folder)
+    return _with_names(open_folder(folder, f"imagenet-sample/{split}", size, mode, known=False), folder)
 
 
 def find(split: str, root: str | os.PathLike[str] | None) -> Path | None:
@@ -65,13 +58,13 @@ def open_imagenet(split: str, root: str | os.PathLike[str] | None, size: int | N
     name = f"imagenet/{split}"
     files = sorted(folder.glob("ILSVRC2012_val_*"))
     if not files:
-        return _with_names(open_folder(folder, name, size, mode), folder)
+        return _with_names(open_folder(folder, name, size, mode, known=False), folder)
     labels = _truth(folder)
     unknown = [file.name for file in files if file.name not in labels]
     if unknown:
         raise ValueError(f"the ground truth beside {folder} has no label for {unknown[0]} ({len(unknown)} such files)")
     names = categories()
-    return from_files(name, files, [labels[file.name] for file in files], names, size, mode)
+    return from_files(name, files, [labels[file.name] for file in files], names, size, mode, upright=False)
 
 
 def _truth(folder: Path) -> dict[str, int]:

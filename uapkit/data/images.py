@@ -108,8 +108,24 @@ class Images:
         return f"Images({self.name}, {len(self)} x {tuple(self.shape)}, {labels}, sha256 {self.sha256[:12]})"
 
     def to(self, device: torch.device | str) -> Images:
-        """The same images on ``device``."""
+        """The same images on ``device``. ValueError where this machine does not have it."""
+        device = checks.device(device)
         return replace(self, x=self.x.to(device), y=None if self.y is None else self.y.to(device))
+
+    def matched(self, classes: Sequence[str]) -> Images:
+        """The same images with the labels that ``classes`` has for the same names, as a network's ``classes``.
+
+        Raises ValueError for images without labels or class names, and for a name that ``classes`` does not have.
+        """
+        if self.y is None or not self.classes:
+            raise ValueError(f"{self.name} has no {'labels' if self.y is None else 'class names'} to match")
+        place = {name: k for k, name in enumerate(classes)}
+        for name in sorted({self.classes[k] for k in self.y.tolist()}):
+            checks.one_of(name, place, "class")
+            if list(classes).count(name) > 1:
+                raise ValueError(f"two of the classes are called {name!r}, so labels cannot be matched by name")
+        table = torch.tensor([place.get(name, -1) for name in self.classes], device=self.y.device)
+        return replace(self, y=table[self.y], classes=tuple(classes))
 
     def split(self, n: int) -> tuple[Images, Images]:
         """(the first ``n`` images, the rest): for example to fit on and to score on. Both must be non-empty."""
@@ -151,7 +167,8 @@ def rotation_angles(n: int, degrees: float, seed: int) -> Tensor:
     """(n,) float64 angles in degrees, uniform in [-degrees, degrees]; the same for the first n of a longer draw."""
     checks.count(n, "n")
     checks.in_range(degrees, 0, 360, "degrees")
-    return (torch.rand(n, generator=generator(seed, "rotation_angles"), dtype=torch.float64) * 2 - 1) * degrees
+    rng = generator(seed, "rotation_angles")
+    return (torch.rand(n, generator=rng, dtype=torch.float64, device="cpu") * 2 - 1) * degrees
 
 
 def _rotate(x: Tensor, degrees: Tensor) -> Tensor:
@@ -166,5 +183,11 @@ def _rotate(x: Tensor, degrees: Tensor) -> Tensor:
 
 
 def as_tensor(x: Tensor | Images, name: str = "x") -> Tensor:
-    """The pixels (n, c, h, w) of a tensor or an Images, checked by :func:`uapkit.checks.images`."""
-    return x.x if isinstance(x, Images) else checks.images(x, name)
+    """The pixels (n, c, h, w) of a tensor or an Images, checked by :func:`uapkit.checks.images`.
+
+    Pixels of 16 bits come as float32, since a perturbation would be rounded to theirs.
+    """
+    if isinstance(x, Images):
+        return x.x
+    checks.images(x, name)
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

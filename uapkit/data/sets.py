@@ -121,7 +121,7 @@ def open_source(
     degrees = (known.rotation if known else 0.0) if rotation is None else rotation
     if degrees:
         angles = rotation_angles(source.count, degrees, seed=0)  # image i of the set always turns by the same angle
-        source = _map(source, lambda images, index: images.rotated(angles[torch.as_tensor(index)]))
+        source = _map(source, lambda images, index: images.rotated(angles[torch.as_tensor(index, device="cpu")]))
     return source
 
 
@@ -149,7 +149,7 @@ def _choose(source: Source, n: int | None, seed: int) -> np.ndarray:
     checks.count(n, "n")
     if n > source.count:
         raise ValueError(f"n must lie in [1, {source.count}], the images of {source.name!r}, got {n}")
-    return torch.randperm(source.count, generator=generator(seed, "data.load"))[:n].numpy()
+    return torch.randperm(source.count, generator=generator(seed, "data.load"), device="cpu")[:n].numpy()
 
 
 def _label(source: Source, n: int | None, seed: int, **options: object) -> str:
@@ -219,7 +219,7 @@ class Stream:
             digest(images.x, None, sha)
             yield images
         labels = self.source.labels
-        digest(None, None if labels is None else torch.as_tensor(labels[self.index]), sha)
+        digest(None, None if labels is None else torch.as_tensor(labels[self.index], device="cpu"), sha)
         provenance.note_input(self.label, sha.hexdigest())
 
 

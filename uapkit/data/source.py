@@ -32,7 +32,7 @@ class Source:
 
     def images(self, index: np.ndarray) -> Images:
         """The images at ``index``, and nothing else, decoded."""
-        y = None if self.labels is None else torch.as_tensor(self.labels[index].astype(np.int64))
+        y = None if self.labels is None else torch.as_tensor(self.labels[index].astype(np.int64), device="cpu")
         return Images(self.fetch(index), y, self.classes, self.name)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 class Truncated:
     """A model up to one layer: call it with images; ``model``, ``layer`` and ``module`` say what it is."""
+
+    part_of_model = True  # what the gate knows of it, it knows of the model
 
     def __init__(self, model: Model, layer: str, module: nn.Module | None, call: int) -> None:
         self.model, self.layer, self.module, self.call = model, layer, module, call
@@ -41,7 +43,14 @@ class Truncated:
                 raise
             output = first_tensor(reached.output)
         else:
-            raise ValueError(f"layer {self.layer!r} of {self.model.name} was called only {calls} times in this run")
+            hidden = (
+                " (a scripted or exported module hides its layers; wrap the module it was made from)"
+                if not calls
+                else ""
+            )
+            raise ValueError(
+                f"layer {self.layer!r} of {self.model.name} was called only {calls} times in this run{hidden}"
+            )
         finally:
             current_run.reset(token)
             handle.remove()
@@ -55,6 +64,8 @@ class Truncated:
 
 class Tapped:
     """A model up to several layers: call it with images for a tuple of their outputs, in the order of ``layers``."""
+
+    part_of_model = True
 
     def __init__(self, model: Model, layers: Sequence[str]) -> None:
         self.model, self.layers = model, tuple(layers)
@@ -106,7 +117,9 @@ current_run: ContextVar[object] = ContextVar("uapkit_truncated_run", default=Non
 
 
 def first_tensor(output: object) -> Tensor | None:
-    """A layer's output: a tensor, or the first of a tuple or list (attention returns its weights too)."""
+    """A layer's output: a tensor, or the first of a tuple, list or mapping (attention returns its weights too)."""
+    if isinstance(output, Mapping):
+        output = tuple(output.values())
     if isinstance(output, (tuple, list)) and output:
         output = output[0]
     return output if isinstance(output, Tensor) else None

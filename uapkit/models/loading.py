@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from uapkit import provenance
+from uapkit import checks, provenance
 from uapkit.files import sha256
 from uapkit.models import catalogue, store
 from uapkit.models.card import Card, state_sha256
@@ -39,6 +39,7 @@ def load(
     Raises ValueError for unknown names (the nearest are offered), damaged files and weights that do not fit;
     :class:`WeightsMissing` with the file to put where.
     """
+    where = None if device is None else checks.device(device)
     entry = catalogue.find(name, "default" if weights == "random" or _is_path(weights) else str(weights))
     if weights == "random":
         net = entry.net(seed)
@@ -70,7 +71,7 @@ def load(
         card=card,
     )
     model.channels_last = True  # none of the known architectures minds the layout; a user's `view` might
-    return model if device is None else model.to(device)
+    return model if where is None else model.to(where)
 
 
 def _card(entry: Entry, weights: str, source: str, sha256: str) -> Card:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from uapkit import checks, provenance
+from uapkit import checks, gate, probe, provenance
 from uapkit.data.images import Images, as_tensor
 from uapkit.models.card import Card, state_sha256
 from uapkit.models.layers import Tapped, Truncated, current_run, first_tensor
 from uapkit.models.names import KINDS, aliases_of, kind_of
 
 LOGITS = "logits"
+OUTPUTS = ("logits", "probabilities", "binary")
 
 
 class Model(nn.Module):
@@ -26,11 +28,15 @@ class Model(nn.Module):
     net: the module behind the normalisation. mean, std: one number a channel (or one for all), in units of pixels in
     [0, 1]: ``net`` sees ``(x - mean) / std``. Caffe's ``x * 255 - m`` is mean = m/255, std = 1/255. bounds: smallest
     and largest pixel. classes: the labels' names. input_size: (c, h, w) or None if unknown. card: see :class:`Card`.
+    outputs: what ``net`` answers with: "logits" (also as ``.logits`` of an object, or in a tuple or mapping where one
+    reading fits); "probabilities" (their logarithm is taken; one that has rounded to 0 has no gradient left); "binary",
+    one logit for class 1 against class 0, of which two are made.
 
     Raises ValueError for a std that is not positive, empty bounds, or images of another number of channels.
     """
 
     derived = ("_order",)  # attributes that follow from the others
+    turns_dtype = True  # images of any floating type are taken: the network's own comes behind the normalisation
 
     def __init__(
         self,
@@ -43,8 +49,10 @@ class Model(nn.Module):
         input_size: Sequence[int] | None = None,
         name: str | None = None,
         card: Card | None = None,
+        outputs: str = "logits",
     ) -> None:
         super().__init__()
+        net = gate.unwrapped(net)
         if not isinstance(net, nn.Module):
             raise TypeError(
                 f"a model is made from a torch.nn.Module, got {type(net).__name__}; put a function in a module"
@@ -65,13 +73,17 @@ class Model(nn.Module):
             raise ValueError(
                 f"mean has {mean_.numel()} channels and std {std_.numel()}; give one number a channel in both"
             )
-        device = next(net.parameters(), mean_).device
+        device = gate.device_of(net) or mean_.device
         self.register_buffer("mean", mean_.to(device, torch.float32), persistent=False)
         self.register_buffer("std", std_.to(device, torch.float32), persistent=False)
         self.bounds = (low, high)
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.input_size: tuple[int, int, int] | None = _size(input_size)
-        self.name = name or type(net).__name__
+        self.outputs = checks.one_of(outputs, OUTPUTS, "kind of outputs")
+        self.compiled = any("_orig_mod" in m._modules for m in net.modules())  # parts; the whole was unwrapped above
+        self.name: str = name or str(
+            getattr(net, "original_name", type(net).__name__)
+        )  # a scripted module tells its class
         self.aliases = aliases_of(net)
         self.channels_last = False  # whether labels may be computed in this layout; see evaluate
         self.card = replace(
@@ -81,14 +93,22 @@ class Model(nn.Module):
             std=tuple(std_.flatten().tolist()),
         )
         self._order: list[tuple[str, str]] | None = None
-        self.eval().requires_grad_(False)
+        with gate.eval_as_it_is(net):
+            self.eval()
+        gate.no_inference_parameters(self)
+        self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of pixels (n, c, h, w)."""
-        channels = max(self.mean.numel(), self.std.numel())
-        if channels > 1 and x.shape[-3] != channels:  # broadcasting would turn grey images into colour ones, silently
+        channels = max(self.mean.numel(), self.std.numel(), self.input_size[0] if self.input_size else 1)
+        known = channels > 1 or self.input_size is not None
+        if known and x.shape[-3] != channels:  # broadcasting would turn grey images into colour ones, silently
             raise ValueError(f"{self.name} takes images of {channels} channels, got shape {tuple(x.shape)}")
-        return self.net((x - self.mean) / self.std)
+        x = (x - self.mean) / self.std
+        dtype = gate.dtype_of(self.net)
+        with gate.eager(self.compiled):
+            output = gate.logits_of(self.net(x if dtype in (None, x.dtype) else x.to(dtype)), self.name)
+        return output if self.outputs == "logits" else _as_logits(output, self.outputs, self.name)
 
     def layers(self, kind: str | Sequence[str] | None = None) -> list[str]:
         """Names that ``layer=`` takes, in the order in which the layers finish.
@@ -142,8 +162,8 @@ class Model(nn.Module):
         handles = [module.register_forward_hook(note(name, kind_of(module))) for name, module in modules]
         token = current_run.set(run)
         try:
-            like = next(self.net.parameters(), self.mean)
-            self(torch.zeros(1, *self.input_size, device=like.device, dtype=like.dtype))
+            blank = torch.zeros(1, *self.input_size, device=self.mean.device, dtype=self.mean.dtype)
+            probe.called(self, blank, self.name)
         finally:
             current_run.reset(token)
             for handle in handles:
@@ -171,13 +191,20 @@ class Model(nn.Module):
         """
         return Tapped(self, layers)
 
+    def to(self, *args: Any, **kwargs: Any) -> Model:
+        """As ``torch.nn.Module.to``; ValueError for a device that this machine does not have."""
+        for where in (*args[:1], kwargs.get("device")):
+            if isinstance(where, str | torch.device):
+                checks.device(where)
+        return super().to(*args, **kwargs)
+
     @torch.no_grad()
     def predict(self, x: Tensor | Images, batch_size: int = 64) -> Tensor:
         """Predicted labels (n,), int64, on the device of ``x``."""
         pixels = as_tensor(x)
-        device = next(self.net.parameters(), self.mean).device
+        use = gate.admit(self, pixels)
         batches = pixels.split(checks.count(batch_size, "batch_size"))
-        return torch.cat([self(batch.to(device)).argmax(1) for batch in batches]).to(pixels.device)
+        return torch.cat([use(batch.to(self.mean.device)).argmax(1) for batch in batches]).to(pixels.device)
 
     def extra_repr(self) -> str:
         """Name and weights, for ``print``."""
@@ -192,24 +219,45 @@ def wrap(
     classes: Iterable[str] | None = None,
     input_size: Sequence[int] | None = None,
     name: str | None = None,
+    outputs: str = "logits",
+    trust: Sequence[str] = (),
 ) -> Model:
     """Anyone's module from normalised images to logits as a :class:`Model`; not copied, but put in eval mode and frozen.
 
     Arguments and errors are those of :class:`Model`. ``input_size`` makes ``layers()`` list names in execution order.
+    Of a module made by ``torch.compile`` the one inside is taken, whose numbers are the same. trust: checks left out for
+    this network, see :func:`uapkit.models.trust`; all are made at its first use.
     """
-    model = Model(module, mean=mean, std=std, bounds=bounds, classes=classes, input_size=input_size, name=name)
+    model = Model(
+        module, mean=mean, std=std, bounds=bounds, classes=classes, input_size=input_size, name=name, outputs=outputs
+    )
+    gate.trust(model, *trust)
     model.card = replace(
         model.card,
         weights="wrapped",
         source="a module of the user's",
-        sha256=state_sha256(module.state_dict()),
+        sha256=state_sha256(model.net.state_dict()),
     )
     provenance.note_input(f"{model.name}[wrapped]", model.card.sha256)
     return model
 
 
+def _as_logits(output: Tensor, outputs: str, name: str) -> Tensor:
+    """Logits (n, classes) from probabilities (n, classes) or, as for one binary logit or probability, from (n,), (n, 1)."""
+    single = output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1)
+    if outputs == "binary" and not single:
+        raise ValueError(f'{name} has outputs="binary" but returns {tuple(output.shape)}, not one logit an image')
+    tiny = torch.finfo(output.dtype).tiny
+    if single:
+        p = output.reshape(-1, 1)
+        if outputs == "binary":
+            return torch.cat([torch.zeros_like(p), p], 1)
+        return torch.cat([1 - p, p], 1).clamp_min(tiny).log()
+    return output.clamp_min(tiny).log()
+
+
 def _per_channel(value: float | Sequence[float] | Tensor, name: str) -> Tensor:
-    numbers = torch.as_tensor(value, dtype=torch.float64).detach().cpu().clone()
+    numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
     if numbers.ndim > 1 and numbers.numel() != max(numbers.shape):
         raise ValueError(f"{name} must be one number or one a channel, got shape {tuple(numbers.shape)}")
     if not bool(torch.isfinite(numbers).all()):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from uapkit.gate import COARSE, device_of, dtype_of, name_of, own, owner
 
 Vector = TypeVar("Vector", Tensor, np.ndarray)
 
@@ -52,7 +54,7 @@ class Operator(ABC):
         with torch.inference_mode(False), torch.no_grad():
             if isinstance(v, Tensor):
                 return product(own(v).to(self.device, self.torch_dtype))
-            return product(torch.tensor(v).to(self.device, self.torch_dtype)).cpu().numpy()
+            return product(torch.tensor(v, device="cpu").to(self.device, self.torch_dtype)).cpu().numpy()
 
     def _matmat(self, V: Tensor) -> Tensor:
         return torch.stack([self.matvec(V[:, i]) for i in range(V.shape[1])], 1)
@@ -70,6 +72,8 @@ def batch_of(images: Tensor, name: str = "images") -> Tensor:
         raise TypeError(
             f"{name} must be a floating-point tensor (n, c, h, w), got {getattr(images, 'dtype', images)!r}"
         )
+    if images.dtype in COARSE:
+        raise TypeError(f"{name} of {str(images.dtype)[6:]} are too coarse for derivatives; give {name}.float()")
     if images.ndim != 4 or images.numel() == 0:
         raise ValueError(f"{name} must be a non-empty batch (n, c, h, w), got the shape {tuple(images.shape)}")
     if not bool(torch.isfinite(images).all()):
@@ -77,9 +81,15 @@ def batch_of(images: Tensor, name: str = "images") -> Tensor:
     return own(images)
 
 
-def own(t: Tensor) -> Tensor:
-    """``t`` without its history; a copy if it was made in inference mode, from which autograd takes nothing."""
-    return t.clone() if t.is_inference() else t.detach()
+def placed(fn: Any, images: Tensor) -> Tensor:
+    """The images on the device and in the floating type of the module behind ``fn``, if one is known."""
+    network = owner(fn)
+    dtype, device = dtype_of(network), device_of(network)
+    if dtype in COARSE:
+        raise TypeError(
+            f"{name_of(network)} computes in {str(dtype)[6:]}, too coarse for its derivatives; give network.float()"
+        )
+    return images.to(device or images.device, dtype or images.dtype)
 
 
 def default_chunk(images: Tensor) -> int:

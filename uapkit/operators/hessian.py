@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from uapkit import checks
-from uapkit.operators.base import Operator, batch_of, default_chunk
+from uapkit import checks, gate
+from uapkit.operators.base import Operator, batch_of, default_chunk, placed
 
 
 class HessianOperator(Operator):
@@ -23,7 +23,7 @@ class HessianOperator(Operator):
 
     Source: [jetley2018], Algorithm 1 and its released code (finite step).
     Raises ValueError for images that are not a finite, non-empty (n, c, h, w), a step that is not positive and finite,
-    and scores that are not (n,).
+    scores that are not (n,), and a score that is no fixed, differentiable function (:mod:`uapkit.gate`).
     """
 
     def __init__(
@@ -35,12 +35,15 @@ class HessianOperator(Operator):
         chunk: int | None = None,
     ) -> None:
         with torch.inference_mode(False):
-            self.images = batch_of(images)
+            self.images = placed(score_fn, batch_of(images))
         self.step = None if step is None else checks.in_range(step, 0.0, 1e30, "step", open_low=True)
         self.chunk = default_chunk(self.images) if chunk is None else checks.count(chunk, "chunk")
         self._score_fn = score_fn
         d = self.images[0].numel()
         super().__init__((d, d), self.images.dtype, self.images.device)
+        with torch.inference_mode(False):
+            self._gradient(self.images[:1])
+            gate.admit(score_fn, self.images, gradient=True, whole=False)
 
     def _matvec(self, v: Tensor) -> Tensor:
         return self._matmat(v[:, None])[:, 0]

@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from uapkit import checks
+from uapkit import checks, gate
 from uapkit.models import Model
-from uapkit.operators.base import Operator, batch_of, default_chunk
+from uapkit.operators.base import Operator, batch_of, default_chunk, placed
 from uapkit.operators.replay.general import General
 from uapkit.operators.replay.record import Forward, Replay
 
@@ -30,22 +30,27 @@ class JacobianOperator(Operator):
       entry, eight for a max-pool's output, the slope of a smooth activation). Before the first operation that looks at
       the image, the direction is the same for all images and is computed once. Verified on the first chunk against
       automatic differentiation; layers that cannot be traced, or fail this, go
-    - ``"general"``: autograd's own graph, retained.
+    - ``"general"``: autograd's own graph, retained. Verified against finite differences, and the two products against
+      each other.
 
     At most ``chunk`` images are worked on at once (default: few enough to stay in the cache of a CPU, more on a GPU), and
     at most ``record_bytes`` are kept in all; chunks beyond run the layer anew for every product.
 
     Source: [khrulkov2018], Algorithms 2 and 3; recording and replay are ours, the products are the same.
-    Raises ValueError for images that are not a finite, non-empty (n, c, h, w) or an output that is not (n, ...),
-    TypeError for an output that is no floating-point tensor.
+    Raises ValueError for images that are not a finite, non-empty (n, c, h, w), an output that is not (n, ...), and a
+    layer that is no fixed function of each image or whose gradient does not reach it (:mod:`uapkit.gate`), TypeError for
+    an output that is no floating-point tensor.
     """
 
     record_bytes: ClassVar[int] = 4 * 2**30
 
     def __init__(self, layer_fn: Layer, images: Tensor, *, chunk: int | None = None) -> None:
         with torch.inference_mode(False):
-            chunks = _chunks(batch_of(images), chunk)
-            self._take(_replay(layer_fn, chunks, self.record_bytes) or General(layer_fn, chunks, self.record_bytes))
+            layer_fn = gate.unwrapped(layer_fn)
+            images = placed(layer_fn, batch_of(images))
+            gate.admit(layer_fn, images, whole=False)
+            chunks = _chunks(images, chunk)
+            self._take(_replay(layer_fn, chunks, self.record_bytes) or _general(layer_fn, chunks, self.record_bytes))
 
     def _take(self, products: Replay | General) -> None:
         first = products.chunks[0]
@@ -76,8 +81,9 @@ class LayerJacobians:
     derived: ClassVar[tuple[str, ...]] = ("layers", "chunk", "_forward")  # none of them changes what :meth:`at` gives
 
     def __init__(self, model: Model, layers: Sequence[str], images: Tensor, *, chunk: int | None = None) -> None:
-        self.model, self.layers, self.images, self.chunk = model, tuple(layers), batch_of(images), chunk
-        model.several(self.layers)  # an unknown layer is refused now
+        self.model, self.layers, self.chunk = model, tuple(layers), chunk
+        self.images = placed(model, batch_of(images))
+        gate.admit(model.several(self.layers), self.images, whole=False)  # an unknown layer is refused now
 
     @cached_property
     def _forward(self) -> Forward | None:
@@ -116,3 +122,11 @@ def _replay(layer_fn: Layer, chunks: tuple[Tensor, ...], record_bytes: int) -> R
         return replay if replay.agrees(layer_fn) else None
     except Exception:  # whatever tracing stumbles over, and the layer's own errors, which come again from General
         return None
+
+
+def _general(layer_fn: Layer, chunks: tuple[Tensor, ...], record_bytes: int) -> General:
+    """The products by autograd. ValueError where they are not the derivative, unless the caller knows better."""
+    products = General(layer_fn, chunks, record_bytes)
+    if "gradient" not in gate.trusted(gate.owner(layer_fn)):
+        products.verify(gate.name_of(layer_fn))
+    return products

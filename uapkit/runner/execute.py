@@ -15,7 +15,7 @@ from uapkit.files import cache_folder
 from uapkit.lab import keeping
 from uapkit.runner import own
 from uapkit.runner.catalogue import Item, item
-from uapkit.runner.results import commit, store, versions
+from uapkit.runner.results import commit, savable, store, versions
 
 RUN_ONLY = ("save",)  # parameters of every notebook that are not the experiment's
 
@@ -35,6 +35,13 @@ def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
         checks.one_of(
             name, [*allowed, *RUN_ONLY], f"parameter of {about.name}", f"`uapkit list {about.name}` shows them"
         )
+    for name, value in given.items():
+        default = allowed.get(name)
+        if isinstance(default, int | float) and not isinstance(default, bool) and isinstance(value, str):
+            try:
+                float(value)
+            except ValueError:
+                raise ValueError(f"parameter {name} of {about.name} must be a number, got {value!r}") from None
     return allowed | {k: v for k, v in given.items() if k not in RUN_ONLY}
 
 
@@ -65,6 +72,8 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
     """
     about = item(name)
     full = check_parameters(about, params)
+    if save:
+        savable(about)
     function = about.function
     assert function is not None
     at, dirty = commit()

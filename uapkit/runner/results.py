@@ -55,6 +55,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def savable(about: Item) -> None:
+    """OSError unless a result of the item can be stored: asked before a run that takes hours."""
+    folder = about.path("csv").parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"results cannot be stored in {folder}: no permission to write")
+
+
 def table_bytes(table: pd.DataFrame) -> bytes:
     """The table as CSV; numbers keep nine significant digits, which float32 needs and no more."""
     return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
@@ -140,7 +149,8 @@ def stale() -> dict[str, str]:
 
 
 def stored(name: str) -> pd.DataFrame | None:
-    """:func:`load`, or None where nothing is stored yet."""
+    """:func:`load`, or None where nothing is stored yet; outside a clone there is nothing to look in: FileNotFoundError."""
+    project_root()
     try:
         return load(name)
     except FileNotFoundError:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from uapkit import probe
 from uapkit.operators.replay.links import Retained
 from uapkit.operators.replay.plan import plain_operations
+from uapkit.seeds import generator
 
 
 class General:
@@ -49,6 +51,23 @@ class General:
             g = torch.func.vjp(self.fn, x)[1](w) if link is None else link.pull(w, False)
             total += g[0].sum(0, keepdim=True)
         return total
+
+    def verify(self, name: str) -> None:
+        """ValueError unless both products are those of the derivative, on the first chunk, in random directions."""
+        x, rng = self.chunks[0], generator(0, "general_check")
+        probe.reaches(self.fn, x[:2], name)
+        v = torch.randn(x[:1].shape, generator=rng, dtype=torch.float32, device="cpu").to(x)
+        w = torch.randn(self.out_shapes[0], generator=rng, dtype=torch.float32, device="cpu").to(x)
+        rest = [torch.zeros(shape, dtype=x.dtype, device=x.device) for shape in self.out_shapes[1:]]
+        pushed, pulled = next(iter(self.push(v))).detach(), self.pull([w, *rest]).detach()
+        forward, backward = float((pushed * w).sum()), float((pulled * v).sum())
+        size = max(float(pulled.norm()) * float(v.norm()), float(pushed.norm()) * float(w.norm()))
+        if abs(forward - backward) > torch.finfo(x.dtype).eps ** (1 / 3) * size:
+            raise ValueError(
+                f"the two products of {name} are not each other's adjoint: <w, J v> = {forward:.4g}, <J^T w, v> = "
+                f"{backward:.4g} (a gradient of its own, or a part that cannot be differentiated twice?)"
+                f"{probe.say('gradient')}"
+            )
 
 
 def _checked(y: object, n: int) -> Tensor:

@@ -1,0 +1,242 @@
+"""Other people's folders, pictures and loaders: right, or refused in one sentence."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from uapkit import attacks, data, evaluate, models
+from uapkit.data.folder import categories, wordnet_places
+
+
+def put(path, array=None, mode=None, **save):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.full((8, 8, 3), 128, np.uint8) if array is None else array
+    (Image.fromarray(array) if mode is None else Image.fromarray(array).convert(mode)).save(path, **save)
+    return path
+
+
+def test_the_ids_are_imagenets():
+    place = wordnet_places()
+    assert len(place) == 1000
+    assert list(place) == sorted(place)
+    names = categories()
+    known = {
+        "n01440764": "tench",
+        "n02102040": "English springer",
+        "n03394916": "French horn",
+        "n15075141": "toilet tissue",
+    }
+    assert all(names[place[wnid]] == name for wnid, name in known.items())
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_some_classes_by_their_wordnet_ids_have_imagenets_labels(tmp_path, flat):
+    for wnid in ("n02102040", "n03394916", "n01440764"):
+        put(tmp_path / (f"{wnid}_a.png" if flat else f"{wnid}/a.png"))
+    images = data.load(tmp_path)
+    assert images.y.tolist() == [0, 217, 566]
+    assert [images.classes[k] for k in images.y] == ["tench", "English springer", "French horn"]
+
+
+def test_ids_that_imagenet_does_not_have_are_said(tmp_path):
+    for wnid in ("n01440764", "n99999999"):
+        put(tmp_path / wnid / "a.png")
+    with pytest.warns(UserWarning, match="n99999999.* is none of ImageNet's"):
+        assert data.load(tmp_path).y.tolist() == [0, 1]
+
+
+def test_nested_classes_are_walked_and_empty_ones_refused(tmp_path):
+    put(tmp_path / "cat" / "2020" / "june" / "a.png")
+    put(tmp_path / "cat" / "b.png")
+    put(tmp_path / "dog" / "c.png")
+    images = data.load(tmp_path)
+    assert (images.y.tolist(), images.classes) == ([0, 0, 1], ("cat", "dog"))
+    (tmp_path / "bird").mkdir()
+    with pytest.raises(ValueError, match=r"no pictures of the class 'bird'.* would shift"):
+        data.load(tmp_path)
+
+
+def test_labels_that_mean_something_else_to_the_network_are_said():
+    x = torch.zeros(4, 1, 2, 2)
+    images = data.Images(x, torch.tensor([0, 0, 1, 1]), ("cat", "dog"))
+    sure = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    nn.init.zeros_(sure[1].weight)
+    sure[1].bias.data = torch.tensor([1.0, 0.0])  # always class 0
+    twisted = models.wrap(sure, classes=("dog", "cat"))
+    with pytest.raises(
+        ValueError, match=r"label 0 means 'cat' to the images and 'dog' to the network; images\.matched"
+    ):
+        evaluate.error_rate(twisted, images)
+    matched = images.matched(twisted.classes)
+    assert matched.y.tolist() == [1, 1, 0, 0]
+    assert float(evaluate.error_rate(twisted, matched)) == 0.5
+    assert float(evaluate.error_rate(twisted, images, y=images.y)) == 0.5  # labels as they are
+    with pytest.warns(UserWarning, match="label 0 means 'cat' to the images and 'chat'"):
+        evaluate.error_rate(models.wrap(sure, classes=("chat", "chien")), images)
+    with pytest.raises(ValueError, match="unknown class 'cat'"):
+        images.matched(("chat", "chien"))
+    part = data.Images(x, torch.tensor([0, 0, 1, 1]), ("cat", "dog", "emu"))
+    with pytest.warns(UserWarning, match="3 classes and the network 2"):
+        evaluate.error_rate(models.wrap(sure), part)
+
+
+GREY16 = (np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040).astype(np.uint16)
+
+
+@pytest.mark.parametrize(("name", "array", "mean"), [
+    ("a.png", GREY16, GREY16.mean() / 65535),
+    ("a.tif", GREY16, GREY16.mean() / 65535),
+    ("a.tiff", (GREY16 / 65535).astype(np.float32), GREY16.mean() / 65535),
+    ("a.gif", np.full((8, 8), 51, np.uint8), 0.2),
+    ("a.png", np.full((8, 8), 51, np.uint8), 0.2),
+    ("a.png", np.full((8, 8, 4), 255, np.uint8), 1.0),
+    ("a.bmp", np.full((8, 8, 3), 51, np.uint8), 0.2),
+])  # fmt: skip
+@pytest.mark.parametrize("size", [None, 4])
+def test_pictures_of_every_depth_have_their_brightness(tmp_path, name, array, mean, size):
+    put(tmp_path / name, array)
+    images = data.load(tmp_path, size=size, resize=None if size is None else "squash")
+    assert images.x.shape == (1, 3, size or 8, size or 8)
+    assert float(images.x.mean()) == pytest.approx(mean, abs=2e-3)
+
+
+def test_an_avif_file_is_read_where_pillow_can(tmp_path):
+    try:
+        put(tmp_path / "a.avif", np.full((16, 16, 3), 51, np.uint8))
+    except (OSError, KeyError, ValueError):
+        pytest.skip("this Pillow writes no AVIF")
+    assert float(data.load(tmp_path).x.mean()) == pytest.approx(0.2, abs=0.02)
+
+
+def test_pictures_are_upright_and_transparent_ones_lie_on_white(tmp_path):
+    wide = np.zeros((4, 8, 3), np.uint8)
+    wide[:, :4] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera stood on its side
+    put(tmp_path / "a" / "a.png", wide, exif=turned)
+    x = data.load(tmp_path / "a").x
+    assert x.shape == (1, 3, 8, 4)
+    assert bool((x[0, :, :4] == 1).all())
+    assert bool((x[0, :, 4:] == 0).all())
+    glass = np.zeros((8, 8, 4), np.uint8)  # black, but nothing of it is seen
+    put(tmp_path / "b" / "glass.png", glass)
+    with pytest.warns(UserWarning, match="glass.png has transparent pixels; they are laid on white"):
+        assert float(data.load(tmp_path / "b").x.min()) == 1
+
+
+def test_what_cannot_be_read_rightly_is_named(tmp_path):
+    put(tmp_path / "a" / "dark.tif", np.full((8, 8), 300.0, np.float32))
+    with pytest.raises(ValueError, match=r"dark\.tif has pixels from 300 to 300 on a scale"):
+        data.load(tmp_path / "a")
+    put(tmp_path / "b" / "a.png")
+    (tmp_path / "b" / "photo.HEIC").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"holds \.heic files, which are not read"):
+        data.load(tmp_path / "b")
+    first, second = (Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (51, 255))
+    (tmp_path / "c").mkdir()
+    first.save(tmp_path / "c" / "a.gif", save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match=r"a\.gif holds 2 pictures; the first"):
+        assert float(data.load(tmp_path / "c").x.mean()) == pytest.approx(0.2, abs=1e-3)
+
+
+# batches
+
+
+@pytest.fixture(scope="module")
+def net():
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, 10)).eval()
+
+
+@pytest.fixture(scope="module")
+def x():
+    return torch.rand(60, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_shuffling_loader_is_found_out(net, x):
+    shuffled = DataLoader(x, 15, shuffle=True, generator=torch.Generator().manual_seed(0))
+    for given in ({"x": shuffled}, {"x": x, "held_out": shuffled}):
+        with pytest.raises(ValueError, match=r"holds other images than in the pass before.*shuffle=False"):
+            attacks.uap(net, eps=0.05, **given)
+    with pytest.raises(ValueError, match="other images"):
+        evaluate.norm_sweep(net, shuffled, torch.ones(3, 4, 4), [0.1])
+    with pytest.raises(ValueError, match="clean cannot be given beside batches"):
+        evaluate.fooling_rate(net, shuffled, torch.ones(3, 4, 4), clean=evaluate.labels(net, x))
+    one_pass = evaluate.fooling_rate(net, shuffled, 0.3 * torch.ones(3, 4, 4))  # each image beside its own label: right
+    assert one_pass == evaluate.fooling_rate(net, x, 0.3 * torch.ones(3, 4, 4))
+
+
+def test_batches_in_every_form_are_the_same_images(net, x):
+    y = torch.arange(60) % 10
+    parts = [x[:20], x[20:40], x[40:]]
+    forms = {
+        "loader": DataLoader(x, 20),
+        "pairs": DataLoader(TensorDataset(x, y), 20),
+        "singles": DataLoader(TensorDataset(x), 20),
+        "mappings": [{"pixel_values": p, "labels": y[:20]} for p in parts],
+        "a function": lambda: iter(parts),
+        "Images": [data.Images(p) for p in parts],
+    }
+    expected = attacks.uap(net, parts, eps=0.05, max_passes=2, held_out=x[:30])
+    for name, form in forms.items():
+        found = attacks.uap(net, form, eps=0.05, max_passes=2, held_out=form)
+        assert torch.equal(found.v, expected.v), name
+        assert torch.equal(evaluate.labels(net, form), evaluate.labels(net, x)), name
+    assert evaluate.error_rate(net, forms["pairs"]) == evaluate.error_rate(net, x, y=y)
+    with pytest.raises(ValueError, match="true labels are needed"):
+        evaluate.error_rate(net, forms["loader"])
+
+
+def test_what_is_no_batch_is_said(net, x):
+    pairs = TensorDataset(x, torch.zeros(60))
+    with pytest.raises(TypeError, match="put the data set into a DataLoader"):
+        attacks.uap(net, [pairs[i] for i in range(3)])
+    with pytest.raises(TypeError, match="one tensor of images"):
+        attacks.uap(net, [(x, x)])
+    with pytest.raises(TypeError, match="only once"):
+        attacks.uap(net, iter([x]))
+    with pytest.raises(ValueError, match="holds no images"):
+        attacks.uap(net, [])
+
+
+def test_the_shape_and_the_labels_that_people_have(net, x):
+    v = 0.2 * torch.ones(3, 4, 4)
+    y = evaluate.labels(net, x)
+    assert evaluate.fooling_rate(net, x, v[None]) == evaluate.fooling_rate(net, x, v)
+    assert evaluate.fooling_rate(net, x, v[None], batch_size=7) == evaluate.fooling_rate(net, x, v)
+    assert attacks.Perturbation(v[None], 0.2).v.shape == (3, 4, 4)
+    for labels in (y.numpy(), y.tolist(), y.int(), y.numpy().astype(np.uint8)):
+        assert evaluate.error_rate(net, x, y=labels).hits == 0
+        assert evaluate.fooling_rate(net, x, v, clean=labels) == evaluate.fooling_rate(net, x, v)
+    for wrong, words in [
+        (y + 10, "labels from .* to .*, the network has the classes 0 to 9"),
+        (y - 10, "the network has the classes 0 to 9"),
+        (y.float(), "integer classes, got float32"),
+        (y[:3], "one label an image"),
+        (np.eye(10)[y], "integer classes|one label an image"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            evaluate.error_rate(net, x, y=wrong)
+
+
+def test_eight_bits_can_undo_an_attack():
+    x = torch.full((1, 1, 2, 2), 100 / 255)
+    v = torch.full((1, 2, 2), 0.4 / 255)  # less than half a grey level
+
+    class Above(nn.Module):
+        def forward(self, x):
+            s = x.mean((1, 2, 3)) - 100.2 / 255
+            return torch.stack([-s, s], 1)
+
+    net = Above()
+    assert float(evaluate.fooling_rate(net, x, v)) == 1
+    assert float(evaluate.fooling_rate(net, x, v, bits=8)) == 0
+    assert float(evaluate.fooling_rate(net, x, v, bits=16)) == 1
+    assert float(evaluate.error_rate(net, x, v, y=[0], bits=8)) == 0
+    assert evaluate.labels(net, x, 2 * v, bits=8).tolist() == [1]
+    with pytest.raises(ValueError, match="bits"):
+        evaluate.fooling_rate(net, x, v, bits=0)

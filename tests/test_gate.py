@@ -1,0 +1,264 @@
+"""The gate: what it finds, that it looks once, and the way out for those who know."""
+
+import gc
+
+import pytest
+import torch
+from torch import nn
+
+from uapkit import attacks, checks, data, evaluate, gate, models
+from uapkit.curvature import principal_curvatures
+from uapkit.operators import HessianOperator, JacobianOperator
+
+X = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def linear(classes=3, seed=0, scale=1.0):
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(16, classes))
+    net[1].weight.data *= scale
+    return net.eval()
+
+
+class Counted(nn.Module):
+    def __init__(self, model, change=lambda z: z):
+        super().__init__()
+        self.model, self.change, self.calls = model, change, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.change(self.model(x))
+
+
+def test_a_network_is_looked_at_once():
+    net = Counted(linear()).eval()
+    evaluate.labels(net, X)
+    once = net.calls
+    assert once > 2
+    net.calls = 0
+    evaluate.labels(net, X)
+    assert net.calls == 1  # the labels alone
+    for change in (
+        lambda: net.model[1].weight.data.copy_(net.model[1].weight * 2) and None,
+        lambda: net.model[1].weight.detach().mul_(2),
+        lambda: net.register_buffer("more", torch.zeros(1)),
+    ):
+        change()
+    net.calls = 0
+    evaluate.labels(net, X)
+    assert net.calls == once
+    net.calls = 0
+    evaluate.labels(net, X.repeat(1, 1, 1, 1)[:, :, :, :])
+    assert net.calls == 1
+
+
+def test_what_is_remembered_dies_with_the_network():
+    known = len(gate._passed._kept)
+    net = linear()
+    evaluate.labels(net, X)
+    assert len(gate._passed._kept) == known + 1
+    del net
+    gc.collect()
+    assert len(gate._passed._kept) == known
+
+
+def test_wrappers_of_one_network_are_told_apart():
+    inner = linear()
+    evaluate.labels(Counted(inner).eval(), X)
+    noisy = Counted(inner, lambda z: z + torch.randn_like(z)).eval()
+    with pytest.raises(ValueError, match="no fixed function"):
+        evaluate.labels(noisy, X)
+
+    class Defended:
+        model = inner
+
+        def __call__(self, x):
+            return inner(x) + x.mean()
+
+    with pytest.raises(ValueError, match="alone"):
+        evaluate.labels(Defended(), X)
+
+
+def test_a_layer_is_remembered_with_its_network():
+    net = Counted(linear()).eval()
+    model = models.wrap(net)
+    JacobianOperator(model.until("logits"), X)
+    net.calls = 0
+    JacobianOperator(model.until("logits"), X)
+    again = net.calls
+    net.model[1].weight.data = net.model[1].weight * 2
+    net.calls = 0
+    JacobianOperator(model.until("logits"), X)
+    assert net.calls > again
+
+
+@pytest.mark.parametrize(("check", "change"), [
+    ("fixed", lambda z: z + 1e-3 * torch.randn_like(z)),
+    ("alone", lambda z: z + z.mean()),
+    ("logits", lambda z: z.softmax(1)),
+    ("gradient", lambda z: z / 2 + z.detach() / 2),
+])  # fmt: skip
+def test_whoever_knows_better_says_so(check, change):
+    with pytest.raises(ValueError, match=rf"models\.trust\(network, '{check}'\)"):
+        attacks.loss_gradient(Counted(linear(), change).eval(), X)
+    known = models.trust(Counted(linear(), change).eval(), check)
+    assert attacks.loss_gradient(known, X).shape == X.shape
+    wrapped = models.wrap(Counted(linear(), change), trust=[check])
+    assert attacks.loss_gradient(wrapped, X).shape == X.shape
+    with pytest.raises(ValueError, match="unknown check 'fixd'; the nearest names are 'fixed'"):
+        models.trust(known, "fixd")
+
+
+def test_half_precision_is_scored_and_attacked_by_those_who_know():
+    net = linear().half()
+    assert torch.equal(evaluate.labels(net, X), evaluate.labels(net.float(), X))
+    known = models.trust(linear().half(), "precision", "gradient")
+    assert attacks.loss_gradient(known, X).dtype == torch.float32
+
+
+def test_probabilities_are_turned_into_the_logits_that_they_came_from():
+    net = linear(scale=3)
+    soft = nn.Sequential(net, nn.Softmax(1))
+    with pytest.raises(ValueError, match='outputs="probabilities"'):
+        attacks.deepfool(soft, X)
+    with pytest.raises(ValueError, match="probabilities"):
+        evaluate.probabilities(soft, X)
+    assert torch.equal(evaluate.labels(soft, X), evaluate.labels(net, X))  # labels are the same: nothing to refuse
+    taken, right = attacks.deepfool(models.wrap(soft, outputs="probabilities"), X), attacks.deepfool(net, X)
+    torch.testing.assert_close(taken.r, right.r, rtol=1e-3, atol=1e-5)
+    p = evaluate.probabilities(models.wrap(soft, outputs="probabilities"), X)
+    torch.testing.assert_close(p, net(X).softmax(1).detach())
+
+
+@pytest.mark.parametrize("shape", [lambda z: z, lambda z: z[:, 0]], ids=["(n, 1)", "(n,)"])
+def test_one_logit_is_two_classes_when_told_so(shape):
+    one = Counted(linear(classes=1), shape)
+    for refused in (evaluate.labels, evaluate.probabilities, attacks.deepfool):
+        with pytest.raises(ValueError, match='outputs="binary"'):
+            refused(one.eval(), X)
+    model = models.wrap(one, outputs="binary")
+    s = linear(classes=1)(X)[:, 0].detach()
+    assert evaluate.labels(model, X).tolist() == (s > 0).long().tolist()
+    torch.testing.assert_close(evaluate.probabilities(model, X)[:, 1], torch.sigmoid(s))
+    probability = models.wrap(nn.Sequential(linear(classes=1), nn.Sigmoid()), outputs="probabilities")
+    torch.testing.assert_close(evaluate.probabilities(probability, X)[:, 1], torch.sigmoid(s))
+    with pytest.raises(ValueError, match="not one logit"):
+        evaluate.labels(models.wrap(linear(), outputs="binary"), X)
+    with pytest.raises(ValueError, match="kind of outputs"):
+        models.wrap(linear(), outputs="logit")
+
+
+def test_a_gradient_that_is_cut_off_is_found_on_the_way_to_a_layer():
+    class Cut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.head = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten()), nn.Linear(16, 3)
+
+        def forward(self, x):
+            with torch.no_grad():
+                z = self.backbone(x)
+            return self.head(z)
+
+    torch.manual_seed(0)
+    model = models.wrap(Cut())
+    for attack in (
+        lambda: attacks.singular_uap(model, X, layer="logits"),
+        lambda: attacks.singular_uap(model, X, layer="head"),
+        lambda: JacobianOperator(model.net, X),
+        lambda: HessianOperator(lambda x: model(x)[:, 0] ** 2, X),
+        lambda: principal_curvatures(model, X, 0, k=1),
+        lambda: attacks.svd_uap(model, X, eps=1),
+    ):
+        with pytest.raises(ValueError, match="does not reach the image"):
+            attack()
+    free = models.wrap(nn.Sequential(model.net.backbone, model.net.head))
+    assert attacks.singular_uap(free, X, layer="logits").made_by["singular_value"] > 0
+
+
+def test_a_layer_that_is_dead_is_not_taken_for_a_cut():
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.ReLU())
+    nn.init.constant_(dead[1].bias, -100)
+    with pytest.raises(ValueError, match="all its units are dead or saturated"):
+        attacks.singular_uap(models.wrap(dead, input_size=(1, 4, 4)), X, layer="2")
+
+
+def test_products_that_are_not_each_others_are_found():
+    class Backwards(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    with pytest.raises(ValueError, match="does not reach the image: it is"):
+        JacobianOperator(lambda x: Backwards.apply(x).flatten(1), X)
+
+
+def test_operators_want_fixed_functions_too():
+    noisy = lambda x: (x + torch.rand_like(x)).flatten(1)  # noqa: E731
+    with pytest.raises(ValueError, match="no fixed function"):
+        JacobianOperator(noisy, X)
+    with pytest.raises(ValueError, match="no fixed function"):
+        HessianOperator(lambda x: noisy(x).sum(1), X)
+    with pytest.raises(TypeError, match="too coarse for derivatives"):
+        JacobianOperator(lambda x: x.flatten(1), X.half())
+
+
+def test_places_that_are_not_here_are_one_sentence():
+    if not torch.cuda.is_available():
+        for door in (
+            lambda: models.load("linear_digits", device="cuda"),
+            lambda: models.wrap(linear()).to("cuda"),
+            lambda: data.Images(X).to("cuda"),
+        ):
+            with pytest.raises(ValueError, match=r"device must be one that is here \(cpu\), got 'cuda'") as refusal:
+                door()
+            assert "\n" not in str(refusal.value)
+    with pytest.raises(ValueError, match="got 'gpu'"):
+        checks.device("gpu")
+    with pytest.raises(ValueError, match="have no numbers"):
+        evaluate.labels(linear().to("meta"), X)
+
+
+def test_channels_are_checked_where_they_are_known():
+    model = models.wrap(linear(), input_size=(1, 4, 4))
+    with pytest.raises(ValueError, match=r"takes images of 1 channels, got shape \(6, 3, 4, 4\)"):
+        evaluate.labels(model, X.expand(-1, 3, -1, -1))
+    with pytest.raises(ValueError, match="cannot take 1 images"):
+        models.wrap(linear(), input_size=(3, 9, 9)).layers()
+
+
+def test_a_bare_module_is_sent_to_wrap():
+    with pytest.raises(TypeError, match=r"give models\.wrap\(module\), got Sequential"):
+        attacks.singular_uap(linear(), X, layer="1")
+    with pytest.raises(TypeError, match=r"give its \.module\(\)"):
+        models.wrap(torch.export.export(linear(), (X,)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_hidden_layers_are_said_to_be_hidden():
+    scripted = models.wrap(torch.jit.trace(linear(), X))
+    assert attacks.singular_uap(scripted, X, layer="logits", max_iter=2).v.shape == (1, 4, 4)
+    with pytest.raises(ValueError, match="a scripted or exported module hides its layers"):
+        scripted.until("1")(X)
+
+
+def test_compiled_parts_run_as_they_were_written():
+    net = linear()
+    expected = attacks.singular_uap(models.wrap(linear()), X, layer="1", max_iter=3)
+    net[1] = torch.compile(net[1], backend="eager")
+    model = models.wrap(net)
+    assert model.compiled
+    found = attacks.singular_uap(model, X, layer="1", max_iter=3)
+    assert torch.equal(found.v, expected.v)
+    whole = models.wrap(torch.compile(linear(), backend="eager"))
+    assert whole.layers() == models.wrap(linear()).layers()
+
+
+def test_results_are_printed_on_one_line():
+    assert repr(attacks.deepfool(linear(), X)).startswith(
+        "DeepFoolResult(6 x (1, 4, 4), 6 of 6 succeeded, median length "
+    )
