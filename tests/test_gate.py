@@ -40,11 +40,12 @@ def test_a_network_is_looked_at_once():
     evaluate.labels(net, X)
     assert net.calls == 1  # the labels alone
     for change in (
-        lambda: net.model[1].weight.data.copy_(net.model[1].weight * 2) and None,
+        lambda: net.model[1].weight.copy_(net.model[1].weight * 2),
         lambda: net.model[1].weight.detach().mul_(2),
         lambda: net.register_buffer("more", torch.zeros(1)),
     ):
-        change()
+        with torch.no_grad():
+            change()
     net.calls = 0
     evaluate.labels(net, X)
     assert net.calls == once
@@ -54,6 +55,7 @@ def test_a_network_is_looked_at_once():
 
 
 def test_what_is_remembered_dies_with_the_network():
+    gc.collect()
     known = len(gate._passed._kept)
     net = linear()
     evaluate.labels(net, X)
@@ -119,7 +121,7 @@ def test_half_precision_is_scored_and_attacked_by_those_who_know():
 
 def test_probabilities_are_turned_into_the_logits_that_they_came_from():
     net = linear(scale=3)
-    soft = nn.Sequential(net, nn.Softmax(1))
+    soft = nn.Sequential(net, nn.Softmax(1)).eval()
     with pytest.raises(ValueError, match='outputs="probabilities"'):
         attacks.deepfool(soft, X)
     with pytest.raises(ValueError, match="probabilities"):
@@ -225,7 +227,7 @@ def test_places_that_are_not_here_are_one_sentence():
 
 def test_channels_are_checked_where_they_are_known():
     model = models.wrap(linear(), input_size=(1, 4, 4))
-    with pytest.raises(ValueError, match=r"takes images of 1 channels, got shape \(6, 3, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"takes images of 1 channels, got shape \(\d, 3, 4, 4\)"):
         evaluate.labels(model, X.expand(-1, 3, -1, -1))
     with pytest.raises(ValueError, match="cannot take 1 images"):
         models.wrap(linear(), input_size=(3, 9, 9)).layers()

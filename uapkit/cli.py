@@ -50,19 +50,23 @@ def _numbers(value: Any) -> Any:
 
 
 def _print_table(table: Any, as_json: bool = False) -> None:
-    """A table no wider than the terminal: short columns first, long text cut. as_json: whole, for machines."""
+    """A table as wide as the terminal, where names allow it: short columns first, long text cut. as_json: whole, for machines."""
     if as_json:
         print(table.to_json(orient="records", indent=1))
         return
     if not len(table):
         print("none")
         return
-    columns = {str(c): [str(c), *("" if v is None or v != v else _short(v) for v in table[c])] for c in table.columns}
+    columns = {
+        str(c): [str(c), *("" if missing else _short(v) for v, missing in zip(table[c], table[c].isna(), strict=True))]
+        for c in table.columns
+    }
     widths = {c: max(map(len, cells)) for c, cells in columns.items()}
-    order = sorted(columns, key=lambda c: (c != next(iter(columns)), widths[c] > LONG))  # the first stays the first
+    first, *others = columns
+    order = [first, *sorted(others, key=lambda c: widths[c] > LONG)]  # the first names the row and is never cut
     room = shutil.get_terminal_size().columns - 2 * (len(order) - 1)
-    while sum(widths.values()) > room and max(widths.values()) > NARROW:
-        widest = max(widths, key=widths.__getitem__)
+    while sum(widths.values()) > room and max((widths[c] for c in others), default=0) > NARROW:
+        widest = max(others, key=widths.__getitem__)
         widths[widest] -= 1
     for row in zip(*(columns[c] for c in order), strict=True):
         cells = (t if len(t) <= widths[c] else t[: widths[c] - 1] + "…" for c, t in zip(order, row, strict=True))
@@ -160,8 +164,8 @@ def _scoreboard(args: argparse.Namespace) -> int:
         print(scoreboard.as_json(), end="")
     elif args.format == "csv":
         print(table.to_csv(index=False), end="")
-    else:
-        _print_table(table)
+    else:  # what a terminal has room for; `uapkit where ITEM` has the rest
+        _print_table(table[["item", "verdict", "n", "seconds", "title"]])
     return 0
 
 

@@ -103,7 +103,10 @@ def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | Non
         no_inference_parameters(own)
     if (device := device_of(own)) is not None and device.type == "meta":
         raise ValueError(f"{name_of(own)} is on the device 'meta', where parameters have no numbers; load its weights")
-    todo = [c for c in wanted if c not in seen and c not in trusted(own)]
+    free = trusted(own) | (
+        {"alone"} if "fixed" in trusted(own) else set()
+    )  # noise differs from call to call, alone too
+    todo = [c for c in wanted if c not in seen and c not in free]
     if todo or "plain" not in seen:
         name = name_of(network)
         if "precision" in todo and (dtype := dtype_of(network)) in COARSE:
