@@ -108,6 +108,16 @@ def test_project_is_nearest(norm, seed, eps):
         assert torch.equal(u, v)
 
 
+@pytest.mark.parametrize("norm", [2, inf])
+@pytest.mark.parametrize("size", [0.1, 7.0])
+def test_the_sphere_scales_up_and_down(norm, size):
+    v = torch.tensor([3.0, -4.0]) * size
+    u = norms.project(v, norm, 2.0, "sphere")
+    assert float(norms.lp_norm(u, norm)) == pytest.approx(2.0)
+    assert torch.allclose(u / u.norm(), v / v.norm())
+    assert norms.project(torch.zeros(2), norm, 2.0, "sphere").tolist() == [0, 0]
+
+
 def test_project_refuses():
     v = torch.ones(3)
     with pytest.raises(ValueError, match="eps must lie in"):

@@ -67,20 +67,27 @@ def psi(z: Tensor, r: float, *, scaled: bool = False) -> Tensor:
     return torch.copysign(power.clamp(max=torch.finfo(z.dtype).max), z)
 
 
-def project(v: Tensor, norm: float, eps: float) -> Tensor:
+def project(v: Tensor, norm: float, eps: float, onto: str = "ball") -> Tensor:
     """The point nearest to ``v`` in l2 with ``norm`` at most ``eps`` (same unit as ``v``); the tensor is one vector.
 
-    Source: [moosavi2017], the projection of Algorithm 1. Raises ValueError for a norm other than 2 and inf, for
-    eps < 0 or infinite, and for entries of ``v`` that are not finite.
+    onto: "sphere" scales ``v`` to the norm ``eps``, whether it was longer or shorter (0 stays 0); in the 2-norm that is
+    the nearest point of the sphere.
+
+    Source: [moosavi2017], the projection of Algorithm 1; its code of 2016 took the 2-norm's sphere, the later one the
+    ball. The sphere of the infinity norm is ours. Raises ValueError for a norm other than 2 and inf, for eps < 0 or
+    infinite, and for entries of ``v`` that are not finite.
     """
+    checks.one_of(onto, ("ball", "sphere"), "projection")
     eps = checks.in_range(eps, 0.0, torch.finfo(torch.float64).max, "eps")
     if norm not in (2, math.inf):
         raise ValueError(f"norm must be 2 or inf to project onto its ball, got {norm!r}")
     if not bool(torch.isfinite(v).all()):
         raise ValueError("v holds values that are not finite (NaN or infinity) and cannot be projected")
-    if norm == math.inf:
+    if norm == math.inf and onto == "ball":
         return v.clamp(-eps, eps)
-    length = float(lp_norm(v, 2))
+    length = float(lp_norm(v, norm))
+    if onto == "sphere":
+        return v * (eps / length) if length else v.clone()
     return v * (eps / length) if length > eps else v.clone()
 
 

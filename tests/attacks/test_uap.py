@@ -9,6 +9,7 @@ from torch import nn
 from uapkit.attacks import deepfool, uap
 from uapkit.attacks.deepfool import Settings, walk
 from uapkit.data import Images
+from uapkit.data.views import viewed
 from uapkit.evaluate import fooling_rate
 from uapkit.seeds import generator
 
@@ -28,7 +29,7 @@ def x() -> torch.Tensor:
     return torch.rand(24, 1, 8, 8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
 
-def by_the_book(model, x, *, norm, eps, passes, seed, block=1):
+def by_the_book(model, x, *, norm, eps, passes, seed, block=1, sphere=False):
     """Algorithm 1, one image after the other, nothing clever; with the sum of ``block`` steps as the variant."""
     clean, v, settings = model(x).argmax(1), torch.zeros_like(x[0]), Settings(max_iter=10)
     for k in range(1, passes + 1):
@@ -42,7 +43,9 @@ def by_the_book(model, x, *, norm, eps, passes, seed, block=1):
                     steps.append(result.r[0] * result.success)
             if steps:
                 v = v + torch.stack(steps).sum(0)
-                v = v.clamp(-eps, eps) if norm == inf else v * min(1.0, eps / float(v.norm()))
+                length = float(v.abs().max() if norm == inf else v.norm())
+                ball = v.clamp(-eps, eps) if norm == inf else v * min(1.0, eps / length)
+                v = v * (eps / length) if sphere else ball
     return v
 
 
@@ -54,6 +57,58 @@ def test_it_is_algorithm_1(net, x, norm, eps, block):
     assert result.size() <= eps * (1 + 1e-9)
     assert result.made_by["n_passes"] == len(result.history) == 3
     assert result.history[-1] == float(fooling_rate(net, x, result))
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(inf, 0.08), (2, 0.5)])
+def test_the_code_of_2016_projected_onto_the_sphere(net, x, norm, eps):
+    about = {"norm": norm, "eps": eps, "seed": 7}
+    result = uap(net, x, target_rate=1, max_passes=2, projection="sphere", **about)
+    assert torch.allclose(result.v, by_the_book(net, x, passes=2, sphere=True, **about), atol=1e-9)
+    assert result.size() == pytest.approx(eps)
+    assert result.made_by["projection"] == "sphere"
+
+
+@pytest.mark.parametrize("norm", [inf, 2])
+def test_the_course_says_what_v_was_after_each_pass(net, x, norm):
+    stands = []
+    result = uap(
+        net, x, norm=norm, eps=0.08, target_rate=1, max_passes=3, callback=lambda p: stands.append((p.steps, p.v))
+    )
+    course = result.made_by["course"]
+    assert [(c["steps"], c["l2_norm"]) for c in course] == [(s, pytest.approx(float(v.norm()))) for s, v in stands]
+    assert course[0]["way"] >= course[0]["l2_norm"] > 0
+    assert course[0]["way"] <= course[1]["way"] <= course[2]["way"]
+    if norm == inf:
+        assert course[-1]["saturated"] == float((result.v.abs() >= 0.9 * 0.08).double().mean())
+    else:
+        assert "saturated" not in course[0]
+    (one,) = uap(net, x[:1], eps=5.0, max_passes=1).made_by["course"]
+    assert one["way"] == pytest.approx(one["l2_norm"]), "one step leads straight there"
+
+
+def turned(image):
+    """A new view: sometimes a mirror image."""
+    return image.flip(-1) if torch.rand(()) < 0.5 else image
+
+
+def test_each_pass_meets_new_views_and_rates_are_those_of_the_images(net, x):
+    settings = {"eps": 0.08, "target_rate": 1, "max_passes": 2, "seed": 7}
+    result = uap(net, x, views=turned, **settings)
+    v = torch.zeros_like(x[0])
+    for number in (1, 2):
+        seen = viewed(turned, x, 7, f"uap/pass{number}/views0")
+        assert not torch.equal(seen, x)
+        order = torch.randperm(len(x), generator=generator(7, f"uap/pass{number}/batch0"))
+        for i in order.tolist():
+            image, clean = seen[i : i + 1], net(seen[i : i + 1]).argmax(1)
+            if net(image + v).argmax(1) == clean:
+                step = walk(net, image + v, Settings(max_iter=10))
+                v = (v + step.r[0] * step.success).clamp(-0.08, 0.08)
+    assert torch.allclose(result.v, v, atol=1e-9)
+    assert result.history[-1] == float(fooling_rate(net, x, result))
+    assert "turned" in result.made_by["views"]
+    still = uap(net, x, views=turned, eps=0.0, max_passes=3)
+    assert still.made_by["end"] == "pass limit", "another view may move v, so nothing is stalled"
 
 
 @pytest.mark.parametrize("block", [1, 4])
@@ -229,6 +284,7 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(net, x, tmp_path
         ({"discard_from": 0}, "discard_from"),
         ({"linearise": "none"}, "linearise"),
         ({"keep": "first"}, "keep"),
+        ({"projection": "cube"}, "projection"),
     ],
 )
 def test_bad_arguments_are_named(net, x, kind, message):

@@ -2,17 +2,21 @@
 
 import codecs
 import gzip
+import inspect
 import os
 import pickle  # noqa: TID251  the tests write CIFAR's own format
 import struct
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 
 from uapkit import data, provenance
-from uapkit.data import cifar, idx, source
+from uapkit.data import caltech, cifar, idx, source
 
 IDX_SETS = ("mnist", "fashion-mnist")
 REAL = os.environ.get("UAPKIT_DATA")
@@ -263,7 +267,6 @@ def test_download_of_something_else_is_refused(home, monkeypatch, tmp_path):
 
 
 def test_cifar_archive_is_unpacked(home, monkeypatch, tmp_path):
-    import tarfile
 
     folder, *_ = write_cifar(tmp_path / "server", monkeypatch, "cifar100")
     archive = tmp_path / "cifar-100-python.tar.gz"
@@ -272,6 +275,36 @@ def test_cifar_archive_is_unpacked(home, monkeypatch, tmp_path):
     monkeypatch.setitem(cifar.ARCHIVE, "cifar100", (archive.as_uri(), source.md5(archive.read_bytes())))
     assert len(data.load("cifar100", root=home)) == 8
     assert [p.name for p in (tmp_path / "cache" / "data").iterdir()] == ["cifar-100-python"]
+
+
+def test_caltechs_archive_is_verified_and_unpacked(home, monkeypatch, tmp_path):
+    pictures = tmp_path / "server" / caltech.BASE
+    for k, category in enumerate(("ant", "barrel")):
+        (pictures / category).mkdir(parents=True)
+        Image.new("RGB", (9, 9), (k * 255, 0, 0)).save(pictures / category / "image_0001.jpg")
+    inner, archive = tmp_path / "inner.tar.gz", tmp_path / "caltech-101.zip"
+    with tarfile.open(inner, "w:gz") as tar:
+        tar.add(pictures, caltech.BASE)
+    with zipfile.ZipFile(archive, "w") as outer:
+        outer.write(inner, caltech.INSIDE)
+    monkeypatch.setattr(caltech, "ARCHIVE", (archive.as_uri(), "0" * 32))
+    with pytest.raises(ValueError, match="checksum"):
+        data.load("caltech101", size=8)
+    monkeypatch.setattr(caltech, "ARCHIVE", (archive.as_uri(), source.md5(archive.read_bytes())))
+    with pytest.raises(FileNotFoundError, match="101_ObjectCategories"):
+        data.load("caltech101", size=8, download=False)
+    images = data.load("caltech101", size=8)
+    assert images.classes == ("ant", "barrel")
+    assert images.y.tolist() == [0, 1]
+    assert images.x[:, 0].flatten(1).mean(1).tolist() == pytest.approx([0, 1], abs=0.02)
+    assert data.status().set_index("name").loc["caltech101", "here"]
+    archive.unlink()
+    assert len(data.load("caltech101", size=8, download=False)) == 2, "the second time it is here"
+
+
+def test_caltechs_checksum_is_torchvisions():
+    published = inspect.getsource(torchvision.datasets.Caltech101)
+    assert all(text in published for text in caltech.ARCHIVE)
 
 
 def test_order_of_the_roots(home, monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,12 +18,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from uapkit import checks
-from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, ready, warn_of_size
+from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, warn_of_size
 from uapkit.attacks.deepfool import Settings, walk
-from uapkit.data.batches import Pictures, batches_of
+from uapkit.attacks.labelled import Labelled
+from uapkit.data.batches import Pictures
+from uapkit.data.views import View, viewed
 from uapkit.files import write_whole
-from uapkit.gate import Network, device_of, own
-from uapkit.norms import project
+from uapkit.gate import Network
+from uapkit.norms import lp_norm, project
 from uapkit.seeds import generator
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within a pass
@@ -50,10 +52,12 @@ class _State:
     moved: bool = False  # has anything changed v in this pass
     stalled: bool = False  # did the last pass change nothing
     steps: int = 0
+    way: float = 0.0  # the sum of the 2-norms of the steps
     failures: int = 0
     unfooled: float = 1.0  # running share, among the images looked at, of those not fooled yet
     rates: list[float] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
+    course: list[dict[str, float]] = field(default_factory=list)
 
 
 @torch.inference_mode(False)
@@ -76,20 +80,28 @@ def uap(
     keep: Literal["last", "best"] = "last",
     held_out: Pictures | None = None,
     checkpoint: str | Path | None = None,
+    projection: Literal["ball", "sphere"] = "ball",
+    views: View | None = None,
 ) -> Perturbation:
     """Algorithm 1 of [moosavi2017]: for each image not yet fooled by v, v <- P(v + DeepFool at x + v), pass after pass.
 
     x: (n, c, h, w) in [0, 1], or batches of such images that can be gone through again and again and are then the same
     (a :func:`uapkit.data.stream`, a DataLoader of images or pairs (x, y) with ``shuffle=False``, a list, or a function
     that returns an iterator). The order of the images is drawn anew for each pass from ``seed``; batches keep their
-    place and are shuffled within. norm, eps: P projects on the ball of
-    this norm, 2 or inf, in the unit of the pixels. Nothing is clipped to [0, 1]. Only predicted labels count.
+    place and are shuffled within. norm, eps: P projects on the ball of this norm, 2 or inf, in the unit of the pixels, or
+    on its sphere (``projection``, see :func:`uapkit.norms.project`). Nothing is clipped to [0, 1]. Only predicted labels
+    count. views: a transform of one image, (c, h, w) to (c, h, w) in [0, 1], such as torchvision's random crops; each
+    pass then meets each image once in a new view, with the label that the network gives to that view. Rates are those
+    of the images as they are.
 
     The run ends with the pass after which at least ``target_rate`` of the images are fooled ("reached"), that changed
-    nothing ("stalled": no later pass could), or with pass ``max_passes`` ("pass limit"); made_by["end"] says which.
+    nothing ("stalled": no later pass could; never with ``views``), or with pass ``max_passes`` ("pass limit");
+    made_by["end"] says which.
     keep: return the v of the last pass, as the released code does, or of the pass with the best rate on x; on small
     networks the rate goes up and down from pass to pass. made_by["kept_pass"] says which pass it was, from 1.
-    history holds the fooling rate on x after each pass, made_by["held_out_rates"] that on ``held_out``.
+    history holds the fooling rate on x after each pass, made_by["held_out_rates"] that on ``held_out``, made_by["course"]
+    what v was then: "steps" so far, "way" (the sum of their 2-norms), "l2_norm", "saturated" (share of the entries within
+    a tenth of eps, norm inf), all in the unit of the pixels.
 
     num_classes, overshoot, max_iter, linearise: of DeepFool, which minimises the 2-norm whatever ``norm`` is. A DeepFool
     that does not reach another label changes nothing. discard_from: also those that needed this many steps or more
@@ -102,7 +114,8 @@ def uap(
     Raises ValueError for settings out of range, a checkpoint of another run, or batches that change from pass to pass;
     TypeError for batches that can be gone through once only. Warns where ``eps`` covers all of [0, 1]. Source:
     [moosavi2017], Algorithm 1; 10 steps of DeepFool and the target of 0.8 are those of its code, which has no pass limit
-    in Python. Departure: ``block`` > 1 is ours.
+    in Python. In 2016 the code projected the 2-norm onto the sphere, and its MATLAB version let DeepFool take 100 steps
+    (``max_iter``). Departures: ``block`` > 1, ``views`` and the sphere of the infinity norm are ours.
     """
     settings = Settings(num_classes, overshoot, max_iter, linearise=linearise)
     eps = checks.in_range(eps, 0, 1e30, "eps")
@@ -111,6 +124,7 @@ def uap(
     target_rate = checks.in_range(target_rate, 0, 1, "target_rate", open_low=True)
     checks.count(max_passes, "max_passes")
     checks.one_of(keep, ("last", "best"), "choice of keep")
+    checks.one_of(projection, ("ball", "sphere"), "projection")
     made_by = {
         "method": "uap",
         **fitted_on(model, x),
@@ -118,10 +132,12 @@ def uap(
         "block": checks.count(block, "block"),
         "discard_from": None if discard_from is None else checks.count(discard_from, "discard_from"),
         **{name: getattr(settings, name) for name in ("num_classes", "overshoot", "max_iter", "linearise")},
+        "projection": projection,
+        "views": None if views is None else repr(views),
     }
-    fit, held = _Scored(model, x), None if held_out is None else _Scored(model, held_out, "held_out")
+    fit, held = Labelled(model, x), None if held_out is None else Labelled(model, held_out, "held_out")
     made_by["n_fit"] = fit.n
-    sweep = _Sweep(fit, settings, float(norm), eps, made_by, None if checkpoint is None else Path(checkpoint))
+    sweep = _Sweep(fit, settings, float(norm), eps, made_by, None if checkpoint is None else Path(checkpoint), views)
     state = sweep.start()
     warn_of_size(eps, norm, state.v.shape)
     while not (end := _end(state, target_rate, max_passes)):
@@ -129,9 +145,11 @@ def uap(
         state.rates.append(fit.rate(state.v))
         if held is not None:
             state.held_out.append(held.rate(state.v))
+        state.course.append(_stand(state, norm, eps))
         if state.rates[-1] > max(state.rates[:-1], default=-1.0):
             state.best = state.v
-        state.stalled, state.moved, state.batch, state.place = not state.moved, False, 0, 0
+        state.stalled, state.moved = not state.moved and views is None, False
+        state.batch, state.place = 0, 0
         sweep.save(state)
         if callback is not None:
             held_out_rate = state.held_out[-1] if held is not None else None
@@ -145,10 +163,19 @@ def uap(
         "steps": state.steps,
         "failures": state.failures,
         "fooling_rate_fit": state.rates[kept],
+        "course": state.course,
     }
     if held is not None:
         made_by["held_out_rates"] = state.held_out
     return Perturbation(state.best if keep == "best" else state.v, eps, norm, made_by, tuple(state.rates))
+
+
+def _stand(state: _State, norm: float, eps: float) -> dict[str, float]:
+    """What v is after a pass; see :func:`uap`."""
+    stand = {"steps": state.steps, "way": state.way, "l2_norm": float(lp_norm(state.v, 2))}
+    if norm == math.inf:
+        stand["saturated"] = float((state.v.abs() >= 0.9 * eps).double().mean())
+    return stand
 
 
 def _end(state: _State, target_rate: float, max_passes: int) -> str:
@@ -160,41 +187,17 @@ def _end(state: _State, target_rate: float, max_passes: int) -> str:
     return "stalled" if state.stalled else "pass limit" if len(state.rates) >= max_passes else ""
 
 
-class _Scored:
-    """Images by batches on the model's device, with their clean labels."""
-
-    def __init__(self, model: Network, x: Pictures, name: str = "x") -> None:
-        self.batches, self.device = batches_of(x, name), device_of(ready(model))
-        first = next(iter(self), None)
-        if first is None:
-            raise ValueError(f"{name} holds no images; at least one is needed")
-        self.model = ready(model, first)
-        self.clean = [self._labels(batch) for batch in self]
-        self.n = sum(map(len, self.clean))
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (own(pixels).to(self.device) for pixels, _ in self.batches)
-
-    @torch.no_grad()
-    def _labels(self, batch: Tensor, v: Tensor | float = 0.0) -> Tensor:
-        return torch.cat([self.model(part + v).argmax(1) for part in batch.split(batch_for(batch))])
-
-    def rate(self, v: Tensor) -> float:
-        """Share of the images whose label under v is not the clean one."""
-        pairs = zip(self, self.clean, strict=True)
-        return sum(int((self._labels(batch, v) != clean).sum()) for batch, clean in pairs) / self.n
-
-
 @dataclass
 class _Sweep:
     """One pass through the images, from wherever the state stands."""
 
-    fit: _Scored
+    fit: Labelled
     settings: Settings
     norm: float
     eps: float
     made_by: dict[str, Any]
     path: Path | None
+    views: View | None = None
     saved: float = field(default_factory=time.monotonic)
 
     def __call__(self, state: _State) -> None:
@@ -204,6 +207,9 @@ class _Sweep:
                 if i >= state.batch:
                     draw = generator(self.made_by["seed"], f"uap/pass{number}/batch{i}")
                     order = torch.randperm(len(batch), generator=draw, device="cpu").to(batch.device)
+                    if self.views is not None:
+                        batch = viewed(self.views, batch, self.made_by["seed"], f"uap/pass{number}/views{i}")
+                        clean = self.fit.labels(batch)
                     self._through(state, batch, clean, order, bar)
                     state.batch, state.place = i + 1, 0
                 bar.n = sum(map(len, self.fit.clean[: i + 1]))
@@ -244,9 +250,10 @@ class _Sweep:
         state.failures += int((~used).sum())
         used &= result.n_iter > 0
         if bool(used.any()):
-            v = project(state.v + result.r[used].sum(0), self.norm, self.eps)
+            v = project(state.v + result.r[used].sum(0), self.norm, self.eps, self.made_by["projection"])
             state.moved |= not torch.equal(v, state.v)
             state.v, state.steps = v, state.steps + int(used.sum())
+            state.way += float(result.r[used].flatten(1).double().norm(dim=1).sum())
 
     def _identity(self) -> dict[str, Any]:
         """What two runs must share to be one: the settings, the images and what the model makes of them."""

@@ -7,6 +7,7 @@
 | ``cifar10``, ``cifar100`` | 3 x 32 x 32 | train 50000, test 10000 | python batches; downloads |
 | ``imagenet-sample`` | 3 x 224 x 224, 1000 classes | test 1000 | folders of WordNet ids, or flat |
 | ``imagenet`` | 3 x 224 x 224, 1000 classes | train, test (the validation set) | your copy |
+| ``caltech101`` | 3 x 224 x 224, 102 categories | test 9144 or the part that is there | free photographs; downloads |
 | ``pictures`` | 3 x 224 x 224, no labels | test 6 | embedded: free photographs |
 | a path | 3 x h x w | subfolders train, val or test, if any | one folder a class, or flat |
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from uapkit import checks, provenance
-from uapkit.data import cifar, embedded, idx, imagenet
+from uapkit.data import caltech, cifar, embedded, idx, imagenet
 from uapkit.data.folder import open_folder
 from uapkit.data.images import Images, digest, rotation_angles
 from uapkit.data.source import Source, locate
@@ -84,6 +84,14 @@ SETS: dict[str, Set] = {
         lambda root: imagenet.find("test", root),
         imagenet.ADVICE,
         "the photographs belong to their owners; for research",
+        photographs=True,
+    ),
+    "caltech101": Set(
+        ("test",),
+        caltech.open_caltech,
+        lambda root: locate(caltech.FOLDERS, root),
+        f"downloads itself when first loaded; offline: {caltech.ADVICE}",
+        "CC BY 4.0 (Li, Andreeto, Ranzato, Perona)",
         photographs=True,
     ),
     "pictures": Set(
