@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,7 @@ def _parameters(defaults: dict[str, Any]) -> list[str]:
     for name, value in defaults.items():
         value = list(value) if isinstance(value, tuple) else value
         kind = "object" if value is None else type(value).__name__
-        infinite = isinstance(value, float) and value in (float("inf"), float("-inf"))
-        shown = f'float("{value}")' if infinite else json.dumps(value) if isinstance(value, str) else repr(value)
+        shown = _written(value)
         lines.append(f"{name}: {kind} = {shown}".replace("'", '"'))
     return [*lines, "save: bool = False  # store table and provenance in results/"]
 
@@ -99,3 +99,12 @@ def _code(source: str, tag: str, **metadata: Any) -> dict[str, Any]:
     about = {"tags": [tag], **metadata}
     lines = source.splitlines(keepends=True)
     return {"cell_type": "code", "execution_count": None, "metadata": about, "outputs": [], "source": lines}
+
+
+def _written(value: Any) -> str:
+    """A parameter as Python that a notebook can run: infinity has no name of its own there."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -35,6 +35,11 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("redrawn each iteration", "another start", "norm 2"), Look("#0072B2", "s", "--")),
     **dict.fromkeys(("UAP", "universal", "universal perturbation", "transferred"), _UAP),
     "UAP, blocked": Look("#D55E00", "D", "-."),
+    "UAP, overshoot 1": Look("#FDAE61", "<", "-."),
+    "UAP, sphere": Look("#7F3B08", "^"),
+    "UAP, new views": Look("#E7298A", "v", "--"),
+    "UAP, other photographs": Look("#1B7837", "P"),
+    "UAP, other photographs, new views": Look("#1B7837", "X", "--"),
     "UAP, earlier": Look("#D55E00", "v", ":"),  # of the network before it was tuned
     **dict.fromkeys(("gradient", "gradient ascent", "saliency"), Look("#009E73", "^")),
     **dict.fromkeys(("fgsm", "gradient ascent, no linearisation"), Look("#56B4E9", "v")),

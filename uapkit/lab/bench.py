@@ -20,7 +20,12 @@ from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models.catalogue import find
 from uapkit.seeds import child_seed, generator
 
-SIZED = ("imagenet-sample", "imagenet", "pictures")  # sets of photographs that are resized to the network's input
+SIZED = (
+    "imagenet-sample",
+    "imagenet",
+    "pictures",
+    "caltech101",
+)  # sets of photographs that are resized to the network's input
 TRAINED_APART = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet")  # sets with a training split
 
 
