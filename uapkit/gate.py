@@ -80,6 +80,7 @@ def trusted(network: Network) -> set[str]:
     return _trusted.of(network, set)
 
 
+@torch.inference_mode(False)
 def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | None = None, whole: bool = True) -> Any:
     """The network as a function from images like ``x`` (n, c, h, w) to logits (n, classes): itself where it is one.
 
