@@ -191,8 +191,18 @@ def scripted() -> nn.Module:
 
 
 def family(name: str, **options: Any) -> Callable[[], nn.Module]:
-    """A torchvision network with random weights."""
-    return lambda: getattr(torchvision.models, name)(weights=None, num_classes=CLASSES, **options)
+    """A torchvision network with random weights; its batch normalisation knows the statistics of noise."""
+
+    def make() -> nn.Module:
+        network = getattr(torchvision.models, name)(weights=None, num_classes=CLASSES, **options)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0  # or its answers are as small as rounding errors
+        with torch.no_grad():
+            network.train()(torch.rand(4, 3, 96, 96))
+        return network
+
+    return make
 
 
 def vit() -> nn.Module:

@@ -23,8 +23,13 @@ OF_THE_WHOLE = {
     "test_workflow",
     "test_home",
 }
-OF_THE_WHOLE |= {"test_same_with_and_without_store", "test_own", "test_chapter"}  # all items, or all of a paper
-OF_THE_WHOLE_FOLDERS = {"browser", "classroom", "benchmarks"}
+OF_THE_WHOLE |= {
+    "test_same_with_and_without_store",
+    "test_own",
+    "test_chapter",
+    "test_wheel",
+}  # all items, or all of a paper
+OF_THE_WHOLE_FOLDERS = {"browser", "classroom", "benchmarks", "conformance"}
 
 
 def test_catalogue_names_are_well_formed():

@@ -80,6 +80,7 @@ def trusted(network: Network) -> set[str]:
     return _trusted.of(network, set)
 
 
+@torch.inference_mode(False)
 def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | None = None, whole: bool = True) -> Any:
     """The network as a function from images like ``x`` (n, c, h, w) to logits (n, classes): itself where it is one.
 
@@ -119,11 +120,11 @@ def admit(network: Any, x: Tensor, *, gradient: bool = False, logits: bool | Non
     return use if whole and (use.needed or not seen["plain"]) else network
 
 
-def name_of(network: Network) -> str:
+def name_of(network: Any) -> str:
     """What to call a network in a sentence."""
     if (own := owner(network)) is not network:
-        layer = getattr(network, "layer", "of several")
-        return f"layer {layer!r} of {name_of(own)}"
+        layers = [network.layer] if hasattr(network, "layer") else network.layers
+        return f"layer {', '.join(map(repr, layers))} of {name_of(own)}"
     name = getattr(network, "name", None)
     return name if isinstance(name, str) and name else f"the network ({type(network).__name__})"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,17 +77,17 @@ def pq_singular(
     if isinstance(op, DenseOperator) and (p == 1 or q == math.inf or p == q == 2):
         return _closed_form(op.a, p, q)
     v = _start(op, p, v0, seed)
-    z = torch.as_tensor(op.matvec(v))
+    z = _tensor(op.matvec(v))
     value = _finite_norm(z, q)
     if value == 0:
         v = _escape_kernel(op, p, v, seed)
-        z = torch.as_tensor(op.matvec(v))
+        z = _tensor(op.matvec(v))
         value = _finite_norm(z, q)
     start_value, history, converged = value, [], False
     for k in range(1, max_iter + 1):
-        g = torch.as_tensor(op.rmatvec(psi(z, q, scaled=True)))
+        g = _tensor(op.rmatvec(psi(z, q, scaled=True)))
         new_v = _unit_maximiser(g, p, v)
-        z = torch.as_tensor(op.matvec(new_v))
+        z = _tensor(op.matvec(new_v))
         new_value = _finite_norm(z, q)
         growth = new_value - value
         if growth >= 0:
@@ -104,13 +105,18 @@ def _start(op: Operator, p: float, v0: Tensor | None, seed: int) -> Tensor:
     n = op.shape[1]
     if v0 is None:
         v0 = torch.rand(n, generator=generator(seed, "start_vector"), dtype=torch.float64, device="cpu") - 0.5
-    v = torch.as_tensor(v0).detach().reshape(-1).to(getattr(op, "device", "cpu"), _dtype(op))
+    v = _tensor(v0).detach().reshape(-1).to(getattr(op, "device", "cpu"), _dtype(op))
     if v.numel() != n:
         raise ValueError(f"v0 must have {n} entries for an operator of shape {tuple(op.shape)}, got {v.numel()}")
     length = float(lp_norm(v, p))
     if not 0 < length < math.inf:
         raise ValueError(f"v0 must be finite and not zero, its norm is {length:g}; leave it out for a random start")
     return torch.where(v < 0, -1.0, 1.0).to(v.dtype) if p == math.inf else v / length
+
+
+def _tensor(t: Any) -> Tensor:
+    """A tensor as it is, wherever it lies; an operator of SciPy's gives arrays."""
+    return t if isinstance(t, Tensor) else torch.as_tensor(t, device="cpu")
 
 
 def _dtype(op: Operator) -> torch.dtype:
@@ -130,7 +136,7 @@ def _unit_maximiser(g: Tensor, p: float, previous: Tensor) -> Tensor:
 def _escape_kernel(op: Operator, p: float, v: Tensor, seed: int) -> Tensor:
     """A unit vector that ``op`` does not send to 0: for g = A^T w not 0, its maximiser has <w, A v> = ||g||_p' > 0."""
     w = torch.rand(op.shape[0], generator=generator(seed, "functional"), dtype=torch.float32, device="cpu") - 0.5
-    g = torch.as_tensor(op.rmatvec(w.to(v)))
+    g = _tensor(op.rmatvec(w.to(v)))
     if not bool(g.any()):
         raise ValueError(ZERO)
     return _unit_maximiser(g, p, v)

@@ -81,7 +81,7 @@ def test_the_network_is_run_once_for_all_layers():
 
 
 def test_layers_that_cannot_be_recorded_together_are_recorded_apart():
-    model = models.wrap(InPlace(looks=True), input_size=(3, 8, 8), name="net")
+    model = models.wrap(InPlace(looks=True), input_size=(3, 8, 8), name="net", trust=["alone"])
     x = torch.rand(4, 3, 8, 8, generator=generator(1, "images"))
     together = LayerJacobians(model, ["a", "b", "logits"], x)
     assert together._forward is None

@@ -17,6 +17,7 @@ from uapkit.operators import JacobianOperator, LayerJacobians
 from uapkit.singular import pq_singular
 
 
+@torch.inference_mode(False)
 def singular_uap(
     model: Model,
     x: Tensor | Images,

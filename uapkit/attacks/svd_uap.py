@@ -33,6 +33,7 @@ def _successful(model: Network, x: Tensor) -> Tensor:
     return result.r[result.success]
 
 
+@torch.inference_mode(False)
 def svd_uap(
     model: Network,
     x: Tensor | Images,

@@ -106,9 +106,7 @@ Pictures = Tensor | Images | Iterable[Any] | Callable[[], Iterable[Any]]
 
 def labels_of(y: Any, n: int, name: str = "y", classes: int | None = None) -> Tensor:
     """(n,) int64 on the CPU from a tensor, an array or a list of integers. ValueError for others, or outside the classes."""
-    found = torch.as_tensor(
-        np.asarray(y) if not isinstance(y, Tensor) else y, device=None if isinstance(y, Tensor) else "cpu"
-    )
+    found = y if isinstance(y, Tensor) else torch.as_tensor(np.asarray(y), device="cpu")
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         raise ValueError(f"{name} must hold integer classes, got {str(found.dtype)[6:]}")
     if found.shape != (n,):

@@ -74,8 +74,9 @@ class Model(nn.Module):
                 f"mean has {mean_.numel()} channels and std {std_.numel()}; give one number a channel in both"
             )
         device = gate.device_of(net) or mean_.device
-        self.register_buffer("mean", mean_.to(device, torch.float32), persistent=False)
-        self.register_buffer("std", std_.to(device, torch.float32), persistent=False)
+        with torch.inference_mode(False):
+            self.register_buffer("mean", mean_.to(device, torch.float32).clone(), persistent=False)
+            self.register_buffer("std", std_.to(device, torch.float32).clone(), persistent=False)
         self.bounds = (low, high)
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.input_size: tuple[int, int, int] | None = _size(input_size)

@@ -16,7 +16,7 @@ class DenseOperator(Operator):
     """
 
     def __init__(self, a: Tensor | np.ndarray) -> None:
-        a = torch.as_tensor(a)
+        a = a if isinstance(a, Tensor) else torch.as_tensor(a, device="cpu")
         if a.ndim != 2 or a.numel() == 0:
             raise ValueError(f"a must be a non-empty matrix (rows, columns), got the shape {tuple(a.shape)}")
         self.a = a.detach() if a.is_floating_point() else a.float()
