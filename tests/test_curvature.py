@@ -153,7 +153,7 @@ def test_relu_networks_have_no_exact_curvature_but_a_finite_one(digits):
 
 def test_softened_network_approaches_the_original(digits):
     x = digits[1].x[:4]
-    for name in ("mlp_digits", "lenet_digits"):
+    for name in ("mlp_digits", "lenet_digits", "gcnn_digits"):
         model = models.load(name)
         gaps = [float((softened(model, beta)(x) - model(x)).abs().max()) for beta in (1.0, 10.0, 1000.0)]
         assert gaps[0] > gaps[1] > gaps[2]

@@ -1,11 +1,12 @@
 // What the worker runs: each bench a generator of frames. A frame is what changed; undefined only lets others speak.
 import { power } from "./power.js";
-import { boundaryPoint, lanczos, paperStep, product } from "./curvature.js";
+import { boundaryPoint, hessians, lanczos, product } from "./curvature.js";
 import { aggregate } from "./deepfool.js";
 import { rotated } from "./digits.js";
 import { lossGradient, randomRows, spectrum, unitRow } from "./gradients.js";
 import { dot, lpNorm, plus, rms, scaled, wilson } from "./numbers.js";
 import { Generator } from "./random.js";
+import { SmoothNetwork } from "./smooth.js";
 
 export const unit = (v) => scaled(v, 1 / rms(v));
 
@@ -104,22 +105,22 @@ function signedRotation(v, degrees) {
   return plus(half(1), half(-1), -1);
 }
 
-// J: settings {network, n, seed, strength, target, most}
+// J: settings {network, n, seed, strength, target, most, beta}; curvatures of the smooth copy, scores of the network itself
 export function* J({ net, test, train }, s) {
-  const images = train.images(train.draw(s.n, s.seed)), d = images[0].length, points = [];
+  const images = train.images(train.draw(s.n, s.seed)), d = images[0].length, points = [], smooth = SmoothNetwork.of(net, s.beta);
   for (const x of images) {
-    const point = boundaryPoint(net, x, s.target);
+    const point = boundaryPoint(smooth, x, s.target);
     if (point) points.push(point);
     yield;
   }
   if (!points.length) throw new Error(`no digit reaches class ${s.target} from another one; draw more digits or another class`);
   yield { kind: "points", points: points.length };
-  const h = paperStep(d), apply = (v) => product(net, points, s.target, v, h);
+  const parts = hessians(smooth, points, s.target), apply = (v) => product(parts, v);
   let last = null;
   for (const f of lanczos(apply, d, { seed: s.seed, most: s.most })) {
     if (f === undefined) { yield; continue; }
     last = f;
-    yield { kind: "lanczos", points: points.length, step: h, ...f };
+    yield { kind: "lanczos", points: points.length, ...f };
   }
   const normal = Float32Array.from(new Generator(s.seed, "random direction").randn(d)), length = lpNorm(normal, 2);
   const directions = { positive: last.top.v, negative: last.bottom.v, random: normal.map((e) => e / length) };

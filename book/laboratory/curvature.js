@@ -1,10 +1,8 @@
-// Principal curvatures of a class score near the boundary, by Lanczos on central differences: uapkit.curvature.
+// Principal curvatures of a class score near the boundary of a smooth copy, by Lanczos on exact products: uapkit.curvature.
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { deepfool } from "./deepfool.js";
 import { argmax, dot, plus } from "./numbers.js";
 import { Generator } from "./random.js";
-
-export const paperStep = (d) => (Math.sqrt(d) / 512) * 10;
 
 // {x, rival} for each image that targeted DeepFool brings near the boundary to `target`
 export function boundaryPoint(net, x, target) {
@@ -14,22 +12,23 @@ export function boundaryPoint(net, x, target) {
   return { x: point, rival: argmax(net.logits(point).map((e, k) => (k === target ? -Infinity : e))) };
 }
 
-// mean over the points of the Hessian of F_target - F_rival, times v
-export function* product(net, points, target, v, h) {
-  const length = Math.sqrt(dot(v, v)), u = Float32Array.from(v, (e) => e / (length || 1)), sum = new Float64Array(v.length);
-  const gradient = (x, rival) => net.gradients(x, (logits) => {
-    const g = new Float32Array(logits.length);
-    g[target] += 1;
-    g[rival] -= 1;
-    return [g];
-  }).rows[0];
-  let count = 0;
-  for (const { x, rival } of points) {
-    const a = gradient(plus(x, u, h), rival), b = gradient(plus(x, u, -h), rival);
-    for (let i = 0; i < sum.length; i++) sum[i] += (a[i] - b[i]) / (2 * h);
-    if (++count % 5 === 0) yield;
+// the Hessian of F_target - F_rival at each point, as products
+export const hessians = (smooth, points, target) => points.map(({ x, rival }) => {
+  const g = new Float32Array(10);
+  g[target] += 1;
+  g[rival] -= 1;
+  return smooth.hessian(x, g);
+});
+
+// their mean times v
+export function* product(parts, v) {
+  const sum = new Float64Array(v.length);
+  for (const [k, part] of parts.entries()) {
+    const one = part(v);
+    for (let i = 0; i < sum.length; i++) sum[i] += one[i];
+    if (k % 5 === 4) yield;
   }
-  return sum.map((e) => (e * length) / points.length);
+  return sum.map((e) => e / parts.length);
 }
 
 const eigen = (small) => {

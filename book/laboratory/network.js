@@ -12,6 +12,8 @@ const toFour = (w, rows) => { // rows filled up to a multiple of four
   return out;
 };
 
+const bends = (op) => op.op === "relu" || op.op === "pool";
+
 export class Network {
   // spec: {name, mean, std, ops: [{op, ...}], layers: {name: index of its last op}}, weights a Float32Array
   constructor(spec, weights) {
@@ -19,8 +21,8 @@ export class Network {
     let at = 0;
     const take = (n) => weights.subarray(at, (at += n));
     let shape = [1, 28, 28];
-    this.ops = spec.ops.map((one) => {
-      const op = { ...one, from: shape };
+    this.ops = spec.ops.map((one, place) => {
+      const op = { ...one, place, from: shape };
       if (op.op === "conv") {
         const [ci, h, w] = shape, { co, k, pad } = op, own = take(co * ci * k * k);
         op.bias = take(co);
@@ -35,7 +37,7 @@ export class Network {
       else if (op.op === "flatten") shape = [shape.reduce((a, b) => a * b)];
       return Object.assign(op, { shape, size: shape.reduce((a, b) => a * b) });
     });
-    this.shared = this.ops.findIndex((op) => op.op === "relu" || op.op === "pool"); // ops before it are the same for all images
+    this.shared = this.ops.findIndex(bends); // ops before it are the same for all images
     if (this.shared < 0) this.shared = this.ops.length;
   }
 
@@ -50,17 +52,8 @@ export class Network {
     for (let j = 0; j < z.length; j++) z[j] = (x[j] - this.mean) / this.std;
     for (let i = 0; i <= last; i++) {
       const op = this.ops[i];
-      if (op.op === "relu") {
-        if (record) {
-          const mask = (record[i] = new Uint8Array(z.length));
-          for (let j = 0; j < z.length; j++) mask[j] = z[j] > 0 ? 1 : 0;
-        }
-        for (let j = 0; j < z.length; j++) if (!(z[j] > 0)) z[j] = 0; // z is ours: every op before has made it
-      } else if (op.op === "pool") {
-        const at = largest(z, op);
-        if (record) record[i] = at;
-        z = picked(z, at);
-      } else {
+      if (bends(op)) z = this.bend(op, z, record); // z is ours: every op before has made it
+      else {
         z = apply(op, z);
         if (op.bias) addBias(z, op.bias);
       }
@@ -68,26 +61,44 @@ export class Network {
     return z;
   }
 
-  // tangent through the ops first..last at one image's record
-  push(t, record, first, last) {
+  // ReLU and pooling, which alone are not linear: the value with its record, a tangent, a covector; a smooth copy has its own
+  bend(op, z, record) {
+    if (op.op === "relu") {
+      if (record) {
+        const mask = (record[op.place] = new Uint8Array(z.length));
+        for (let j = 0; j < z.length; j++) mask[j] = z[j] > 0 ? 1 : 0;
+      }
+      for (let j = 0; j < z.length; j++) if (!(z[j] > 0)) z[j] = 0;
+      return z;
+    }
+    const at = largest(z, op);
+    if (record) record[op.place] = at;
+    return picked(z, at);
+  }
+  pushBend(op, t, kept) { return op.op === "relu" ? masked(t, kept) : picked(t, kept); }
+  pullBend(op, g, kept) {
+    if (op.op === "relu") return masked(g, kept);
+    const back = new Float32Array(op.from.reduce((a, b) => a * b));
+    for (let j = 0; j < kept.length; j++) back[kept[j]] += g[j];
+    return back;
+  }
+
+  // tangent through the ops first..last at one image's record; `met` (an array) gets what arrives at each bend
+  push(t, record, first, last, met = null) {
     for (let i = first; i <= last; i++) {
       const op = this.ops[i];
-      if (op.op === "relu") t = masked(t, record[i]);
-      else if (op.op === "pool") t = picked(t, record[i]);
-      else t = apply(op, t);
+      if (met && bends(op)) met[i] = t;
+      t = bends(op) ? this.pushBend(op, t, record[i]) : apply(op, t);
     }
     return t;
   }
 
-  pull(g, record, first, last) {
+  pull(g, record, first, last, met = null) {
     for (let i = last; i >= first; i--) {
       const op = this.ops[i];
-      if (op.op === "relu") g = masked(g, record[i]);
-      else if (op.op === "pool") {
-        const back = new Float32Array(op.from.reduce((a, b) => a * b)), at = record[i];
-        for (let j = 0; j < at.length; j++) back[at[j]] += g[j];
-        g = back;
-      } else if (op.op === "conv") g = convolve(g, op.co, op.shape[1], op.shape[2], op.adjoint, op.from[0], op.k, op.k - 1 - op.pad);
+      if (met && bends(op)) met[i] = g;
+      if (bends(op)) g = this.pullBend(op, g, record[i]);
+      else if (op.op === "conv") g = convolve(g, op.co, op.shape[1], op.shape[2], op.adjoint, op.from[0], op.k, op.k - 1 - op.pad);
       else if (op.op === "linear") g = across(op, g);
     }
     return g;

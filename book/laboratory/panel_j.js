@@ -11,11 +11,13 @@ export class PanelJ extends Panel {
   constructor(app, root) {
     super(app, root, {
       key: "J",
-      lead: "How does a class's score bend near its boundary? Lanczos finds the directions of the largest and the smallest curvature, product by product. Then move many digits "
-        + "along them, and along a random one. <a href=\"papers/jetley2018.html\">Why it matters</a>.",
+      lead: "How does a class's score bend near its boundary? The network itself is piecewise linear and bends only in its kinks, so curvature is taken of a smooth copy, exactly: softplus "
+        + "for ReLU, a smooth maximum for max-pooling, closer to the network the larger the sharpness β. Lanczos finds the directions of the largest and the smallest curvature, product by "
+        + "product. Then digits move along them, and along a random one, through the network itself. <a href=\"papers/jetley2018.html\">Why it matters</a>.",
       fields: [
         { name: "target", label: "class", options: [..."0123456789"], value: "3" },
         { name: "n", label: "digits", options: ["10", "20", "40"], value: "20" },
+        { name: "beta", label: "sharpness β", options: ["1", "2", "5"], value: "2", help: "of the smooth copy: softplus(β z) / β for ReLU" },
         { name: "most", label: "products", options: ["10", "20", "40"], value: "20" },
         { name: "along", label: "move along", options: Object.entries(NAMES).map(([k, name]) => [name, k]), value: "positive" },
       ],
@@ -31,7 +33,7 @@ export class PanelJ extends Panel {
 
   settings() {
     const s = super.settings();
-    return { ...s, target: Number(s.target), n: Number(s.n), most: Number(s.most) };
+    return { ...s, target: Number(s.target), n: Number(s.n), most: Number(s.most), beta: Number(s.beta) };
   }
   changed(name) {
     if (name === "along") { this.charts(); this.sentence(); } else super.changed(name);
@@ -61,7 +63,7 @@ export class PanelJ extends Panel {
       this.courses.push([f.products, f.top.value, f.bottom.value]);
       paintVector(this.positive.canvas, f.top.v);
       paintVector(this.negative.canvas, f.bottom.v);
-      this.part.status.textContent = `${f.products} products: curvatures from ${f.bottom.value.toFixed(2)} to ${f.top.value.toFixed(2)}, averaged over ${f.points} points.`;
+      this.part.status.textContent = `${f.products} products: curvatures from ${f.bottom.value.toFixed(2)} to ${f.top.value.toFixed(2)}, averaged over ${f.points} points of the smooth copy.`;
     } else {
       this.last = f;
       this.slider.disabled = false;
@@ -115,8 +117,8 @@ export class PanelJ extends Panel {
     const f = this.last;
     if (!f) return;
     const along = this.inputs.along.value, { target } = this.told, { changed, into } = this.shares(along, this.place), random = this.shares("random", this.place);
-    this.part.sentence.textContent = `What you just saw. Near the boundary of class ${target} its score bends most by ${f.curvature.positive.toFixed(2)} upwards and ${f.curvature.negative.toFixed(2)} downwards (a unit of length squared, at the step of the paper). `
-      + `Moved by ${f.grid[this.place].toFixed(1)} along the ${NAMES[along]} direction ${percent(changed)} of ${f.images.length} test digits change their label, ${percent(into)} of those of other classes into ${target}; along the random direction ${percent(random.changed)} change.`;
+    this.part.sentence.textContent = `What you just saw. Near its boundary the smooth copy's score of class ${target} has curvatures from ${f.curvature.negative.toFixed(2)} to ${f.curvature.positive.toFixed(2)} (second derivatives along unit directions, β = ${this.told.beta}). `
+      + `Moved through the network itself by ${f.grid[this.place].toFixed(1)} along the ${NAMES[along]} direction ${percent(changed)} of ${f.images.length} test digits change their label, ${percent(into)} of those of other classes into ${target}; along the random direction ${percent(random.changed)} change.`;
   }
 
   outcome() {
@@ -125,8 +127,8 @@ export class PanelJ extends Panel {
     for (const name of ["positive", "negative"]) {
       const v = f.directions[name].map((e) => e * 28);
       this.app.lab.ask("rate", { network: this.told.network, v: v.map((e) => e * o.strength) }).then((rate) => this.app.made({
-        bench: "J", about: `most ${name} direction of class ${o.target}, ${o.n} digits, seed ${o.seed}`, v, rate, nothing: null, settings: this.told,
-        madeBy: { method: "principal_curvatures", target: o.target, n: o.n, seed: o.seed, curvature: f.curvature[name], end: name }, norm: "2", history: [],
+        bench: "J", about: `most ${name} direction of class ${o.target}, β = ${o.beta}, ${o.n} digits, seed ${o.seed}`, v, rate, nothing: null, settings: this.told,
+        madeBy: { method: "principal_curvatures", target: o.target, n: o.n, seed: o.seed, beta: o.beta, curvature: f.curvature[name], end: name }, norm: "2", history: [],
       }));
     }
     return { intoTarget, curvature: f.curvature, settings: { ...this.told, ...this.values() } };

