@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def restored(table: Flags, d_low: int, factors: Sequence[float]) -> Iterator[Cla
     if len(factors) >= 2:
         steps = [
             lab.paired(table.deepfool(d_low, after), table.deepfool(d_low, before))
-            for before, after in zip(factors, factors[1:], strict=False)
+            for before, after in pairwise(factors)
         ]
         yield claim("grows_with_f", f"{name}, the smallest step", min(steps, key=lambda step: step.value), ">", SLACK)
         last = factors[-1]
