@@ -53,7 +53,7 @@ def run(
     pixels without one. fooling_rate, low, high, n: of the resampling network. norm_ratio: norm of the attack over that of
     DeepFool on the network as it is, median over images (ratio_low, ratio_high: bootstrap interval); an image that the
     attack does not fool counts as infinite. norm and original_norm: median 2-norms, for pixels in [0, 1]. Arrays:
-    ``fooled/...``, and ``ratio/...`` image by image for the three attacks.
+    ``fooled/...``, and image by image 1 / ratio as ``reciprocal/...`` for the three attacks, 0 where nobody is fooled.
     """
     bench = lab.Bench(data, 1, 0, n_eval, seed, device)
 
@@ -88,7 +88,7 @@ def run(
                 rows.append({"d_low": d_low, "kind": kind, "side": side, **one, **lab.rate(fooled)})
                 arrays[f"fooled/{model}/{kind}/{d_low}"] = fooled.numpy()
                 if kind in found:
-                    arrays[f"ratio/{model}/{kind}/{d_low}"] = (lengths(attack) / norms(plain.r)[: len(fooled)]).numpy()
+                    arrays[f"reciprocal/{model}/{kind}/{d_low}"] = (norms(plain.r)[: len(fooled)] / lengths(attack)).numpy()
         return rows, arrays
 
     points = [{"model": model} for model in bench.names(models)]
