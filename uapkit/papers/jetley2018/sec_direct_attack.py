@@ -88,7 +88,9 @@ def run(
                 rows.append({"d_low": d_low, "kind": kind, "side": side, **one, **lab.rate(fooled)})
                 arrays[f"fooled/{model}/{kind}/{d_low}"] = fooled.numpy()
                 if kind in found:
-                    arrays[f"reciprocal/{model}/{kind}/{d_low}"] = (norms(plain.r)[: len(fooled)] / lengths(attack)).numpy()
+                    arrays[f"reciprocal/{model}/{kind}/{d_low}"] = (
+                        norms(plain.r)[: len(fooled)] / lengths(attack)
+                    ).numpy()
         return rows, arrays
 
     points = [{"model": model} for model in bench.names(models)]
@@ -111,7 +113,7 @@ def ratios(attack: Tensor, plain: Tensor) -> dict[str, float]:
 def sampled_span(r: Tensor, side: int) -> Tensor:
     """(d, k) orthonormal basis of what is left of r (n, c, h, w) after sampling down to ``side`` and up again, k <= n."""
     rows = Resampled(nn.Identity(), side).resampled(r).flatten(1)
-    return subspace.orthonormal((rows / rows.norm(dim=1, keepdim=True)).T).float()
+    return subspace.orthonormal((rows / rows.norm(dim=1, keepdim=True)).T, rtol=1e-4).float()  # of float32
 
 
 def claims(run: Run) -> Iterator[Claim]:
@@ -123,12 +125,13 @@ def claims(run: Run) -> Iterator[Claim]:
     for network, rows in run.by_network():
         for d_low in sorted(set(rows.loc[rows["d_low"] < PAPERS_SIDE, "d_low"])):
             name = f"{network}, d_low = {d_low:g}"
-            direct, spanned, chance = (
-                lab.from_row(one.iloc[0], "norm_ratio", "ratio_low", "ratio_high")
-                for one in (lab.rows_of(rows, d_low=d_low, kind=kind) for kind in (DIRECT, IN_SPAN, RANDOM_SPAN))
-            )
-            yield claim("as_effective", name, direct, "<", LONGER)
-            yield claim("as_effective_in_span", name, spanned, "<", LONGER, null=chance)
+            ratio = {
+                row["kind"]: lab.from_row(row, "norm_ratio", "ratio_low", "ratio_high")
+                for _, row in lab.rows_of(rows, d_low=d_low).iterrows()
+            }
+            yield claim("as_effective", name, ratio[DIRECT], "<", LONGER)
+            if IN_SPAN in ratio:  # a run of before has no such attack
+                yield claim("as_effective_in_span", name, ratio[IN_SPAN], "<", LONGER, null=ratio[RANDOM_SPAN])
             gain = lab.paired(*(run.flags("fooled", network, kind, f"{d_low:.0f}") for kind in KINDS[:2]))
             yield claim("direct_beats_transferred", name, gain, ">", 0.0)
 
