@@ -12,7 +12,7 @@ from uapkit.papers.jetley2018 import sec_direct_attack as item
 from uapkit.papers.jetley2018.resampling import Resampled, attacked, attacked_and_spare, defended
 from uapkit.papers.jetley2018.setting import deepfool, lengths
 
-SMALL = {"models": ("mlp_digits",), "n_eval": 40, "seed": 2}
+SMALL = {"models": ("mlp_digits",), "n_eval": 40, "n_span": 30, "seed": 2}
 SIDES = (25, 18, 12)
 TRUE = [  # network, images, how many; median norms of DeepFool on it, seen at 25, 18 and 12 pixels, without a store
     ("lenet_digits", "digits", 20, (1.528, 1.564, 1.592)),
