@@ -79,7 +79,8 @@ def run(
             for kind in KINDS:
                 attack = found.get(kind, found[DIRECT])
                 one = ratios(lengths(attack), norms(plain.r)[: len(attack.r)])
-                one["d"] = plain.r[0].numel() if bases.get(kind) is None else bases[kind].shape[1]
+                basis = bases.get(kind)
+                one["d"] = plain.r[0].numel() if basis is None else basis.shape[1]
                 fooled = (
                     attack.success
                     if kind in found

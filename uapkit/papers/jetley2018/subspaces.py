@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from uapkit.seeds import child_seed, generator
 
 KINDS = ("positive", "negative", "both", "flat")  # S_pos, S_neg, S_neg + pos, S_flat
 RANDOM, DATA = "random", "data"  # nulls of the same dimension: a random subspace, the images' principal components
+CHECKED = (6, 0, 3)  # classes whose directions are also taken from halves, where those of all classes are stacked
 FOREMOST = 5  # directions of each end that are compared between disjoint halves of the images
 LEAST_OVERLAP = 0.25  # their mean squared cosine from which on they may decide a verdict; chance gives 0.006 on MNIST
 
@@ -70,10 +72,16 @@ class Curved:
 
     def vouched(self, network: str, target: int) -> dict[str, Any]:
         """What vouches for a class's directions, as columns: converged, and overlap_halves, see :func:`overlap_of`."""
-        return {
-            "converged": self.curvatures(network, target).converged,
-            "overlap_halves": overlap_of(*self.halves(network, target)),
-        }
+        try:
+            overlap = overlap_of(*self.halves(network, target))
+        except ValueError:  # too few images: a half of them reaches no boundary to the class
+            overlap = math.nan
+        return {"converged": self.curvatures(network, target).converged, "overlap_halves": overlap}
+
+    def vouched_by_some(self, network: str, spaces: Subspaces) -> dict[str, Any]:
+        """:meth:`vouched` of a network's stacked directions: all classes converged, and the mean overlap of three of them."""
+        some = [self.vouched(network, c)["overlap_halves"] for c in CHECKED if c < len(spaces.classes)]
+        return {"converged": all(c.converged for c in spaces.classes), "overlap_halves": sum(some) / len(some)}
 
     @torch.no_grad()
     def subspaces(self, network: str) -> Subspaces:
