@@ -55,7 +55,7 @@ def walk(vouched=True, **rates):
 
 
 def told(run, sense=">", bound=0.5):
-    claims = claims_over_walk(run, "positive", ("rate", ["n"], False), ("far", sense, bound), ("beside", sense))
+    claims = claims_over_walk(run, "positive", ("rate", ["n"], False), ("beside", sense), ("far", sense, bound))
     return {(one.name, one.network): one for one in claims}
 
 

@@ -106,12 +106,13 @@ Rating = tuple[
 
 
 def claims_over_walk(
-    run: Run, kind: str, rating: Rating, absolute: tuple[str, Sense, float], beside: tuple[str, Sense]
+    run: Run, kind: str, rating: Rating, beside: tuple[str, Sense], absolute: tuple[str, Sense, float] | None = None
 ) -> Iterator[Claim]:
-    """Two claims a (network, side of 0), over the images of all classes that may decide, along the whole walk.
+    """Claims a (network, side of 0), over the images of all classes that may decide, along the whole walk.
 
-    absolute: (name, sense, bound): the largest rate on the way (for "<" its mean over the way), beside that of a random
-    direction as null. beside: (name, sense): the mean over the way, on that side of the random direction's interval.
+    beside: (name, sense): the mean over the way, on that side of the random direction's interval; at its end a random
+    direction changes most labels, too. absolute: (name, sense, bound): the largest rate on the way (for "<" its mean over
+    the way), beside that of a random direction as null.
     """
     for network, rows in run.by_network():
         rows = deciding(run, network, rows)
@@ -119,13 +120,14 @@ def claims_over_walk(
             mine, random = (pooled_walk(rows, what, side, rating) for what in (kind, RANDOM))
             if not mine or not random:
                 continue
-            name, sense, bound = absolute
-            of = over_the_way if sense == "<" else furthest
-            yield claim(name, f"{network} ({words})", of(mine), sense, bound, null=of(random))
+            where = f"{network} ({words})"
+            if absolute is not None:
+                name, sense, bound = absolute
+                of = over_the_way if sense == "<" else furthest
+                yield claim(name, where, of(mine), sense, bound, null=of(random))
             name, sense = beside
             null = over_the_way(random)
-            end = null.high if sense == ">" else null.low
-            yield claim(name, f"{network} ({words})", over_the_way(mine), sense, end)
+            yield claim(name, where, over_the_way(mine), sense, null.high if sense == ">" else null.low)
 
 
 def pooled_walk(rows: pd.DataFrame, kind: str, side: int, rating: Rating) -> list[Interval]:

@@ -118,7 +118,7 @@ def claims(run: Run) -> Iterator[Claim]:
     And in the plane of two directions: a sum of what each does explains nine tenths of the score's variance.
     """
     yield from claims_over_walk(
-        run, "positive", ("moved_in", ["n"], False), ("target_overtakes", ">", 0.5), ("positive_beyond_random", ">")
+        run, "positive", ("moved_in", ["n"], False), ("positive_beyond_random", ">"), ("target_overtakes", ">", 0.5)
     )
     for network, rows in run.by_network():
         planes = lab.rows_of(deciding(run, network, rows), kind="grid")
