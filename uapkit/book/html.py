@@ -14,8 +14,10 @@ from uapkit.book import scoreboard
 from uapkit.book.scoreboard import Record, describe, number, with_interval
 from uapkit.runner.catalogue import papers, project_root
 from uapkit.runner.results import commit
+from uapkit.runner.verdicts import VERDICTS
 
 HEAD = ("Id", "Experiment", "Claim: published, ours, verdict", "Networks and n", "Seconds")
+ERRATA_HEAD = ("Id", "Claim", "Was", "Is", "Why")
 CLAIM_HEAD = ("Id", "Claim", "Published", "Ours, 95 % interval", "Verdict")
 SENSES = {">": "claimed &gt; ", "<": "claimed &lt; ", "=": "claimed "}
 
@@ -176,8 +178,30 @@ def claims_table(records: list[Record], up: str, label: str, wanted: set[tuple[s
     )
 
 
+def errata_table(records: list[Record], up: str) -> str:
+    """Verdicts that changed: the claim, what its verdict was, what it is now, why; a sentence where none did."""
+    rows = []
+    for record in records:
+        where = f"{record['paper']}, {', '.join(record['experiments']) or 'ours'}"
+        linked = f'<a href="{up}{record["page"]}">{text(where)}</a>' if record["page"] else text(where)
+        for one in record["errata"]:
+            now = badge(one["is"]) if one["is"] in VERDICTS else text(one["is"])
+            cells = (linked, text(one["text"]), badge(one["was"]), now + redo(record), text(one["why"].strip()))
+            named = zip(ERRATA_HEAD, cells, strict=True)
+            rows.append("<tr>" + "".join(f'<td data-label="{h}">{c}</td>' for h, c in named) + "</tr>")
+    if not rows:
+        return "<p>No verdict has changed.</p>"
+    head = "".join(f'<th scope="col">{h}</th>' for h in ERRATA_HEAD)
+    return (
+        '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="verdicts that changed">'
+        f'<table class="uapkit-table uapkit-claimtable"><thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody></table></div>"
+    )
+
+
 def fragments() -> dict[str, str]:
-    """Files that the book's pages include: each paper's items and claims, and the whole scoreboard."""
+    """Files that the book's pages include: each paper's items and claims, the whole scoreboard, and its errata."""
     found, whole = {}, []
     records = scoreboard.records()
     for key, about in papers().items():
@@ -189,6 +213,7 @@ def fragments() -> dict[str, str]:
         head = f"{about['short']}: {authors}{')' if title else ''}"
         whole.append(f"### {head}\n\n{title or about['paper']} ({{ref}}`the chapter <{key}/algorithms>`)\n\n{shown}")
     found["scoreboard.md"] = "\n".join(whole)
+    found["errata.md"] = raw(errata_table(records, "../"))
     return found
 
 

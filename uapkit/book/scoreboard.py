@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from uapkit.book import errata
 from uapkit.lab import Run
 from uapkit.runner.catalogue import Item, items, papers, project_root
 from uapkit.runner.locate import line_of
@@ -40,6 +41,7 @@ def _record(about: Item) -> Record:
     run, theirs = stored_run(about.name), reported(about)
     record = run.provenance if run is not None else {}
     judged = compare(about.name, run) if about.function else None
+    claims = _claims(theirs, judged)
     state = "planned" if judged is None else "not run here" if run is None else joined(judged)
     inputs = record.get("inputs", {})
     return {
@@ -49,7 +51,8 @@ def _record(about: Item) -> Record:
         "title": about.title,
         "published": _levels(theirs),
         "ours": _ours(theirs, run.measured) if run is not None else [],
-        "claims": _claims(theirs, judged),
+        "claims": claims,
+        "errata": errata.told(about.name, claims),
         "verdict": state,
         "stale": run.stale if run is not None else "",
         "networks": _networks(run),

@@ -48,6 +48,7 @@ MEANINGS: dict[str, Look] = {
     "negative": Look("#8C510A", "s"),
     **dict.fromkeys(("both", "curvature directions"), Look("#5E3C99", "D")),
     "gradients of all classes": Look("#A6CE39", "<"),
+    "in the span": Look("#5E3C99", "X"),
     "down-sampling": Look("#66A61E", "p"),
     "adversarial training": Look("#B2182B", "h"),
     **dict.fromkeys(("flat", "S_lo"), Look("#5FB8AC", "v")),

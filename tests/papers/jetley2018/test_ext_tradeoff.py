@@ -52,6 +52,24 @@ def test_ext_tradeoff(run):
     }
 
 
+def test_every_suppression_that_gains_counts_and_training_is_none():
+    rows = [  # defence, level, loss, gain with a narrow interval
+        ("without curvature directions", 0.1, 0.30, 3.0),
+        ("without curvature directions", 0.02, 0.10, 1.5),
+        ("only principal components", 0.1, 0.00, 1.05),
+        ("without random directions", 0.1, -0.02, 0.9),
+        ("adversarial training", 1.0, 0.04, 5.4),
+    ]
+    table = pd.DataFrame(rows, columns=["defence", "level", "loss", "gain"]).assign(model="net", status="run", n=500)
+    table = table.assign(loss_low=table["loss"] - 0.01, loss_high=table["loss"] + 0.01, gain_low=table["gain"] - 0.01)
+    found = list(item.claims(Run.of(table)))
+    assert {(one.name, one.network.split(" at ")[0]): one.found.value for one in found} == {
+        ("gain_costs_accuracy", "net, without curvature directions"): 0.10,
+        ("gain_costs_accuracy", "net, only principal components"): 0.00,
+        ("trained_robustness_costs_accuracy", "net, adversarial training"): 0.04,
+    }
+
+
 def test_claims_take_defences_that_gain(run):
     evidence = evidence_table(list(item.claims(run)))
     most = evidence[evidence["claim"] == "attack_directions_cost_most"]

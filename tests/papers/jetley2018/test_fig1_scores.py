@@ -14,10 +14,8 @@ SMALL = {
     "models": ("mlp_digits",),
     "targets": (3,),
     "n_train": 120,
-    "n_fit": 10,
+    "n_fit": 20,
     "n_eval": 60,
-    "k": 3,
-    "max_products": 40,
 }
 
 
@@ -64,7 +62,7 @@ def test_fig1_scores(run):
     torch.testing.assert_close(torch.from_numpy(run.arrays[f"curves/{at}"][:6, 2]), moved[:, 3], atol=1e-4, rtol=1e-4)
 
 
-def test_claims_stand_beside_the_random_direction(run):
+def test_claims_stand_beside_the_random_direction(run, every_row_decides):
     evidence = evidence_table(list(item.claims(run)))
     assert set(evidence["claim"]) == {"curves_are_shifts", "symmetric_curves"}
     random = run.where(kind="random").iloc[0]

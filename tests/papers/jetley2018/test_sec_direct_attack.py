@@ -1,15 +1,18 @@
 """The direct attack goes through the resampling; a network seen at one size never answers for another."""
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from uapkit import data, models
+from uapkit import data, lab, models, subspace
 from uapkit.lab import Run, keeping
 from uapkit.lab.claims import evidence_table
 from uapkit.papers.jetley2018 import sec_direct_attack as item
-from uapkit.papers.jetley2018.resampling import defended
+from uapkit.papers.jetley2018.resampling import Resampled, attacked, attacked_and_spare, defended
 from uapkit.papers.jetley2018.setting import deepfool, lengths
 
-SMALL = {"models": ("mlp_digits",), "n_eval": 40, "seed": 2}
+SMALL = {"models": ("mlp_digits",), "n_eval": 40, "n_span": 30, "seed": 2}
 SIDES = (25, 18, 12)
 TRUE = [  # network, images, how many; median norms of DeepFool on it, seen at 25, 18 and 12 pixels, without a store
     ("lenet_digits", "digits", 20, (1.528, 1.564, 1.592)),
@@ -33,6 +36,32 @@ def test_sec_direct_attack(run):
     evidence = evidence_table(list(item.claims(run))).set_index(["claim", "network"])
     assert evidence.loc[("as_effective", "mlp_digits, d_low = 60"), "estimate"] == ratio
     assert evidence.loc[("direct_beats_transferred", "mlp_digits, d_low = 60"), "low"] > 0
+    spanned = evidence.loc[("as_effective_in_span", "mlp_digits, d_low = 60")]
+    assert spanned["estimate"] == at.loc[(60, "in the span"), "norm_ratio"]
+    assert spanned["null"] == at.loc[(60, "random"), "norm_ratio"]
+
+
+def test_the_papers_attack_stays_in_the_span_of_other_images_down_sampled_directions(run):
+    at = run.table.set_index(["d_low", "kind"])
+    assert at.loc[(120, "in the span"), "norm_ratio"] >= at.loc[(120, "direct"), "norm_ratio"] - 1e-3
+    assert at.loc[(120, "in the span"), "norm_ratio"] < 0.7 * at.loc[(120, "random"), "norm_ratio"]
+    assert at.loc[(120, "random"), "n"] == 20
+    assert at["is_null"].xs("random", level="kind").all()
+    assert not at["is_null"].xs("in the span", level="kind").any()
+    bench = lab.Bench("digits", 1, 0, 40, seed=2)
+    plain, spare = attacked_and_spare(bench, "mlp_digits", 50, 30)
+    whole = attacked(lab.Bench("digits", 1, 0, 70, seed=2), "mlp_digits", 50)
+    assert torch.allclose(torch.cat([plain.r, spare]), whole.r, atol=1e-5), "the scored images, and others"
+    basis = item.sampled_span(spare, 15)
+    assert basis.shape == (784, 30)
+    low = Resampled(nn.Identity(), 15).resampled(spare).flatten(1)
+    assert torch.allclose(subspace.project(low, basis), low, atol=1e-5)
+    assert item.sampled_span(spare, 5).shape[1] == 25, "no more than the resampling lets through"
+    found = deepfool(defended(models.load("mlp_digits"), 15), plain.images, max_iter=50, basis=basis)
+    assert at.loc[(120, "in the span"), "norm"] == pytest.approx(float(lengths(found).median()), rel=1e-4)
+    assert torch.allclose(subspace.project(found.r, basis), found.r, atol=1e-5)
+    stored = run.arrays["reciprocal/mlp_digits/in the span/120"]
+    assert np.allclose(1 / stored, lengths(found) / plain.r.flatten(1).norm(dim=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("network", "name", "n", "true"), TRUE, ids=[case[0] for case in TRUE])
@@ -69,7 +98,9 @@ def test_the_item_is_the_same_with_a_store_that_other_sizes_have_filled(run, tmp
 
 def test_the_direct_attack_stands_beside_the_transferred_one(run):
     figure = item.figure(run)
-    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"direct", "transferred", "random direction"}
-    ratios = run.where(kind="direct").set_index("d_low")["norm_ratio"]
+    names = {text.get_text() for text in figure.legends[0].get_texts()}
+    spans = {"in the span of DeepFool", "in a random span"}
+    assert names == {"direct", "transferred", "random direction"} | spans
+    one, other = (run.where(kind=kind).set_index("d_low")["norm_ratio"] for kind in ("direct", "in the span"))
     labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    assert labels == [f"mlp digits\n{d}: norm × {ratios[d]:.2f}" for d in (120, 60)], "no group at full size"
+    assert labels == [f"mlp digits\n{d}: norm × {one[d]:.2f}, {other[d]:.2f}" for d in (120, 60)]

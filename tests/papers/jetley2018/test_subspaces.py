@@ -1,12 +1,24 @@
 """Curvature subspaces: bases that are what they say, and nulls of the same dimension."""
 
+import math
+
+import pandas as pd
 import pytest
 import torch
 
 from uapkit import lab
 from uapkit.curvature import Curvatures
-from uapkit.lab import keeping
-from uapkit.papers.jetley2018.subspaces import Curved, Subspaces, curved_at, principal_components, stacked
+from uapkit.lab import Run, keeping
+from uapkit.papers.jetley2018.subspaces import (
+    FOREMOST,
+    Curved,
+    Subspaces,
+    curved_at,
+    deciding,
+    overlap_of,
+    principal_components,
+    stacked,
+)
 
 
 def classes(d, whole, n=2):
@@ -22,7 +34,6 @@ def classes(d, whole, n=2):
 def test_subspaces_take_the_directions_they_are_named_after():
     found = classes(12, whole=True)
     spaces = Subspaces(found, torch.eye(12))
-    assert spaces.flat_is == "smallest curvatures"
     for kind, columns in (("positive", [0, 1]), ("negative", [11, 10]), ("both", [0, 11]), ("flat", [5, 6])):
         basis = spaces.basis(kind, 1 if kind == "both" else 2)
         wanted = torch.cat([one.vectors[:, columns] for one in found], 1)
@@ -35,15 +46,51 @@ def test_subspaces_take_the_directions_they_are_named_after():
         spaces.basis("upper", 1)
 
 
-def test_flat_is_the_complement_where_only_the_ends_are_known():
-    found = classes(16, whole=False)
-    spaces = Subspaces(found, torch.eye(16))
-    assert spaces.flat_is == "complement of the ends"
-    assert (spaces.most("positive"), spaces.most("flat")) == (2, 12)
-    flat = spaces.of_class(0, "flat", 12)
-    torch.testing.assert_close(found[0].vectors.T @ flat, torch.zeros(4, 12), atol=1e-5, rtol=0)
-    torch.testing.assert_close(flat.T @ flat, torch.eye(12), atol=1e-5, rtol=0)
-    torch.testing.assert_close(spaces.of_class(0, "flat", 3), flat[:, :3])  # nested as d grows
+def test_no_flat_subspace_where_only_the_ends_are_known():
+    """What is orthogonal to both ends is a random subspace, and comparing it with one says nothing."""
+    spaces = Subspaces(classes(16, whole=False), torch.eye(16))
+    assert (spaces.most("positive"), spaces.most("flat")) == (2, 0)
+    assert {kind for kind, *_ in spaces.with_nulls((1, 2))} == {"positive", "negative", "both", "random", "data"}
+    with pytest.raises(ValueError, match="whole eigenbasis"):
+        spaces.basis("flat", 1)
+
+
+def test_overlap_is_that_of_the_worse_end():
+    one, other = classes(12, whole=True)
+    assert overlap_of(one, one, 2) == pytest.approx(1, abs=1e-5)
+    cosines = one.vectors.T @ other.vectors
+    ends = [float(cosines[at, at].square().sum()) / 2 for at in (slice(0, 2), slice(10, 12))]
+    assert overlap_of(one, other, 2) == pytest.approx(min(ends), rel=1e-5)
+
+
+def test_halves_are_disjoint_and_vouch_for_the_whole():
+    curved = Curved(lab.Bench("digits", 120, 0, 10, 0, from_training=True), 40, k=5, max_products=40)
+    found, halves = curved.vouched("mlp_digits", 3), curved.halves("mlp_digits", 3)
+    assert found == {"converged": False, "overlap_halves": overlap_of(*halves)}
+    assert sum(half.n for half in halves) == curved.curvatures("mlp_digits", 3).n
+    assert found["overlap_halves"] > 5 * FOREMOST / 784, "far above chance"
+    few = Curved(curved.bench, 1, k=5, max_products=10).vouched("mlp_digits", 3)
+    assert math.isnan(few["overlap_halves"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "decide"),
+    [
+        ({"converged": True, "overlap_halves": 0.3}, True),
+        ({"converged": True, "overlap_halves": 0.1}, False),
+        ({"converged": False, "overlap_halves": 0.9}, False),
+        ({"converged": True, "overlap_halves": math.nan}, False),
+    ],
+)
+def test_only_directions_that_are_vouched_for_decide(columns, decide):
+    rows = pd.DataFrame([{"model": "net", **columns}])
+    assert len(deciding(Run(rows), "net", rows)) == decide
+
+
+def test_of_older_tables_only_whole_bases_decide():
+    rows = pd.DataFrame([{"model": "net"}])
+    for k, decide in ((None, True), (25, False), ({"net": None, "other": 25}, True), ({"other": 25}, False)):
+        assert len(deciding(Run(rows, provenance={"params": {"k": k}}), "net", rows)) == decide
 
 
 def test_every_subspace_has_nulls_of_its_dimension():

@@ -1,4 +1,4 @@
-"""Along one direction of curvature: which one, how far, what the network says there, and claims at the ends of the walk."""
+"""Along one direction of curvature: which one, how far, what the network says there, and claims over the whole walk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
 from uapkit.lab.claims import Sense
 from uapkit.models import Model
-from uapkit.papers.jetley2018.subspaces import RANDOM
+from uapkit.papers.jetley2018.subspaces import RANDOM, deciding
 from uapkit.seeds import generator
 
 FIRST = ("data", "model", "weights", "target", "kind", "rank", "status")  # how the tables begin
@@ -30,7 +30,7 @@ def direction(
 ) -> tuple[Tensor, float]:
     """(unit direction (c, h, w), its curvature). kind: "positive", "negative", "flat" or "random"; rank from 1, the foremost.
 
-    Where only the ends of the spectrum are known, a flat direction is a random one orthogonal to them (curvature NaN).
+    A random one has curvature NaN. ValueError for a flat one where only the ends of the spectrum are known.
     """
     checks.one_of(kind, ("positive", "negative", "flat", RANDOM), "kind of direction")
     v = found.vectors
@@ -38,12 +38,14 @@ def direction(
         v, value = v[:, rank - 1], float(found.values[rank - 1])
     elif kind == "negative":
         v, value = v[:, -rank], float(found.values[-rank])
-    elif kind == "flat" and found.whole:
+    elif kind == "flat":
+        if not found.whole:
+            raise ValueError("a flat direction is known with the whole eigenbasis only; take k = None")
         place = int(found.values.abs().argsort()[rank - 1])
         v, value = v[:, place], float(found.values[place])
     else:
-        draw = torch.randn(v.shape[0], generator=generator(seed, f"{kind} {found.target} {rank}")).to(v)
-        v, value = draw - (v @ (v.T @ draw) if kind == "flat" else 0), math.nan
+        v = torch.randn(v.shape[0], generator=generator(seed, f"{kind} {found.target} {rank}")).to(v)
+        value = math.nan
     return (v / v.norm()).view(*shape), value
 
 
@@ -98,33 +100,54 @@ def labels_along(model: Model, images: Images, target: int, v: Tensor, s: np.nda
     return rows
 
 
-def claims_at_ends(
-    run: Run,
-    name: str,
-    kind: str,
-    value: str,
-    n: Sequence[str],
-    sense: Sense,
-    bound: float,
-    *,
-    complement: bool = False,
-) -> Iterator[Claim]:
-    """One claim a (network, side of 0) at the ends of the walk, beside a random direction, over the images of all classes.
+Rating = tuple[
+    str, Sequence[str], bool
+]  # column of the rate, those that count its images, whether one minus it is meant
 
-    value: the column of the rate, or of one minus it with ``complement``; n: the columns whose sum counts its images.
+
+def claims_over_walk(
+    run: Run, kind: str, rating: Rating, beside: tuple[str, Sense], absolute: tuple[str, Sense, float] | None = None
+) -> Iterator[Claim]:
+    """Claims a (network, side of 0), over the images of all classes that may decide, along the whole walk.
+
+    beside: (name, sense): the mean over the way, on that side of the random direction's interval; at its end a random
+    direction changes most labels, too. absolute: (name, sense, bound): the largest rate on the way (for "<" its mean over
+    the way), beside that of a random direction as null.
     """
     for network, rows in run.by_network():
-        count = rows.reindex(columns=list(n)).fillna(0).sum(axis=1)
-        rows = rows.assign(_rate=1 - rows[value] if complement else rows[value], _n=count)
+        rows = deciding(run, network, rows)
         for side, words in ((1, "s > 0"), (-1, "s < 0")):
-            found, null = (pooled(foremost_at_end(rows, what, side)) for what in (kind, RANDOM))
-            yield claim(name, f"{network} ({words})", found, sense, bound, null=null)
+            mine, random = (pooled_walk(rows, what, side, rating) for what in (kind, RANDOM))
+            if not mine or not random:
+                continue
+            where = f"{network} ({words})"
+            if absolute is not None:
+                name, sense, bound = absolute
+                of = over_the_way if sense == "<" else furthest
+                yield claim(name, where, of(mine), sense, bound, null=of(random))
+            name, sense = beside
+            null = over_the_way(random)
+            yield claim(name, where, over_the_way(mine), sense, null.high if sense == ">" else null.low)
 
 
-def foremost_at_end(rows: pd.DataFrame, kind: str, side: int) -> pd.DataFrame:
-    """The rows of the foremost direction of a kind at the end of the walk on one side, one a class."""
-    part = rows[(rows["kind"] == kind) & (rows["rank"] == 1)]
-    return part[part["s"] == (part["s"].max() if side > 0 else part["s"].min())]
+def pooled_walk(rows: pd.DataFrame, kind: str, side: int, rating: Rating) -> list[Interval]:
+    """The rate at each position on one side of 0 along the foremost direction of a kind, over the images of all classes."""
+    column, n, complement = rating
+    count = rows.reindex(columns=list(n)).fillna(0).sum(axis=1)
+    rows = rows.assign(_rate=1 - rows[column] if complement else rows[column], _n=count)
+    part = rows[(rows["kind"] == kind) & (rows["rank"] == 1) & (side * rows["s"] > 0)]
+    return [pooled(some) for _, some in part.groupby("s")]
+
+
+def furthest(way: Sequence[Interval]) -> Interval:
+    """The largest rate on the way."""
+    return max(way, key=lambda one: one.value)
+
+
+def over_the_way(way: Sequence[Interval]) -> Interval:
+    """The mean rate over the way; its interval is the mean of the intervals, since the images are the same all along."""
+    value, low, high = (sum(getattr(one, end) for one in way) / len(way) for end in ("value", "low", "high"))
+    return Interval(value, way[0].n, low, high)
 
 
 def pooled(rows: pd.DataFrame) -> Interval:

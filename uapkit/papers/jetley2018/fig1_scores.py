@@ -19,7 +19,7 @@ from uapkit.lab import Claim, Run, claim
 from uapkit.papers.jetley2018.along import FIRST, direction, positions, scores_along
 from uapkit.papers.jetley2018.drawing import drawn_if_run, grid
 from uapkit.papers.jetley2018.setting import told
-from uapkit.papers.jetley2018.subspaces import RANDOM, Curved
+from uapkit.papers.jetley2018.subspaces import RANDOM, Curved, deciding
 from uapkit.seeds import child_seed
 
 N_SHOWN = 40  # curves kept for the page
@@ -47,7 +47,8 @@ def run(
     One row a (model, target, kind), kind "positive" and "negative" (the ends of the class's curvature spectrum) and the
     null "random": curvature; shift_share, the share of the curves' variance that their mean explains, with its
     bootstrap interval over the images (low, high) and n; even_share about the best centre s_0 (even_low, even_high,
-    centre), even_share_at_0, odd_even_ratio = sqrt(odd/even) about s_0. Arrays: positions ``s/<model>``, curves of the
+    centre), even_share_at_0, odd_even_ratio = sqrt(odd/even) about s_0; converged and overlap_halves, what vouches for
+    the directions, see :meth:`Curved.vouched`. Arrays: positions ``s/<model>``, curves of the
     target score ``curves/<model>/<target>/<kind>``, directions ``v/...``, and for a walk through pictures
     ``x/<model>`` and all scores ``scores/<model>/<target>/<kind>`` (images, positions, classes).
     """
@@ -58,11 +59,12 @@ def run(
         found, images, shape = curved.curvatures(model, target), bench.split(model).scored, bench.shape(model)
         s, few = positions(shape, reach, n_positions), slice(0, N_PICTURES)
         rows, arrays = [], {f"s/{model}": s, f"x/{model}": images.x[few].cpu().numpy()}
+        vouched = curved.vouched(model, target)
         for kind in ("positive", "negative", RANDOM):
             v, curvature = direction(found, kind, shape, seed=seed)
             scores = lab.keep(scores_along, bench.network(model), images.x, v, s)
             f = scores[:, :, target].double().numpy()
-            rows.append({"kind": kind, "curvature": curvature, **measured(f, s, seed)})
+            rows.append({"kind": kind, "curvature": curvature, **measured(f, s, seed), **vouched})
             place = f"{model}/{target}/{kind}"
             arrays[f"curves/{place}"] = f[:N_SHOWN].astype(np.float32)
             arrays[f"v/{place}"] = v.cpu().numpy()
@@ -136,6 +138,7 @@ def bootstrap(measure: Callable[[np.ndarray], float], n: int, seed: int, n_boot:
 def claims(run: Run) -> Iterator[Claim]:
     """Along the ends of the spectrum: shifts explain over half of the curves' variance, and over half of it is even."""
     for network, rows in run.by_network():
+        rows = deciding(run, network, rows)
         for _, one in rows[rows["kind"] != RANDOM].iterrows():
             null = lab.rows_of(rows, target=one["target"], kind=RANDOM).iloc[0]
             name = f"{network} (class {one['target']}, {one['kind']})"

@@ -14,11 +14,11 @@ from torch import Tensor
 from uapkit import checks, lab
 from uapkit.figures.panels import panels
 from uapkit.figures.style import short, style
-from uapkit.lab import Claim, Run
+from uapkit.lab import Claim, Run, claim
 from uapkit.models import Model
 from uapkit.papers.jetley2018.along import (
     FIRST,
-    claims_at_ends,
+    claims_over_walk,
     direction,
     labels_along,
     logits,
@@ -27,7 +27,7 @@ from uapkit.papers.jetley2018.along import (
 )
 from uapkit.papers.jetley2018.drawing import bands, drawn_if_run
 from uapkit.papers.jetley2018.setting import told
-from uapkit.papers.jetley2018.subspaces import RANDOM, Curved
+from uapkit.papers.jetley2018.subspaces import RANDOM, Curved, deciding
 
 GRID = 13  # positions along each direction of the plane
 
@@ -56,7 +56,10 @@ def run(
     moved_in, the share of them that the network puts into it (low, high, n), softmax, their median probability of the
     target; stays, the share of the images of the class that stay. s is in the unit of the pixels, 2-norm, up to ``reach``
     of the paper's finite steps. The first target also has a grid of the two foremost directions: ``grid/<model>`` the
-    share of ``n_grid`` images that start outside and are moved in, at ``s/<model>`` along both.
+    share of ``n_grid`` images that start outside and are moved in, at ``s/<model>`` along both; its row has additive, the
+    share of the target score's variance in the plane that a sum of a term for each direction explains (mean over images,
+    Student), and additive_random for two random directions. converged, overlap_halves:
+    what vouches for the directions, see :meth:`Curved.vouched`.
     """
     bench = lab.Bench(data, n_train, 0, n_eval, seed, device, from_training=True)
     curved = Curved(bench, n_fit, k, step_factor, max_products)
@@ -66,10 +69,10 @@ def run(
         shape = bench.shape(model)
         s = positions(shape, reach, n_positions)
         rows: list[dict[str, Any]] = []
-        arrays = {}
+        arrays, vouched = {}, curved.vouched(model, target)
         for kind, rank in (("positive", 1), ("positive", 2), (RANDOM, 1)):
             v, value = direction(found, kind, shape, rank=rank, seed=seed)
-            told_of = {"kind": kind, "rank": rank}
+            told_of = {"kind": kind, "rank": rank, **vouched}
             rows += [{**told_of, **row} for row in labels_along(net, images, target, v, s, value)]
             arrays[f"v/{model}/{target}/{kind} {rank}"] = v.cpu().numpy()
         if target == targets[0]:
@@ -78,7 +81,12 @@ def run(
             outside = images.x[logits(net, images.x).argmax(1) != target][: checks.count(n_grid, "n_grid")]
             arrays[f"grid/{model}"] = lab.keep(moved_in_plane, net, outside, target, first, second, s).numpy()
             arrays[f"s/{model}"] = s
-            rows.append({"kind": "grid", "n": len(outside)})
+            row = {"kind": "grid", "n": len(outside), **vouched}
+            drawn = (direction(found, RANDOM, shape, rank=rank, seed=seed)[0] for rank in (1, 2))
+            for name, (a, b) in (("additive", (first, second)), ("additive_random", tuple(drawn))):
+                share = lab.mean_of(additive_share(lab.keep(scores_in_plane, net, outside, target, a, b, s)))
+                row |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+            rows.append(row)
         return rows, arrays
 
     points = [{"model": model, "target": target} for model in bench.names(models) for target in targets]
@@ -92,9 +100,33 @@ def moved_in_plane(net: Model, x: Tensor, target: int, first: Tensor, second: Te
     return torch.stack([line.float().mean(0) for line in lines])
 
 
+def scores_in_plane(net: Model, x: Tensor, target: int, first: Tensor, second: Tensor, s: np.ndarray) -> Tensor:
+    """(n, s, s) score of class ``target`` at x + a first + b second, a and b from s."""
+    return torch.stack([scores_along(net, x + float(a) * first, second, s)[:, :, target] for a in s], 1)
+
+
+def additive_share(scores: Tensor) -> Tensor:
+    """(n,) of the variance of each image's scores (n, a, b) in the plane the share that a sum g(a) + h(b) explains; in [0, 1]."""
+    centred = scores.double() - scores.double().mean((1, 2), keepdim=True)
+    rest = centred - centred.mean(1, keepdim=True) - centred.mean(2, keepdim=True)
+    return 1 - rest.square().sum((1, 2)) / centred.square().sum((1, 2))
+
+
 def claims(run: Run) -> Iterator[Claim]:
-    """At either end of the walk along the most positive direction more than half of all images are in the class."""
-    yield from claims_at_ends(run, "target_overtakes", "positive", "moved_in", ["n"], ">", 0.5)
+    """Somewhere on the way more than half of all images are in the class; on the whole way more than along a random direction.
+
+    And in the plane of two directions: a sum of what each does explains nine tenths of the score's variance.
+    """
+    yield from claims_over_walk(
+        run, "positive", ("moved_in", ["n"], False), ("positive_beyond_random", ">"), ("target_overtakes", ">", 0.5)
+    )
+    for network, rows in run.by_network():
+        planes = lab.rows_of(deciding(run, network, rows), kind="grid")
+        if len(planes) and "additive" in planes:
+            row = planes.iloc[0]
+            found = lab.from_row(row, "additive", "additive_low", "additive_high")
+            null = lab.from_row(row, "additive_random", "additive_random_low", "additive_random_high")
+            yield claim("directions_add_up", f"{network} (class {row['target']:g})", found, ">", 0.9, null=null)
 
 
 @drawn_if_run

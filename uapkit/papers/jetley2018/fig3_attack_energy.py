@@ -22,7 +22,7 @@ from uapkit.lab import Claim, Run, claim
 from uapkit.lab.sweep import for_network
 from uapkit.papers.jetley2018.drawing import SUBSPACES, drawn_if_run
 from uapkit.papers.jetley2018.setting import Projected, mean_image, right, told
-from uapkit.papers.jetley2018.subspaces import KINDS, RANDOM, Curved
+from uapkit.papers.jetley2018.subspaces import KINDS, RANDOM, Curved, deciding
 from uapkit.seeds import child_seed, generator
 
 ATTACKS = ("deepfool", "fgsm", "uap", "saliency")
@@ -50,7 +50,10 @@ def run(
     One row a (model, attack, kind, d): norm_share, the mean over test images of |Q Q^T r| / |r| (low, high: Student, n);
     chance = sqrt(m / D), what a random direction has; projected_accuracy, of the projected test images on the same subspace. Kinds
     and nulls as in the upper figure; the attack "random" is a null too. The universal perturbation (one row, no
-    interval) is fitted on ``n_uap`` training images with the largest pixel ``uap_eps``.
+    interval) is fitted on ``n_uap`` training images with the largest pixel ``uap_eps``. converged, overlap_halves: what
+    vouches for the directions, see :meth:`Curved.vouched`. Arrays, a line a subspace in the table's order: shares of
+    each image as ``share/<model>/<attack>``, of the images at the places ``image/...``; ``right/<model>``, who is
+    classified correctly when projected.
     """
     bench = lab.Bench(data, n_train, 0, n_eval, seed, device, from_training=True)
     curved = Curved(bench, n_fit, k, step_factor, max_products)
@@ -59,12 +62,18 @@ def run(
         eps = for_network(uap_eps, model, "uap_eps")
         made = {name: directions(bench, model, name, eps, n_uap) for name in (*attacks, RANDOM)}
         mean, net, images = mean_image(bench, model), bench.network(model), bench.split(model).scored
+        spaces = curved.subspaces(model)
+        vouched = curved.vouched_by_some(model, spaces)
         rows: list[dict[str, Any]] = []
-        for kind, d, basis in curved.subspaces(model).with_nulls(dims):
-            seen = float(right(Projected(net, basis, mean), images).double().mean())
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in made}
+        seen: list[np.ndarray] = []
+        for kind, d, basis in spaces.with_nulls(dims):
+            flags = right(Projected(net, basis, mean), images)
+            seen.append(flags.numpy())
             size, m = basis.shape
-            for name, r in made.items():
+            for name, (r, _) in made.items():
                 part = (subspace.project(r, basis).norm(dim=1) / r.norm(dim=1)).double()
+                parts[name].append(part.numpy())
                 middle = float(part.mean())
                 half = 1.96 * float(part.std()) / math.sqrt(len(part)) if len(part) > 1 else math.nan
                 rows.append(
@@ -78,18 +87,26 @@ def run(
                         "high": middle + half,
                         "n": len(part),
                         "chance": math.sqrt(m / size),
-                        "projected_accuracy": seen,
+                        "projected_accuracy": float(flags.double().mean()),
+                        **vouched,
                     }
                 )
-        pictures = {f"v/{model}/uap": made["uap"].view(*bench.shape(model)).cpu().numpy()} if "uap" in made else {}
-        return rows, pictures
+        arrays = {f"share/{model}/{name}": np.stack(part) for name, part in parts.items()}
+        arrays |= {f"image/{model}/{name}": place.numpy() for name, (_, place) in made.items()}
+        arrays[f"right/{model}"] = np.stack(seen)
+        if "uap" in made:
+            arrays[f"v/{model}/uap"] = made["uap"][0].view(*bench.shape(model)).cpu().numpy()
+        return rows, arrays
 
     points = [{"model": model} for model in bench.names(models)]
     return told(bench, lab.sweep(points, shares, desc="norm in subspaces"), ("data", "model", "weights"))
 
 
-def directions(bench: lab.Bench, network: str, attack: str, uap_eps: float, n_uap: int) -> Tensor:
-    """(n, d) rows of an attack on the test images, zero rows left out; "uap": one row, fitted on training images."""
+def directions(bench: lab.Bench, network: str, attack: str, uap_eps: float, n_uap: int) -> tuple[Tensor, Tensor]:
+    """((n, d) rows of an attack, (n,) the test images they belong to); images without one are left out.
+
+    "uap": one row, fitted on training images, which belongs to none (-1).
+    """
     model, images = bench.network(network), bench.split(network).scored
     if checks.one_of(attack, (*ATTACKS, RANDOM), "attack") == "deepfool":
         rows = lab.keep(methods.deepfool, model, images).r
@@ -100,37 +117,53 @@ def directions(bench: lab.Bench, network: str, attack: str, uap_eps: float, n_ua
     elif attack == "uap":
         fit, draw = bench.split(network).fit[:n_uap], child_seed(bench.seed, "uap")
         rows = lab.keep(methods.uap, model, fit, eps=uap_eps, max_passes=3, seed=draw, block=8).v[None]
+        return rows.flatten(1), torch.tensor([-1])
     else:
         rows = torch.randn(images.x.shape, generator=generator(bench.seed, "random attack")).to(images.x)
     rows = rows.flatten(1)
-    return rows[rows.any(1)]
+    return rows[rows.any(1)], rows.any(1).nonzero()[:, 0].cpu()
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """Rank correlation, over subspaces, of norm share above chance with accuracy above a random subspace's; null: noise."""
+    """Rank correlation, over subspaces, of norm share above chance with accuracy above a random subspace's; null: noise.
+
+    The subspaces are nested, so they are no independent draws: the interval is that over the images.
+    """
     for network, rows in run.by_network():
-        null = _correlation(*_mirror(rows, RANDOM))
+        rows = deciding(run, network, rows)
+        if rows.empty or f"right/{network}" not in run.arrays:  # a run of before has no flags image by image
+            continue
+        null = mirrored(run, network, rows, RANDOM)
         for attack in dict.fromkeys(rows["attack"]):
             if attack != RANDOM:
-                found = _correlation(*_mirror(rows, attack))
+                found = mirrored(run, network, rows, attack)
                 yield claim("mirrors_accuracy", f"{network} ({attack})", found, ">", 0.5, null=null)
 
 
-def _mirror(rows: pd.DataFrame, attack: str) -> tuple[np.ndarray, np.ndarray]:
-    """For each curvature subspace: norm share above chance, and accuracy above that of a random subspace of its size."""
-    part = lab.rows_of(rows, attack=attack, kind=KINDS)
-    null = lab.rows_of(rows, attack=attack, kind=RANDOM).set_index("m")["projected_accuracy"]
-    above = part["norm_share"] - part["chance"], part["projected_accuracy"] - part["m"].map(null)
-    return above[0].to_numpy(float), above[1].to_numpy(float)
+def mirrored(run: Run, network: str, rows: pd.DataFrame, attack: str, n_boot: int = 500) -> Interval:
+    """Spearman's rho, over the curvature subspaces, of norm share above chance and accuracy above a random subspace's.
 
+    Its interval is the percentile bootstrap over the images, drawn for shares and accuracies together.
+    """
+    part = lab.rows_of(rows, attack=attack).reset_index(drop=True)
+    share, seen, image = (
+        run.flags(*path) for path in (("share", network, attack), ("right", network), ("image", network, attack))
+    )
+    curved = np.flatnonzero(part["kind"].isin(KINDS))
+    random = {row.m: row.Index for row in part[part["kind"] == RANDOM].itertuples()}
+    beside = np.array([random[m] for m in part["m"].iloc[curved]])
+    chance, n = part["chance"].to_numpy()[curved], seen.shape[1]
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> Interval:
-    """Spearman's rho with its interval by Fisher's transformation (standard error after Bonett and Wright)."""
-    usable = len(a) > 4 and np.ptp(a) > 0 and np.ptp(b) > 0
-    rho = float(spearmanr(a, b).statistic) if usable else math.nan
-    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(a) - 3)) if usable else math.nan
-    z = math.atanh(min(max(rho, -0.999999), 0.999999))
-    return Interval(rho, len(a), math.tanh(z - half), math.tanh(z + half))
+    def rho(counts: np.ndarray) -> float:
+        weights = counts[image] if image[0] >= 0 else np.ones(1)
+        above = share[curved] @ weights / weights.sum() - chance
+        accuracy = seen @ counts / counts.sum()
+        return float(spearmanr(above, accuracy[curved] - accuracy[beside]).statistic)
+
+    rng = np.random.default_rng(child_seed(0, "bootstrap over images"))
+    draws = [rho(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(n_boot)]
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return Interval(rho(np.ones(n)), n, float(low), float(high))
 
 
 @drawn_if_run

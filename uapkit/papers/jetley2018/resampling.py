@@ -54,10 +54,10 @@ def defended(net: Model, side: int) -> Model:
     )
 
 
-def images_of(bench: lab.Bench, network: str) -> Images:
-    """The images that a network is attacked on: nothing is fitted here. Photographs are cropped to its input."""
+def images_of(bench: lab.Bench, network: str, spare: int = 0) -> Images:
+    """The images that a network is attacked on, and ``spare`` more after them. Photographs are cropped to its input."""
     model, data = bench.network(network), bench.setting(network, "data")
-    n = checks.count(bench.setting(network, "n_eval"), "n_eval", 2)
+    n = checks.count(bench.setting(network, "n_eval"), "n_eval", 2) + spare
     sizing: dict[str, Any] = (
         {"size": model.input_size[-1], "resize": "crop"} if model.input_size and data in SIZED else {}
     )
@@ -78,7 +78,18 @@ class Attacked:
 
 def attacked(bench: lab.Bench, network: str, max_iter: int) -> Attacked:
     """DeepFool on the network as it is. ValueError where it fools it on no image."""
-    images = images_of(bench, network)
+    return _fooled(bench, network, images_of(bench, network), max_iter)
+
+
+def attacked_and_spare(bench: lab.Bench, network: str, max_iter: int, spare: int) -> tuple[Attacked, Tensor]:
+    """:func:`attacked`, and DeepFool's r (m, c, h, w), m <= spare, for so many other images of the set."""
+    images = images_of(bench, network, checks.count(spare, "n_span"))
+    n = len(images) - spare
+    first, rest = (_fooled(bench, network, part, max_iter) for part in (images[:n], images[n:]))
+    return first, rest.r
+
+
+def _fooled(bench: lab.Bench, network: str, images: Images, max_iter: int) -> Attacked:
     found = deepfool(bench.network(network), images, max_iter=max_iter)
     fooled = found.success.nonzero()[:, 0]
     if not len(fooled):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from uapkit import checks, curvature, lab, subspace
 from uapkit.curvature import Curvatures
 from uapkit.data.images import Images
+from uapkit.lab import Run
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.papers.jetley2018.setting import mean_image
 from uapkit.seeds import child_seed, generator
 
 KINDS = ("positive", "negative", "both", "flat")  # S_pos, S_neg, S_neg + pos, S_flat
 RANDOM, DATA = "random", "data"  # nulls of the same dimension: a random subspace, the images' principal components
+CHECKED = (6, 0, 3)  # classes whose directions are also taken from halves, where those of all classes are stacked
+FOREMOST = 5  # directions of each end that are compared between disjoint halves of the images
+LEAST_OVERLAP = 0.25  # their mean squared cosine from which on they may decide a verdict; chance gives 0.006 on MNIST
 
 
 @dataclass(frozen=True)
@@ -44,16 +50,38 @@ class Curved:
 
     def curvatures(self, network: str, target: int) -> Curvatures:
         """Principal curvatures of a class; see :func:`uapkit.curvature.principal_curvatures`."""
+        return self._of(network, self.pool(network, target), target)
+
+    def _of(self, network: str, images: Images, target: int) -> Curvatures:
         return lab.keep(
             curvature.principal_curvatures,
             self.bench.network(network),
-            self.pool(network, target),
+            images,
             target,
             k=for_network(self.k, network, "k"),
             step=curvature.paper_step(self.bench.shape(network), factor=self.step_factor),
             max_products=self.max_products,
             seed=child_seed(self.bench.seed, f"curvature of class {target}"),
         )
+
+    def halves(self, network: str, target: int) -> tuple[Curvatures, Curvatures]:
+        """The same from each of two disjoint halves of the class's pool of images."""
+        images = self.pool(network, target)
+        middle = len(images) // 2
+        return self._of(network, images[:middle], target), self._of(network, images[middle:], target)
+
+    def vouched(self, network: str, target: int) -> dict[str, Any]:
+        """What vouches for a class's directions, as columns: converged, and overlap_halves, see :func:`overlap_of`."""
+        try:
+            overlap = overlap_of(*self.halves(network, target))
+        except ValueError:  # too few images: a half of them reaches no boundary to the class
+            overlap = math.nan
+        return {"converged": self.curvatures(network, target).converged, "overlap_halves": overlap}
+
+    def vouched_by_some(self, network: str, spaces: Subspaces) -> dict[str, Any]:
+        """:meth:`vouched` of a network's stacked directions: all classes converged, and the mean overlap of three of them."""
+        some = [self.vouched(network, c)["overlap_halves"] for c in CHECKED if c < len(spaces.classes)]
+        return {"converged": all(c.converged for c in spaces.classes), "overlap_halves": sum(some) / len(some)}
 
     @torch.no_grad()
     def subspaces(self, network: str) -> Subspaces:
@@ -66,6 +94,25 @@ class Curved:
         classes = [self.curvatures(network, c) for c in range(n_classes)]
         centred = (images.x - mean_image(self.bench, network)).flatten(1)
         return Subspaces(classes, lab.keep(principal_components, centred), self.bench.seed)
+
+
+def overlap_of(one: Curvatures, other: Curvatures, n: int = FOREMOST) -> float:
+    """Mean squared cosine in [0, 1] between the n foremost directions of both, the smaller of the two ends; n / D by chance."""
+    ends = (slice(None, n), slice(-n, None))
+    return min(float((one.vectors[:, end].T @ other.vectors[:, end]).square().sum()) / n for end in ends)
+
+
+def deciding(run: Run, network: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a network whose directions are vouched for, and so may decide a verdict.
+
+    Converged, and found again, up to ``LEAST_OVERLAP``, in a disjoint half of the images. Of a table that was stored before this
+    was measured: those of the whole eigenbasis, since both ends by Lanczos had not converged on any network.
+    """
+    if {"converged", "overlap_halves"} <= set(rows):
+        vouched = rows["converged"].eq(True) & (rows["overlap_halves"] >= LEAST_OVERLAP)
+        return rows[vouched]
+    known = for_network((run.provenance.get("params") or {}).get("k"), network, "k")
+    return rows if known is None else rows.iloc[:0]
 
 
 def principal_components(centred: Tensor) -> Tensor:
@@ -87,15 +134,10 @@ class Subspaces:
         """Number of pixels times channels."""
         return len(self.classes[0].vectors)
 
-    @property
-    def flat_is(self) -> str:
-        """What S_flat is made of: the smallest curvatures, or random directions orthogonal to the known ends."""
-        return "smallest curvatures" if self.classes[0].whole else "complement of the ends"
-
     def most(self, kind: str) -> int:
-        """The largest ``d`` per class that :meth:`basis` takes."""
+        """The largest ``d`` per class that :meth:`basis` takes; 0 for flat ones where only the ends are known."""
         known = min(c.vectors.shape[1] for c in self.classes)
-        return known if self.classes[0].whole else known // 2 if kind != "flat" else self.d - known
+        return known if self.classes[0].whole else known // 2 if kind != "flat" else 0
 
     def of_class(self, c: int, kind: str, d: int) -> Tensor:
         """(D, d) directions of one class, the foremost first; (D, 2 d) for "both"."""
@@ -107,21 +149,17 @@ class Subspaces:
             return v[:, v.shape[1] - d :].flip(1)
         if kind == "both":
             return torch.cat([self.of_class(c, "positive", d), self.of_class(c, "negative", d)], 1)
-        if found.whole:
-            return v[:, found.values.abs().argsort()[:d]]
-        draw = torch.randn(d, self.d, generator=generator(self.seed, f"flat {c}"), dtype=torch.float64).T.to(v.device)
-        ends = torch.linalg.qr(v.double())[0]
-        for _ in range(2):  # once more: what is left of the last columns may be small
-            draw = torch.linalg.qr(draw - ends @ (ends.T @ draw))[0]
-        return draw.to(v.dtype)
+        return v[:, found.values.abs().argsort()[:d]]
 
     def basis(self, kind: str, d: int) -> Tensor:
         """(D, m) orthonormal basis of the span of ``d`` directions of each class. ValueError if so many are not known.
 
-        kind: "positive" (most positive curvature), "negative", "both" (2 d a class) or "flat" (smallest modulus; where
-        only the ends are known: random directions orthogonal to them, see :attr:`flat_is`). Source: [jetley2018].
+        kind: "positive" (most positive curvature), "negative", "both" (2 d a class) or "flat" (smallest modulus, known
+        with the whole basis alone: what is orthogonal to both ends is not flat but random). Source: [jetley2018].
         """
         checks.one_of(kind, KINDS, "kind of subspace")
+        if not self.most(kind):
+            raise ValueError("flat directions are known with the whole eigenbasis only; take k = None")
         if checks.count(d, "d") > self.most(kind):
             raise ValueError(f"d must lie in [1, {self.most(kind)}] for the {kind} subspace, got {d}; raise k")
         return lab.keep(stacked, torch.cat([self.of_class(c, kind, d) for c in range(len(self.classes))], 1))
