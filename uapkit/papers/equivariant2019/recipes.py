@@ -104,8 +104,9 @@ def architecture(net: str) -> nn.Module:
 def optimizer_of(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
     """AdamW, or SGD with momentum, over all parameters of ``net``."""
     if recipe.optimizer == "sgd":
-        settings = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
-        return torch.optim.SGD(net.parameters(), **settings)
+        return torch.optim.SGD(
+            net.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
     return torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
 
 
