@@ -9,6 +9,7 @@ import yaml
 
 from uapkit import runner
 from uapkit.book.build import pages
+from uapkit.runner.verdicts import STATED
 
 ROOT = runner.project_root()
 ITEMS = runner.items()
@@ -86,14 +87,15 @@ def test_item_has_all_its_partners(name):
 def test_claims_have_words_and_evidence_has_claims(name):
     about = runner.item(name)
     rows = runner.reported(about)
-    claims = set(rows.loc[rows["kind"] == "order", "metric"])
+    stated = rows["kind"].isin(STATED)
+    claims = set(rows.loc[stated, "metric"])
     evidence = runner.evidence(name)
     assert set(evidence["claim"]) <= claims, "evidence for a claim that reported/ does not state"
     if claims and about.claims is None:
-        judged = rows.loc[rows["kind"] == "order", "confidence"]
+        judged = rows.loc[stated, "confidence"]
         assert not set(judged) & {"verified", "verified-code", "ours"}, "claims that may be judged, and no claims(run)"
     assert about.claims is None or claims, "claims(run) for an item of which reported/ states no claim"
-    assert all(rows.loc[rows["kind"] == "order", "note"].str.len() > 10)
+    assert all(rows.loc[stated, "note"].str.len() > 10)
 
 
 def test_every_published_row_is_of_an_item_and_complete():
@@ -102,7 +104,7 @@ def test_every_published_row_is_of_an_item_and_complete():
         lines = (ROOT / "reported" / f"{paper}.csv").read_text(encoding="utf-8").count("\n") - 1
         assert len(rows) == lines, f"reported/{paper}.csv has rows of no item"
         for row in rows:
-            assert row["kind"] in ("level", "order", "context"), row
+            assert row["kind"] in ("level", *STATED, "context"), row
             assert row["source"], row
             assert row["confidence"], row
             assert row["kind"] != "level" or float(row["tolerance"]) > 0 or row["value"], row

@@ -42,6 +42,40 @@ def test_a_claim_its_null_satisfies_is_not_above_chance():
     assert verdicts.verdict(evidence(FAILS, nulls=[FAILS])) == "differs"
 
 
+def test_a_claim_that_one_training_carries_and_another_does_not_depends_on_the_training():
+    def of(sgd, adamw):
+        return evidence(*sgd, *adamw).assign(training=["sgd"] * len(sgd) + ["adamw"] * len(adamw))
+
+    assert verdicts.verdict(of([HOLDS, HOLDS], [FAILS, UNCLEAR])) == verdicts.DEPENDS
+    assert verdicts.verdict(of([HOLDS, FAILS], [FAILS])) == verdicts.DEPENDS, "half of them are enough"
+    assert verdicts.verdict(of([HOLDS, FAILS, FAILS], [FAILS])) == "partly", "one of three carries nothing"
+    assert verdicts.verdict(of([HOLDS, HOLDS], [HOLDS, FAILS])) == "partly"
+    assert verdicts.verdict(of([HOLDS], [HOLDS])) == "confirmed"
+    assert verdicts.verdict(of([FAILS], [FAILS])) == "differs"
+    assert verdicts.verdict(evidence(HOLDS, FAILS).assign(training="")) == "partly"
+    one_null = of([HOLDS], [HOLDS]).assign(null_low=[0.1, 0.5], null_high=[0.2, 0.6])
+    assert verdicts.verdict(one_null) == verdicts.DEPENDS, "what the null satisfies, too, does not carry"
+    assert verdicts.carried(one_null) == [True, False]
+
+
+def test_a_check_is_told_and_no_verdict(monkeypatch):
+    name = "equivariant2019/thm1_alignment"
+    rows = pd.DataFrame(
+        [{"kind": kind, "metric": m, "value": "", "note": m, "confidence": "verified", "source": "s", "where": ""}
+         for kind, m in (("check", "exact"), ("order", "said"))]
+    )  # fmt: skip
+    monkeypatch.setattr(verdicts, "reported", lambda about: rows)
+    for interval, word in ((HOLDS, "check passed"), (FAILS, "check failed"), (UNCLEAR, "check failed")):
+        both = pd.concat([evidence(interval), evidence(HOLDS)], ignore_index=True)
+        both = both.assign(claim=["exact", "said"], network="n", estimate=0.5)
+        monkeypatch.setattr(verdicts, "evidence", lambda name, run, both=both: both)
+        judged = verdicts.compare(name).set_index("claim")
+        assert judged.loc["exact", "verdict"] == word
+        assert judged.loc["said", "verdict"] == "confirmed"
+        assert judged.loc["said", "carried"] == "1 of 1"
+        assert verdicts.joined(judged) == "confirmed 1", "checks are not counted"
+
+
 def test_senses():
     assert verdicts.holds(0.1, 0.2, "<", 0.3) is True
     assert verdicts.holds(0.4, 0.5, "<", 0.3) is False

@@ -14,7 +14,7 @@ from uapkit.book import scoreboard
 from uapkit.book.scoreboard import Record, describe, number, with_interval
 from uapkit.runner.catalogue import papers, project_root
 from uapkit.runner.results import commit
-from uapkit.runner.verdicts import VERDICTS
+from uapkit.runner.verdicts import DEPENDS, VERDICTS
 
 HEAD = ("Id", "Experiment", "Claim: published, ours, verdict", "Networks and n", "Seconds")
 ERRATA_HEAD = ("Id", "Claim", "Was", "Is", "Why")
@@ -87,7 +87,9 @@ def _claim(claim: Record, mark: str) -> str:
     tag = "" if claim["confidence"].startswith("verified") else f" <small>({text(claim['confidence'])})</small>"
     ours = ours_of(claim)
     shown = f'<div class="uapkit-ours">ours: {ours}</div>' if ours != "–" else ""
-    return f"<li>{badge(claim['verdict'])}{mark} {text(claim['text'])}{tag} {theirs}{shown}</li>"
+    some = claim["verdict"] in ("partly", DEPENDS)
+    carried = f" <small>(holds on {text(claim['carried'])} rows)</small>" if some and claim["carried"] else ""
+    return f"<li>{badge(claim['verdict'])}{mark}{carried} {text(claim['text'])}{tag} {theirs}{shown}</li>"
 
 
 def _claims(record: Record) -> str:

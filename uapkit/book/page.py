@@ -16,6 +16,7 @@ from IPython.display import HTML
 from uapkit import runner
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
+from uapkit.runner.verdicts import STATED
 
 if get_ipython() is not None:  # in a notebook: figures as vector graphics or compact pictures
     show_figures_so(get_ipython())
@@ -78,7 +79,7 @@ class Page:
     def published(self, *, only_paper: bool = True) -> HTML:
         """What the paper prints for the item, with source and confidence; third parties' numbers with ``only_paper=False``."""
         rows = runner.reported(runner.item(self.name))
-        rows = rows[rows["kind"] == "level"] if only_paper else rows[rows["kind"] != "order"]
+        rows = rows[rows["kind"] == "level"] if only_paper else rows[~rows["kind"].isin(STATED)]
         if rows.empty:
             return HTML("<p>The paper prints no number for this item.</p>")
         places = pd.DataFrame([dict(p.split("=", 1) for p in w.split(";") if "=" in p) for w in rows["where"]]).fillna(
@@ -111,11 +112,11 @@ class Page:
         )
 
     def verdicts(self) -> HTML:
-        """Claim by claim: theirs, ours with 95 % intervals, verdict."""
+        """Claim by claim: theirs, ours with 95 % intervals, the rows that carry the claim, verdict; checks are marked."""
         rows = runner.compare(self.name, self.full)
         if rows.empty:
             return HTML("<p>The paper makes no claim here that could be judged.</p>")
-        shown = rows[["text", "theirs", "ours", "verdict", "confidence"]]
+        shown = rows[["text", "theirs", "ours", "carried", "verdict", "confidence"]]
         if self.full is not None and self.full.stale:
             shown = shown.assign(verdict=shown["verdict"] + " (to be redone)")
         return table(shown, f"Claims of {self.name}")

@@ -185,7 +185,7 @@ STATES = (
 def counts() -> dict[str, Any]:
     """The numbers of :data:`COUNTED`, and the claims' verdicts counted."""
     records = scoreboard.records()
-    claims = [c for r in records for c in r["claims"]]
+    claims = [c for r in records for c in r["claims"] if c["kind"] != "check"]
     tally = Counter(c["verdict"] for c in claims)
     judged = {
         word: tally[word] for word in VERDICTS if tally[word] and word not in ("not run here", "planned", "not judged")

@@ -18,7 +18,7 @@ from uapkit.book import errata
 from uapkit.lab import Run
 from uapkit.runner.catalogue import Item, items, papers, project_root
 from uapkit.runner.locate import line_of
-from uapkit.runner.verdicts import compare, joined, reported, stored_run
+from uapkit.runner.verdicts import STATED, compare, joined, reported, stored_run
 
 STATES = ("planned", "not run here")
 
@@ -128,14 +128,14 @@ def _ours(theirs: pd.DataFrame, run: pd.DataFrame) -> list[Record]:
 
 def _claims(theirs: pd.DataFrame, judged: pd.DataFrame | None) -> list[Record]:
     """Each claim with its verdict and the evidence it was judged by, one a network."""
+    keys = ("claim", "kind", "text", "theirs", "ours", "carried", "verdict", "confidence", "source")
     if judged is None:
-        rows = theirs[theirs["kind"] == "order"] if len(theirs) else theirs
+        rows = theirs[theirs["kind"].isin(STATED)] if len(theirs) else theirs
         renamed = rows.rename(columns={"metric": "claim", "note": "text", "value": "theirs"}).assign(
-            verdict="planned", ours=""
+            verdict="planned", ours="", carried=""
         )
-        judged = renamed.reindex(columns=["claim", "kind", "text", "theirs", "ours", "verdict", "confidence", "source"])
+        judged = renamed.reindex(columns=list(keys))
     evidence = judged.attrs.get("evidence", [])
-    keys = ("claim", "kind", "text", "theirs", "ours", "verdict", "confidence", "source")
     numbers = ("network", "estimate", "low", "high", "sense", "bound", "n")
     return [
         {k: row[k] for k in keys}

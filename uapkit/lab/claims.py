@@ -23,7 +23,8 @@ class Claim:
     """Our estimate for a claim on one network; what it is compared with; and what chance gives.
 
     name: the claim's id in ``reported/<paper>.csv``. network: the network, or network and setting. sense: on which side
-    of ``bound`` the claim says that the quantity lies ("=": the interval holds the bound).
+    of ``bound`` the claim says that the quantity lies ("=": the interval holds the bound). training: how the network was
+    trained, where the item runs networks of several trainings: a verdict may depend on it.
     """
 
     name: str
@@ -32,20 +33,29 @@ class Claim:
     sense: Sense
     bound: float
     null: Interval | None = None
+    training: str = ""
 
     def row(self) -> dict[str, Any]:
         """As cells of the table of evidence."""
         cells = {"claim": self.name, "network": self.network, "estimate": self.found.value, "low": self.found.low}
         cells |= {"high": self.found.high, "sense": self.sense, "bound": self.bound, "n": self.found.n or math.nan}
+        cells["training"] = self.training
         nulls = (math.nan,) * 3 if self.null is None else (self.null.value, self.null.low, self.null.high)
         return cells | dict(zip(("null", "null_low", "null_high"), nulls, strict=True))
 
 
 def claim(
-    name: str, network: str, found: Interval, sense: Sense, bound: float, *, null: Interval | None = None
+    name: str,
+    network: str,
+    found: Interval,
+    sense: Sense,
+    bound: float,
+    *,
+    null: Interval | None = None,
+    training: str = "",
 ) -> Claim:
     """See :class:`Claim`."""
-    return Claim(name, network, found, sense, float(bound), null)
+    return Claim(name, network, found, sense, float(bound), null, training)
 
 
 def rate(flags: torch.Tensor) -> dict[str, float]:

@@ -6,7 +6,8 @@ An item's ``claims(run)`` turns the stored run into :class:`uapkit.lab.Claim` ob
 
 The claim holds on a network if the whole 95 % interval [low, high] lies on the claimed side of ``bound``; its null
 (random direction, untrained network, ...) is judged in the same way. Level claims, where network, weights and images
-are the paper's, are the reported rows themselves.
+are the paper's, are the reported rows themselves. A statement that holds by construction (an identity, a theorem applied
+to its own inputs) has the kind "check" in ``reported/``: it is shown, as passed or failed, and is no verdict.
 """
 
 from __future__ import annotations
@@ -20,7 +21,24 @@ from uapkit.lab.claims import evidence_table
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.results import stored
 
-VERDICTS = ("confirmed", "partly", "differs", "undecided", "not above chance", "not judged", "not run here", "planned")
+DEPENDS = "depends on the training"
+VERDICTS = (
+    "confirmed",
+    "partly",
+    DEPENDS,
+    "differs",
+    "undecided",
+    "not above chance",
+    "not judged",
+    "not run here",
+    "planned",
+)
+CHECKS = {
+    "confirmed": "check passed",
+    "not run here": "not run here",
+    "planned": "planned",
+}  # any other: "check failed"
+STATED = ("order", "check")  # kinds of reported rows that an item's claims speak of
 NO_EVIDENCE = {False: "not run here", True: "not judged"}  # by whether a full run is stored
 DECIDING = ("verified", "verified-code", "ours")
 EVIDENCE_COLUMNS = ("claim", "network", "estimate", "low", "high", "sense", "bound")
@@ -43,20 +61,37 @@ def holds(low: float, high: float, sense: str, bound: float) -> bool | None:
 
 
 def verdict(evidence: pd.DataFrame) -> str:
-    """The verdict on one claim from its evidence rows, one a network."""
+    """The verdict on one claim from its evidence rows, one a network.
+
+    "depends on the training": the claim holds on at least half of the networks of one training and on none of another.
+    """
     if evidence.empty:
         return "not run here"
-    judged = [holds(r.low, r.high, r.sense, r.bound) for r in evidence.itertuples()]
-    if "null_low" in evidence and "null_high" in evidence:
-        nulls = [holds(r.null_low, r.null_high, r.sense, r.bound) for r in evidence.itertuples()]
-        if any(judged) and all(n for j, n in zip(judged, nulls, strict=True) if j):
-            return "not above chance"
-        judged = [j and not n if j else j for j, n in zip(judged, nulls, strict=True)]
+    alone = [holds(r.low, r.high, r.sense, r.bound) for r in evidence.itertuples()]
+    judged = carried(evidence)
+    if any(alone) and not any(judged):
+        return "not above chance"
     if all(judged):
         return "confirmed"
     if any(judged):
-        return "partly"
+        return DEPENDS if _by_training(evidence, judged) else "partly"
     return "differs" if any(j is False for j in judged) else "undecided"
+
+
+def carried(evidence: pd.DataFrame) -> list[bool | None]:
+    """Of each evidence row whether the claim holds there and its null does not satisfy it; None where it straddles."""
+    judged = [holds(r.low, r.high, r.sense, r.bound) for r in evidence.itertuples()]
+    if "null_low" in evidence and "null_high" in evidence:
+        nulls = [holds(r.null_low, r.null_high, r.sense, r.bound) for r in evidence.itertuples()]
+        judged = [j and not n if j else j for j, n in zip(judged, nulls, strict=True)]
+    return judged
+
+
+def _by_training(evidence: pd.DataFrame, judged: list[bool | None]) -> bool:
+    if "training" not in evidence or evidence["training"].nunique() < 2:
+        return False
+    shares = pd.Series([j is True for j in judged]).groupby(list(evidence["training"])).mean()
+    return bool(shares.max() >= 0.5 and shares.min() == 0)
 
 
 def reported(about: Item) -> pd.DataFrame:
@@ -140,14 +175,15 @@ def stored_run(name: str) -> Run | None:
 def compare(name: str, run: Run | None = None) -> pd.DataFrame:
     """Theirs beside ours: one row a claim with text, published value, our estimate, networks and verdict.
 
-    run: None for the stored full run. Order claims come first, then level claims where network, weights and images are
+    run: None for the stored full run. carried: on how many of its rows of evidence an order claim holds, "3 of 8". Order
+    claims and checks come first, then level claims where network, weights and images are
     the paper's. ``attrs["evidence"]`` holds the evidence rows that the order claims were judged by.
     """
     about, run = item(name), run or stored_run(name)
     table = None if run is None else run.table
     rows, ours = reported(about), evidence(name, run)
     found = []
-    for row in rows[rows["kind"] == "order"].itertuples() if len(rows) else ():
+    for row in rows[rows["kind"].isin(STATED)].itertuples() if len(rows) else ():
         mine = ours[ours["claim"] == row.metric]
         state = verdict(mine) if len(mine) else "planned" if about.function is None else NO_EVIDENCE[table is not None]
         estimates = "; ".join(
@@ -157,19 +193,22 @@ def compare(name: str, run: Run | None = None) -> pd.DataFrame:
         found.append(
             {
                 "claim": row.metric,
-                "kind": "order",
+                "kind": row.kind,
                 "text": row.note,
                 "theirs": row.value,
                 "networks": ", ".join(dict.fromkeys(mine["network"])),
                 "ours": estimates,
-                "verdict": _deciding(row.confidence, state),
+                "carried": f"{sum(j is True for j in carried(mine))} of {len(mine)}" if len(mine) else "",
+                "verdict": CHECKS.get(state, "check failed")
+                if row.kind == "check"
+                else _deciding(row.confidence, state),
                 "confidence": row.confidence,
                 "source": row.source,
             }
         )
     found += _level_rows(rows, table) if table is not None and len(rows) else []
-    columns = ["claim", "kind", "text", "theirs", "ours", "networks", "verdict", "confidence", "source"]
-    judged = pd.DataFrame(found, columns=columns)
+    columns = ["claim", "kind", "text", "theirs", "ours", "networks", "carried", "verdict", "confidence", "source"]
+    judged = pd.DataFrame(found, columns=columns).fillna({"carried": ""})
     judged.attrs["evidence"] = ours.to_dict("records")
     return judged
 
@@ -183,6 +222,6 @@ def item_verdict(name: str, run: Run | None = None) -> str:
 
 
 def joined(judged: pd.DataFrame) -> str:
-    """The verdicts of :func:`compare` in one line, counted."""
-    counts = judged["verdict"].value_counts()
+    """The verdicts of :func:`compare` in one line, counted; checks are none."""
+    counts = judged.loc[judged["kind"] != "check", "verdict"].value_counts()
     return ", ".join(f"{word} {counts[word]}" for word in VERDICTS if word in counts) or "shown, no claim"

@@ -5,6 +5,8 @@ import torch
 
 from uapkit import evaluate
 from uapkit.papers.equivariant2019.course import Course
+from uapkit.seeds import child_seed
+from uapkit.spectra import random_directions
 
 
 def test_no_fitted_image_is_scored(setting, net):
@@ -47,3 +49,29 @@ def test_the_better_sign_is_the_one_with_more_errors_on_fitted_images(setting, n
     errors = [float((along.after(s * v, 0.5, fitted) != fitted.y).double().mean()) for s in (1, -1)]
     assert errors[0] != errors[1]
     assert along.better_sign(v, fitted) == (1 if errors[0] > errors[1] else -1)
+
+
+def test_every_draw_of_a_random_null_has_the_sign_that_is_better_on_fitted_images(setting, net):
+    here = setting()
+    along = Course(here, net, 100, 40, (0.25,), 0.5)
+    rows, wrong = along.random(6, "random direction", n_curves=1)
+    assert [r["relative_norm"] for r in rows if r["draw"] == 0] == [0.25, 0.5]
+    at_small = [r for r in rows if r["relative_norm"] == 0.5]
+    assert wrong.double().mean(1).tolist() == [r["error_rate"] for r in at_small]
+    draws = random_directions(6, 784, child_seed(3, "random direction attack"))
+    fitted = along.images[:60]
+    for v, row in zip(draws, at_small, strict=True):
+        errors = {s: float((along.after(s * v, 0.5, fitted) != fitted.y).double().mean()) for s in (1, -1)}
+        assert errors[row["sign"]] == max(errors.values())
+    assert {r["sign"] for r in at_small} == {1, -1}
+
+
+def test_redraws_are_disjoint_and_never_scored(setting, net):
+    here = setting()
+    along = Course(here, net, 100, 40, (), 0.5)
+    directions = here.directions(net, "gradient", 100)
+    rows, wrong = along.redraws(directions, 20, 9)
+    assert [r["draw"] for r in rows] == [0, 1, 2], "sixty images are not scored"
+    second = along.vector(directions[20:40])
+    labels = along.after(rows[1]["sign"] * second, 0.5)
+    assert torch.equal(wrong[1], labels != along.truth)

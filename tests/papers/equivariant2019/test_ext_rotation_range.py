@@ -1,5 +1,7 @@
 """Networks trained here with narrower rotations: the claims' terms, and what is drawn."""
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -8,20 +10,42 @@ from uapkit.papers.equivariant2019 import ext_rotation_range
 
 
 def test_ext_rotation_range(evidence):
-    table = ext_rotation_range.run(ranges=(0.0, 180.0), epochs={"stdcnn": 1}, n_fit=40, n_eval=60, n_random=1)
+    table = ext_rotation_range.run(ranges=(0.0, 180.0), epochs={"stdcnn": 1}, n_fit=40, n_eval=60, n_random=2)
     assert (table["epochs"] == 1).all()
     assert ((table["share_low"] <= table["top_share"]) & (table["top_share"] <= table["share_high"])).all()
     assert table["trained_range"].unique().tolist() == [0.0, 180.0]
-    assert table[["accuracy", "invariance", "top_share"]].stack().between(0, 1).all()
-    stronger, concentrated = (row for _, row in evidence(ext_rotation_range, table).iterrows())
+    assert table[["accuracy", "turned_accuracy", "invariance", "top_share"]].stack().between(0, 1).all()
+    wide = table[table["trained_range"] == 180.0]
+    assert wide["turned_accuracy"].equals(wide["accuracy"]), "the same images"
+    stronger, concentrated, needed = (row for _, row in evidence(ext_rotation_range, table).iterrows())
+    turned = table.groupby("trained_range")["turned_accuracy"].first()
+    assert needed["estimate"] == pytest.approx(turned[180.0] - turned[0.0])
+    assert math.isnan(needed["low"]), "one training seed has no interval"
     random = table[(table["kind"] == "random direction") & (table["relative_norm"] == 0.5)]
-    beyond = random["error_rate"].iloc[1] - random["error_rate"].iloc[0]
-    assert stronger["bound"] > beyond, "beyond any random direction"
+    by_draw = random.pivot(index="draw", columns="trained_range", values="error_rate")
+    beyond = by_draw[180.0] - by_draw[0.0]
+    assert stronger["bound"] == max(0.0, beyond.quantile(0.975)), "beyond random directions"
     shares = table.groupby("trained_range")["top_share"].first()
     assert concentrated["estimate"] == pytest.approx(shares[180.0] - shares[0.0])
     chosen = table[(table["kind"] == "singular vector") & (table["chosen"] == True) & (table["relative_norm"] == 0.5)]  # noqa: E712
     first, last = chosen["error_rate"]
     assert stronger["estimate"] == pytest.approx(last - first)
+
+
+def test_differences_are_over_training_seeds():
+    rows = pd.DataFrame(
+        [
+            {"trained_range": r, "training_seed": s, "x": v, "n": 50}
+            for r, values in ((180.0, (0.5, 0.7, 0.6)), (90.0, (9, 9, 9)), (0.0, (0.1, 0.2, 0.3)))
+            for s, v in zip((2, 0, 1), values, strict=True)
+        ]
+    )
+    found = ext_rotation_range._difference(rows, "x")
+    assert found.value == pytest.approx((0.4 + 0.5 + 0.3) / 3)
+    assert found.high - found.value == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-3), (
+        "Student's with two degrees of freedom"
+    )
+    assert found.n == 50
 
 
 def test_epochs_by_net_must_name_each_net():
@@ -31,9 +55,9 @@ def test_epochs_by_net_must_name_each_net():
 
 def test_ranges_follow_the_chosen_sign():
     rates = {"fooling_rate": 0.2, "low": 0.1, "high": 0.3, "error_low": 0.0, "error_high": 1.0}
-    about = {"status": "run", "model": "n", "relative_norm": 0.5, "accuracy": 0.9, "top_share": 0.1}
+    about = {"status": "run", "model": "n", "relative_norm": 0.5, "accuracy": 0.9, "top_share": 0.1, "training_seed": 0}
     rows = [
-        {**about, **rates, "kind": kind, "trained_range": r, "chosen": c, "invariance": r / 180, "error_rate": e}
+        {**about, **rates, "kind": kind, "trained_range": r, "chosen": c, "turned_accuracy": r / 180, "error_rate": e}
         for r in (180.0, 0.0)
         for kind, c, e in (
             ("singular vector", True, 0.6),
@@ -47,6 +71,6 @@ def test_ranges_follow_the_chosen_sign():
         line = next(one for one in by_label[what].lines if one.get_label() == label)
         return list(line.get_xdata()), list(line.get_ydata())
 
-    assert drawn("invariance", "n") == ([0.0, 180.0], [0.0, 1.0])
+    assert drawn("turned accuracy", "n") == ([0.0, 180.0], [0.0, 1.0])
     assert drawn("error rate", "n") == ([0.0, 180.0], [0.6, 0.6])
     assert drawn("error rate", "n, random direction") == ([0.0, 180.0], [0.1, 0.1])

@@ -146,7 +146,7 @@ def test_training_seeds_are_read_from_names_and_averaged():
 def test_missing_weights_keep_their_rows(monkeypatch, evidence):
     monkeypatch.setattr(models, "load", lambda name, **kw: (_ for _ in ()).throw(models.WeightsMissing("not here")))
     with_models = [i for i in runner.items().values() if i.paper == "equivariant2019" and "models" in i.parameters]
-    assert len(with_models) == 11, "fig7_invariant_vectors and ext_rotation_range need no stored weights"
+    assert len(with_models) == 12, "fig7_invariant_vectors and ext_rotation_range need no stored weights"
     for about in with_models:
         more = {"train": ()} if about.slug == "sec_accuracy" else {}
         table = about.function(models=("roteqnet_mnist_rot",), **more)

@@ -23,7 +23,21 @@ def test_tab1_angles(small, evidence):
     inside = table[table["kind"] == "random in the data's subspace"]["principal_angle"].to_numpy()
     assert inside[-1] < random[-1] - 5, "digits do not fill R^784"
     found = evidence(tab1_angles, table).set_index("claim")
-    assert found.loc["nearly_orthogonal", "null"] == pytest.approx(random[-1], abs=8)
+    assert set(found.index) == {f"orthogonal_beyond_{null}" for null in ("random", "random_in_data", "untrained")}
+    highest = table[(table["kind"] == "random") & (table["index"] == 5)]["high"].item()
+    assert found.loc["orthogonal_beyond_random", "bound"] == highest
+
+
+def test_the_gap_below_the_subspace_is_that_of_the_singular_values(small, setting, net):
+    table = tab1_angles.run(**small, n_fit=60, n_random=2, k=3)
+    of = table.groupby("kind")[["gap", "gap_invariant"]].first()
+    for rows, column in (
+        (setting().directions(net, "gradient", 60), "gap"),
+        (setting().invariant(60, 2.0), "gap_invariant"),
+    ):
+        s = torch.linalg.svdvals(rows.double())
+        assert of.loc["trained", column] == pytest.approx(float(1 - s[3] / s[2]), abs=1e-5)
+    assert np.isnan(of.loc["random", "gap"])
 
 
 def test_a_users_own_module_goes_through():

@@ -14,7 +14,9 @@ from uapkit.spectra import unit_rows
 
 
 def test_thm2_sampling(small, evidence):
-    table = thm2_sampling.run(**small, attacks=("gradient",), n_fit=200, samples=(25, 400), n_draws=4)
+    table = thm2_sampling.run(
+        **small, attacks=("gradient",), n_fit=200, samples=(25, 100, 400), n_draws=4, errors=(0.1, 9.0)
+    )
     trained = table[table["kind"] == "trained"]
     by_m = trained.groupby("m")[["error", "distance"]].mean()
     assert (by_m.loc[25] > by_m.loc[400]).all()
@@ -22,13 +24,36 @@ def test_thm2_sampling(small, evidence):
     assert (trained["sine"] <= trained["davis_kahan"] + 1e-9).all(), "Davis and Kahan bound the sine"
     stated = trained.dropna(subset="bound")
     assert (stated["error"] < stated["gap"]).all()
-    assert (trained["m_bernstein"] < trained["m_stated"] / 10).all()
     assert (table.loc[table["kind"] == "random", "gap"] < trained["gap"].min()).all()
+    one, never = (row for _, row in table[table["kind"] == "reached"].iterrows())
+    middle = trained.groupby("m")["error"].median()
+    assert 25 < one["m_low"] <= one["m_reached"] <= one["m_high"] <= 400
+    assert middle[middle.index < one["m_reached"]].min() >= 0.1 >= middle[middle.index > one["m_reached"]].max()
+    assert math.isnan(never["m_reached"]), "no error is ever as large"
     found = evidence(thm2_sampling, table).set_index("claim")
-    assert found.loc["bound_explains_100_samples", "n"] == 4, "the draws of 25 rows"
+    assert found.loc["bound_explains_100_samples", "n"] == 8, "the draws of 25 and of 100 rows"
+    assert found.loc["stated_order_is_near", "estimate"] == pytest.approx(one["m_stated"] / one["m_reached"])
+    assert found.loc["error_falls_as_root_of_m", "low"] < -0.3
     (ax,) = thm2_sampling.figure(Run.of(table)).axes
     line = next(one for one in ax.lines if one.get_label() == "distance, measured")
     assert list(line.get_ydata()) == trained.groupby("m")["distance"].median().tolist()
+
+
+def test_the_bernstein_bound_has_the_constant_of_the_proposition():
+    """P(error >= t) <= 2 d exp(-m t^2 / 2 / (lambda + t / 3)), Tropp's Theorem 1.6.2: at one half, log(4 d)."""
+    d, largest, t = 784, 0.05, 0.1
+    m = thm2_sampling.bernstein(d, largest, t)
+    assert 2 * d * math.exp(-m * t**2 / 2 / (largest + t / 3)) == pytest.approx(0.5)
+    assert m == pytest.approx(2 * (largest + t / 3) * math.log(4 * d) / t**2)
+
+
+def test_the_rows_that_an_error_takes_are_read_off_a_known_law():
+    """Errors that fall exactly as one over the root of m: the slope is -1/2, and 0.1 is reached at m = 400."""
+    draws = [{"m": m, "draw": j, "error": 2 / m**0.5, "d": 784, "lambda1": 0.1} for m in (50, 200, 800) for j in (0, 1)]
+    (row,) = thm2_sampling.reached(draws, [0.1])
+    assert row["slope"] == pytest.approx(-0.5)
+    assert [row[c] for c in ("m_reached", "m_low", "m_high")] == pytest.approx([400] * 3)
+    assert row["m_stated"] == pytest.approx(784 * math.log(784) / 0.01)
 
 
 def moment(seed: int, m: int, d: int = 5) -> torch.Tensor:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from uapkit import attacks, evaluate, lab
+from uapkit import attacks, checks, evaluate, lab
 from uapkit.data.images import Images
-from uapkit.lab import Claim, Run, claim, nulls
-from uapkit.papers.equivariant2019.evidence import Columns, estimate, nearest_null
-from uapkit.papers.equivariant2019.setting import BATCH, Attacks, Setting
+from uapkit.lab import nulls
+from uapkit.papers.equivariant2019.evidence import Columns
+from uapkit.papers.equivariant2019.setting import BATCH, Setting
 from uapkit.seeds import child_seed
 from uapkit.spectra import random_directions
 
-SIGN_IMAGES = 500  # of the fitted images, at most, on which the better sign is chosen
+SIGN_IMAGES = 200  # of the fitted images, at most, on which the better sign is chosen, of attacks and nulls alike
 IN_DATA = "random direction in the data's subspace"
 ERROR: Columns = ("error_rate", "error_low", "error_high")
 
@@ -57,11 +56,13 @@ class Course:
         shape = images.x.shape[1:] if v.ndim == 1 else images.x.shape
         return self.labels(images, (v * (size * self.scale)).to(images.x).view(shape))
 
-    def rows(self, v: Tensor, signs: Sequence[int] = (1, -1), **about: Any) -> tuple[list[dict], dict[int, Tensor]]:
-        """A row a sign and norm; and by sign which scored images are wrong at the norm ``small``."""
+    def rows(
+        self, v: Tensor, signs: Sequence[int] = (1, -1), norms: Sequence[float] | None = None, **about: Any
+    ) -> tuple[list[dict], dict[int, Tensor]]:
+        """A row a sign and norm (None: all); and by sign which scored images are wrong at the norm ``small``."""
         found, wrong = [], {}
         for sign in signs:
-            for size in sorted({*self.norms, self.small}):
+            for size in sorted({*(self.norms if norms is None else norms), self.small}):
                 labels = self.after(sign * v, size) if size else self.clean
                 error = evaluate.Rate.mean(labels != self.truth)
                 found.append(
@@ -82,7 +83,7 @@ class Course:
         return found, wrong
 
     def better_sign(self, v: Tensor, fitted: Images) -> int:
-        """The sign that makes more of the fitted images' labels wrong at the norm ``small``."""
+        """The sign that makes more of the first SIGN_IMAGES fitted images' labels wrong at the norm ``small``."""
         fitted = fitted[:SIGN_IMAGES]
         truth = self.labels(fitted) if fitted.y is None else fitted.y.cpu()
         wrong = {s: int((self.after(s * v, self.small, fitted) != truth).sum()) for s in (1, -1)}
@@ -126,107 +127,57 @@ class Course:
         found, wrong = self.rows(v, signs, kind="singular vector", **about)
         return [row | {"chosen": row["sign"] == chosen} for row in found], wrong[chosen]
 
-    def random(self, n_random: int, kind: str) -> list[dict]:
-        """Random directions of equal norm, of all of R^d or of the images' subspace; their sign is random already."""
+    def redraws(self, directions: Tensor, sample: int, n_draws: int) -> tuple[list[dict], Tensor]:
+        """Disjoint samples: a row each at ``small``, chosen sign; and (draws, n_eval) who is wrong under each.
+
+        Draw j has the images from j * sample on, none of which is scored: as many draws as there are such images for, at
+        most ``n_draws``, and at least one.
+        """
+        n_draws = max(1, min(checks.count(n_draws, "n_draws"), self.first // sample))
+        found, wrong = [], []
+        for draw in range(n_draws):
+            here = slice(draw * sample, (draw + 1) * sample)
+            v = self.vector(directions[here])
+            sign = self.better_sign(v, self.images[here])
+            rows, under = self.rows(v, (sign,), (), kind="redraw", fit="held out", n_fit=sample, draw=draw, chosen=True)
+            found += rows
+            wrong.append(under[sign])
+        return found, torch.stack(wrong)
+
+    def random(self, n_random: int, kind: str, n_curves: int = 0) -> tuple[list[dict], Tensor]:
+        """Random directions, of all of R^d or of the images' subspace, each at the sign that is better on fitted images.
+
+        A row each at ``small``, the first ``n_curves`` at all norms; and (n_random, n_eval) who is wrong under each. A
+        singular vector gets its better sign, so its null must have it, too.
+        """
         inside = self.setting.own_subspace(self.n_images) if kind == IN_DATA else None
         seed = child_seed(self.setting.bench.seed, f"{kind} attack")
         draws = random_directions(n_random, self.scored.x[0].numel(), seed, inside=inside)
-        return [row for k, v in enumerate(draws) for row in self.rows(v, (1,), kind=kind, draw=k, chosen=True)[0]]
+        found, wrong = [], []
+        for k, v in enumerate(draws):
+            sign = self.better_sign(v, self.images[: self.first])
+            norms = None if k < n_curves else ()
+            rows, under = self.rows(v, (sign,), norms, kind=kind, draw=k, chosen=True)
+            found += rows
+            wrong.append(under[sign])
+        return found, torch.stack(wrong)
+
+    def untrained(self, directions: Tensor) -> list[dict]:
+        """Rows of the top vector of an untrained copy's directions, at its better sign."""
+        v = self.vector(directions)
+        sign = self.better_sign(v, self.images[: self.first])
+        return self.rows(v, (sign,), kind=nulls.UNTRAINED, n_fit=len(directions), chosen=True)[0]
 
     def universal(self, n_fit: int, passes: int) -> list[dict]:
-        """The fixed direction of Algorithm 1 of [moosavi2017] in the 2-norm, made at the norm ``small``."""
+        """The fixed direction of Algorithm 1 of [moosavi2017] in the 2-norm, made at the norm ``small``.
+
+        gradients: how many gradients of single images it took, ten logits' for each step of its DeepFool.
+        """
         n_fit = min(n_fit, self.first)
         made = lab.keep(
             attacks.uap, self.model, self.images[:n_fit].x, norm=2, eps=self.small * self.scale,
             target_rate=1.0, max_passes=passes, block=16, seed=self.setting.bench.seed,
         )  # fmt: skip
         v = (made.v / made.v.norm()).flatten().cpu()
-        return self.rows(v, (1,), kind="universal perturbation", n_fit=n_fit, chosen=True)[0]
-
-
-def fooling_curves(
-    setting: Setting,
-    models: Sequence[Any],
-    wanted: Attacks,
-    *,
-    samples: Sequence[int],
-    n_eval: int | None,
-    norms: Sequence[float],
-    small: float,
-    n_random: int,
-    passes: int,
-) -> pd.DataFrame:
-    """The table of fig5_fooling and ext_roteqnet_fooling: curves of the samples' vectors, and baselines of equal norm."""
-    total = setting.most = max(setting.count(n) for n in samples)
-    apart = max([n for n in samples if n <= total // 2] or [total // 2])  # samples that are kept out of scoring
-    scored = total - apart if n_eval is None else min(n_eval, total - apart)
-    courses: dict[str, Course] = {}
-
-    def course(model: str) -> Course:
-        if model not in courses:
-            courses.clear()
-            courses[model] = Course(setting, model, total, scored, norms, small)
-        return courses[model]
-
-    def vectors(model: str, attack: str) -> list[dict]:
-        along, found, wrong = course(model), [], {}
-        directions = setting.directions(model, attack, total)
-        for sample in samples:
-            rows, wrong[sample] = along.singular(directions, sample)
-            found += rows
-        for sample in samples:
-            if sample < max(samples):
-                difference = lab.paired(wrong[sample], wrong[max(samples)])
-                found.append(
-                    {
-                        "kind": "difference",
-                        "n_fit": sample,
-                        "relative_norm": small,
-                        "fit": "against the largest sample",
-                        "difference": difference.value,
-                        "difference_low": difference.low,
-                        "difference_high": difference.high,
-                    }
-                )
-        return found
-
-    def baselines(model: str) -> list[dict]:
-        along, fewest = course(model), min(samples)
-        untrained = along.vector(setting.directions(model, "gradient", fewest, untrained=True))
-        return [
-            *along.random(n_random, nulls.RANDOM_DIRECTION),
-            *along.random(n_random, IN_DATA),
-            *along.rows(untrained, kind=nulls.UNTRAINED, n_fit=fewest, chosen=True)[0],
-            *along.universal(apart, passes),
-        ]
-
-    names = setting.bench.names(models)
-    parts = [setting.table(setting.points([m], attack=wanted), vectors, f"{m}: curves") for m in names]
-    parts += [setting.table([{"model": m}], baselines, f"{m}: baselines") for m in names]
-    return lab.joined(parts)
-
-
-def fooling_claims(run: Run) -> Iterator[Claim]:
-    """80 % wrong at half the images' mean norm or less, by a vector that no scored image was fitted on."""
-    for network, of_network in run.by_network():
-        differences = lab.rows_of(of_network, kind="difference")
-        small = float(differences["relative_norm"].max())
-        random = of_network[of_network["is_null"]]
-        for attack, rows in of_network.dropna(subset="attack").groupby("attack", sort=False):
-            name = f"{network}, {attack}"
-            apart = lab.rows_of(rows, kind="singular vector", fit=["held out", "other half"])
-            ours = _worst(lab.rows_of(apart, n_fit=apart["n_fit"].max(), chosen=True), small)
-            there = lab.rows_of(random, relative_norm=ours["relative_norm"])
-            found = estimate(ours, ERROR)
-            yield claim("reaches_80_percent", name, found, ">", 0.80, null=nearest_null(there, ERROR, ">"))
-            yield claim("beats_random_directions", name, found, ">", there["error_high"].max())
-            fewest = lab.rows_of(differences, attack=attack).sort_values("n_fit").iloc[0].copy()
-            fewest["n"] = ours["n"]  # the same scored images
-            columns = ("difference", "difference_low", "difference_high")
-            yield claim("100_samples_suffice", name, estimate(fewest, columns), ">", -0.05)
-
-
-def _worst(rows: pd.DataFrame, small: float) -> pd.Series:
-    """The row with the largest error among those at no more than the small norm."""
-    rows = rows[(rows["relative_norm"] > 0) & (rows["relative_norm"] <= small)]
-    return rows.loc[rows["error_rate"].idxmax()]
+        gradients = 10 * made.made_by.get("steps", 0)
+        return self.rows(v, (1,), kind="universal perturbation", n_fit=n_fit, chosen=True, gradients=gradients)[0]

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit.lab import Claim, Run
-from uapkit.papers.equivariant2019.course import fooling_claims, fooling_curves
 from uapkit.papers.equivariant2019.drawing import curves
+from uapkit.papers.equivariant2019.fooling import fooling_claims, fooling_curves
 from uapkit.papers.equivariant2019.setting import Attacks, Setting
 
 
@@ -21,10 +21,11 @@ def run(
     data: str = "digits",
     rotation: float = 30.0,
     samples: Sequence[int] = (40, 100),
-    n_eval: int | None = 50,
-    norms: Sequence[float] = (0.0, 0.3),
+    n_eval: int | None = 40,
+    n_draws: int = 1,
+    norms: Sequence[float] = (0.0, 1.0),
     small: float = 0.5,
-    n_random: int = 1,
+    n_random: int = 3,
     passes: int = 1,
     labels: str = "true",
     seed: int = 0,
@@ -33,7 +34,7 @@ def run(
     """The curves of Figures 5 and 6 for RotEqNet, which [equivariant2019] does not show; as fig5_fooling."""
     return fooling_curves(
         Setting.of(data, rotation, labels, seed=seed, device=device), models, attacks,
-        samples=samples, n_eval=n_eval, norms=norms, small=small, n_random=n_random, passes=passes,
+        samples=samples, n_eval=n_eval, n_draws=n_draws, norms=norms, small=small, n_random=n_random, passes=passes,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from uapkit import lab
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.papers.equivariant2019.drawing import bars
 from uapkit.papers.equivariant2019.evidence import estimate, groups, nearest_null
-from uapkit.papers.equivariant2019.setting import IN_DATA, QUICK, RANDOM, SHUFFLED, Attacks, Setting
+from uapkit.papers.equivariant2019.setting import IN_DATA, QUICK, RANDOM, SHUFFLED, Attacks, Setting, training
 from uapkit.papers.equivariant2019.spectrum import held_out_share, moments, top_share
 
 
@@ -66,10 +66,11 @@ def claims(run: Run) -> Iterator[Claim]:
     for name, rows in groups(run, ["model", "attack"]):
         ours = estimate(lab.rows_of(rows, kind="trained").iloc[0], columns, n="n_fit")
         strongest = nearest_null(rows[rows["is_null"]], columns, ">")
-        yield claim("top5_above_10_percent", name, ours, ">", 0.10, null=strongest)
+        how = training(rows["model"].iloc[0])
+        yield claim("top5_above_10_percent", name, ours, ">", 0.10, null=strongest, training=how)
         untrained = lab.rows_of(rows, kind=nulls.UNTRAINED)
         if len(untrained):
-            yield claim("training_concentrates", name, ours, ">", untrained["high"].iloc[0])
+            yield claim("training_concentrates", name, ours, ">", untrained["high"].iloc[0], training=how)
 
 
 def figure(run: Run) -> Figure:

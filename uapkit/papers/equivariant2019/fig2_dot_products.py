@@ -15,7 +15,7 @@ from uapkit.figures.panels import legend, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.papers.equivariant2019.drawing import bounds, first_seed
-from uapkit.papers.equivariant2019.evidence import estimate, groups, nearest_null
+from uapkit.papers.equivariant2019.evidence import estimate, groups
 from uapkit.papers.equivariant2019.setting import IN_DATA, QUICK, RANDOM, Attacks, Setting, central
 from uapkit.papers.equivariant2019.spectrum import jackknife, leading, mean_dots, moments
 
@@ -73,11 +73,13 @@ def dots_with_draws(subspaces: Sequence[np.ndarray], invariant: Tensor, ks: Sequ
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """Below 0.07; and, the sharper readings, below what random directions have, of all of R^d or of the data's subspace."""
+    """Below what random directions have, of all of R^d or of the data's subspace.
+
+    The paper's "below 0.07" is no claim that could fail: two random directions of R^784 have 0.0285.
+    """
     columns = ("mean_dot", "low", "high")
     for name, rows in groups(run, ["model", "attack", "sample", "k"]):
         ours = estimate(lab.rows_of(rows, kind="trained").iloc[0], columns, n="n_fit")
-        yield claim("dot_below_0.07", name, ours, "<", 0.07, null=nearest_null(rows[rows["is_null"]], columns, "<"))
         for what, kind in (("dot_below_random", RANDOM), ("dot_below_random_in_data", IN_DATA)):
             yield claim(what, name, ours, "<", lab.rows_of(rows, kind=kind)["low"].iloc[0])
 

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit.lab import Claim, Run
-from uapkit.papers.equivariant2019.course import fooling_claims, fooling_curves
 from uapkit.papers.equivariant2019.drawing import curves
+from uapkit.papers.equivariant2019.fooling import fooling_claims, fooling_curves
 from uapkit.papers.equivariant2019.setting import QUICK, Attacks, Setting
 
 
@@ -22,9 +22,10 @@ def run(
     rotation: float = 30.0,
     samples: Sequence[int] = (20, 60, 200),
     n_eval: int | None = 100,
-    norms: Sequence[float] = (0.0, 0.25),
+    n_draws: int = 3,
+    norms: Sequence[float] = (0.0, 0.25, 1.0, 2.0),
     small: float = 0.5,
-    n_random: int = 2,
+    n_random: int = 10,
     passes: int = 1,
     labels: str = "true",
     seed: int = 0,
@@ -36,12 +37,13 @@ def run(
     fooling_rate (low, high): labels that change; both on the same n images. fit: "held out" where none of them was
     fitted on; "in sample" as the paper has it for all images; "other half" for the vector of the half that the image
     is not in. chosen: the sign that is better on fitted images. norms and small are shares of the images' mean norm,
-    eps the norm itself. Baselines of equal norm: random directions, the vector of an untrained network, and Algorithm
-    1 of [moosavi2017]. Rows of kind "difference": error of a sample's vector minus that of the largest sample's.
+    eps the norm itself. Baselines of equal norm, each at its better sign: random directions, the vector of an untrained
+    network; and Algorithm 1 of [moosavi2017]. Kind "redraw": the smallest sample, drawn ``n_draws`` times, disjoint.
+    Kind "difference": error of one redraw's vector minus that of the largest sample's (interval over draws and images).
     """
     return fooling_curves(
         Setting.of(data, rotation, labels, seed=seed, device=device), models, attacks,
-        samples=samples, n_eval=n_eval, norms=norms, small=small, n_random=n_random, passes=passes,
+        samples=samples, n_eval=n_eval, n_draws=n_draws, norms=norms, small=small, n_random=n_random, passes=passes,
     )  # fmt: skip
 
 

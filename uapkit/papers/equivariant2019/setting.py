@@ -36,6 +36,12 @@ def family(network: str) -> str:
     return re.sub(r"_seed\d+$", "", split_name(network)[0])
 
 
+def training(network: str) -> str:
+    """How the network was trained, as its name tells: the variant of its recipe ("sgd", ...), else "adamw"."""
+    found = re.search(r"_mnist_rot_([a-z_]+?)(?:_seed\d+)?$", split_name(network)[0])
+    return found.group(1) if found else "adamw"
+
+
 def training_seed(network: str) -> int:
     """The seed a network was trained with, as its name tells: 0 without ``_seedK``."""
     found = re.search(r"_seed(\d+)$", split_name(network)[0])

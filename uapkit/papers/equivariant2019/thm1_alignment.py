@@ -98,7 +98,7 @@ def _cosines(fit: Tensor, rows: Tensor) -> tuple[float, np.ndarray]:
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """Held out, the survival's interval is nowhere below the bound: the smallest margin over delta."""
+    """Held out, the survival's interval is nowhere below the bound: the smallest margin over delta. In sample it is a check."""
     for name, rows in groups(run, ["model", "attack"]):
         trained = lab.rows_of(rows, kind="trained")
         for sample, called in (("in sample", "bound_holds_in_sample"), ("held out", "bound_holds")):

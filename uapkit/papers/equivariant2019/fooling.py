@@ -1,0 +1,153 @@
+"""Figures 5 and 6 of [equivariant2019] as a table and as claims, for whatever networks: what fig5_fooling and others share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from uapkit import lab
+from uapkit.intervals import Interval
+from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.papers.equivariant2019.course import ERROR, IN_DATA, Course
+from uapkit.papers.equivariant2019.evidence import estimate, nearest_null
+from uapkit.papers.equivariant2019.setting import Attacks, Setting, training
+
+N_BOOT = 2000
+CURVES = 2  # draws of a random null that are followed over all norms
+DRAWN = (nulls.RANDOM_DIRECTION, IN_DATA)
+
+
+def fooling_curves(
+    setting: Setting,
+    models: Sequence[Any],
+    wanted: Attacks,
+    *,
+    samples: Sequence[int],
+    n_eval: int | None,
+    n_draws: int,
+    norms: Sequence[float],
+    small: float,
+    n_random: int,
+    passes: int,
+) -> pd.DataFrame:
+    """The table of fig5_fooling and ext_roteqnet_fooling: curves of the samples' vectors, redraws, baselines of equal norm."""
+    total = setting.most = max(setting.count(n) for n in samples)
+    apart = max([n for n in samples if n <= total // 2] or [total // 2])  # samples that are kept out of scoring
+    scored = total - apart if n_eval is None else min(n_eval, total - apart)
+    courses: dict[str, Course] = {}
+    chance: dict[str, tuple[list[dict], Tensor]] = {}
+
+    def course(model: str) -> Course:
+        if model not in courses:
+            courses.clear()
+            chance.clear()
+            courses[model] = Course(setting, model, total, scored, norms, small)
+        return courses[model]
+
+    def nulls_of(model: str) -> tuple[list[dict], Tensor]:
+        """Both random nulls; and who is wrong under the draws inside the images' subspace, the sharper of the two."""
+        along = course(model)
+        if model not in chance:
+            whole, _ = along.random(n_random, nulls.RANDOM_DIRECTION, CURVES)
+            inside, wrong = along.random(n_random, IN_DATA, CURVES)
+            chance[model] = whole + inside, wrong
+        return chance[model]
+
+    def vectors(model: str, attack: str) -> list[dict]:
+        along, found, wrong = course(model), [], {}
+        directions = setting.directions(model, attack, total)
+        for sample in samples:
+            rows, wrong[sample] = along.singular(directions, sample)
+            found += rows
+        fewest, largest = min(samples), wrong[max(samples)]
+        redraws, under = along.redraws(directions, fewest, n_draws)
+        found += redraws
+        _, by_chance = nulls_of(model)
+        about = {"n_fit": fewest, "relative_norm": small, "n": scored}
+        found.append({"kind": "difference", **about, **_one_draw(under, largest)})
+        found.append(
+            {"kind": "difference of random directions", "is_null": True, **about, **_one_draw(by_chance, largest)}
+        )
+        return found
+
+    def baselines(model: str) -> list[dict]:
+        along = course(model)
+        fresh = setting.directions(model, "gradient", min(samples), untrained=True)
+        return [*nulls_of(model)[0], *along.untrained(fresh), *along.universal(apart, passes)]
+
+    names = setting.bench.names(models)
+    parts = [setting.table(setting.points([m], attack=wanted), vectors, f"{m}: curves") for m in names]
+    parts += [setting.table([{"model": m}], baselines, f"{m}: baselines") for m in names]
+    table = lab.joined(parts)
+    kinds = table["kind"] if "kind" in table else pd.Series(index=table.index, dtype=object)
+    table["is_null"] = kinds.isin([*DRAWN, nulls.UNTRAINED, "difference of random directions"])
+    return table
+
+
+def _one_draw(wrong: Tensor, largest: Tensor) -> dict[str, float]:
+    """Error of one draw's vector minus that of the largest sample's: mean over draws, interval of a single draw, spread.
+
+    wrong: (draws, n) booleans, largest (n,). The interval draws one of the draws and, anew, the images that are scored,
+    so that it holds what varies from draw to draw and from image to image.
+    """
+    difference = wrong.double().numpy() - largest.double().numpy()
+    draws, n = difference.shape
+    rng = np.random.default_rng(0)
+    images = rng.multinomial(n, np.full(n, 1 / n), N_BOOT) / n  # (boot, n): weights of resampled images
+    single = (images @ difference.T)[np.arange(N_BOOT), rng.integers(draws, size=N_BOOT)]
+    low, high = np.percentile(single, [2.5, 97.5])
+    each = difference.mean(1)
+    return {
+        "difference": float(each.mean()),
+        "difference_low": float(low),
+        "difference_high": float(high),
+        "draws": draws,
+        "spread": float(each.std(ddof=1)) if draws > 1 else float("nan"),
+        "smallest": float(each.min()),
+        "largest": float(each.max()),
+    }
+
+
+def fooling_claims(run: Run) -> Iterator[Claim]:
+    """80 % wrong at half the images' mean norm or less, and anywhere, by a vector that no scored image was fitted on.
+
+    Chance is the 97.5 % quantile of the random draws, each at its better sign, or the untrained network's vector.
+    """
+    difference = ("difference", "difference_low", "difference_high")
+    for network, of_network in run.by_network():
+        differences = lab.rows_of(of_network, kind="difference")
+        small, how = float(differences["relative_norm"].max()), training(network)
+        random = of_network[of_network["is_null"] & of_network["error_rate"].notna()]
+        for attack, rows in of_network.dropna(subset="attack").groupby("attack", sort=False):
+            name = f"{network}, {attack}"
+            apart = lab.rows_of(rows, kind="singular vector", fit=["held out", "other half"])
+            curve = lab.rows_of(apart, n_fit=apart["n_fit"].max(), chosen=True)
+            curve = curve[curve["relative_norm"] > 0].sort_values("relative_norm")
+            ours = curve.loc[curve.loc[curve["relative_norm"] <= small, "error_rate"].idxmax()]
+            found, chance = estimate(ours, ERROR), nearest_null(_at(random, ours), ERROR, ">")
+            yield claim("reaches_80_percent", name, found, ">", 0.80, null=chance, training=how)
+            reached = curve[curve["error_low"] > 0.80]
+            first = reached.iloc[0] if len(reached) else curve.loc[curve["error_rate"].idxmax()]
+            best = nearest_null(_at(random, first), ERROR, ">")
+            yield claim("saturates_above_80_percent", name, estimate(first, ERROR), ">", 0.80, null=best, training=how)
+            bound = highest_of_chance(lab.rows_of(random, relative_norm=small))
+            at_small = estimate(lab.rows_of(curve, relative_norm=small).iloc[0], ERROR)
+            yield claim("beats_random_directions", name, at_small, ">", bound, training=how)
+            single = lab.rows_of(differences, attack=attack).iloc[0]
+            other = lab.rows_of(rows, kind="difference of random directions").iloc[0]
+            typical = Interval(other["difference"], int(other["n"]), *(other["difference_high"],) * 2)
+            few = estimate(single, difference)
+            yield claim("100_samples_suffice", name, few, ">", -0.05, null=typical, training=how)
+
+
+def _at(rows: pd.DataFrame, one: pd.Series) -> pd.DataFrame:
+    return lab.rows_of(rows, relative_norm=one["relative_norm"])
+
+
+def highest_of_chance(rows: pd.DataFrame) -> float:
+    """Error that chance reaches at one norm: the largest, over the kinds of null, of the draws' 97.5 % quantile."""
+    return float(rows.groupby("kind", sort=False)["error_rate"].quantile(0.975).max())
