@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 class NotHere(FileNotFoundError):
@@ -56,6 +58,8 @@ def count(value: int, name: str, low: int = 1) -> int:
 
 def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
     """A non-empty batch of images (n, c, h, w), floating point, finite, in [0, 1]; TypeError or ValueError otherwise."""
+    import torch  # here: names and parameters are checked without it
+
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
         raise TypeError(f"{name} must be a floating-point tensor of pixels in [0, 1], got {kind}; divide bytes by 255")
@@ -76,6 +80,8 @@ def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
 
 def perturbation(v: torch.Tensor, shape: Iterable[int], name: str = "v") -> torch.Tensor:
     """An image-shaped (c, h, w), finite perturbation; ValueError otherwise."""
+    import torch  # here: names and parameters are checked without it
+
     expected = tuple(shape)
     if tuple(v.shape) != expected:
         raise ValueError(f"{name} must have the images' shape {expected}, got {tuple(v.shape)}")
