@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 class NotHere(FileNotFoundError):
@@ -56,6 +58,8 @@ def count(value: int, name: str, low: int = 1) -> int:
 
 def device(where: torch.device | str) -> torch.device:
     """The device if this machine has it; ValueError otherwise."""
+    import torch  # here: names and parameters are checked without it
+
     try:
         found = torch.device(where)
         torch.empty(0, device=found)
@@ -70,6 +74,8 @@ def device(where: torch.device | str) -> torch.device:
 
 def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
     """A non-empty batch of images (n, c, h, w), floating point, finite, in [0, 1]; TypeError or ValueError otherwise."""
+    import torch  # here: names and parameters are checked without it
+
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
         mend = "divide bytes by 255" if isinstance(x, torch.Tensor) else "torch.from_numpy makes one of an array"
@@ -91,6 +97,8 @@ def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
 
 def perturbation(v: torch.Tensor, shape: Iterable[int], name: str = "v") -> torch.Tensor:
     """An image-shaped (c, h, w), finite perturbation, with an axis of length 1 in front dropped; ValueError otherwise."""
+    import torch  # here: names and parameters are checked without it
+
     expected = tuple(shape)
     if v.ndim == len(expected) + 1 and len(v) == 1:
         v = v[0]

@@ -44,6 +44,16 @@ def code(thing: Any) -> str:
     return _digest(thing.__module__, name.partition(".")[0])
 
 
+def code_of(module: str, name: str) -> str:
+    """:func:`code` of what a module defines under a name, told from the text: nothing is imported for it."""
+    return _digest(module, name)
+
+
+def defines(module: str, name: str) -> bool:
+    """Does the module's text give the name a meaning, at its top?"""
+    return any(name in _bound(node) for node in _tree(module).body)
+
+
 def files(module: str) -> list[Path]:
     """Every file that a module depends on, itself included, read from the text without importing anything.
 

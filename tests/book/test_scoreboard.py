@@ -9,7 +9,7 @@ import pytest
 
 from uapkit import runner
 from uapkit.book import scoreboard
-from uapkit.runner import results
+from uapkit.runner import results, verdicts
 
 ROOT = runner.project_root()
 NAME = "khrulkov2018/tab1_layers"
@@ -52,31 +52,32 @@ def test_baselines_are_not_our_numbers():
 
 @pytest.fixture
 def one_item(monkeypatch):
-    """Records of one item, computed anew, whose stored run is changed by ``change``."""
+    """The record of one item, computed anew, whose stored run is changed by ``change``."""
     whole = runner.stored_run(NAME)
 
     def records(**change):
-        monkeypatch.setattr(scoreboard, "items", lambda: {NAME: runner.item(NAME)})
         monkeypatch.setattr(scoreboard, "stored_run", lambda name: dataclasses.replace(whole, **change))
-        return scoreboard._records.__wrapped__(())
+        return [scoreboard.record(NAME)]
 
     return records
 
 
-def test_a_stale_run_is_said_in_every_copy(one_item, monkeypatch):
-    found = one_item(stale="two rows shared one answer")
-    assert one_item()[0]["stale"] == ""
-    monkeypatch.setattr(scoreboard, "records", lambda: found)
-    assert scoreboard.table()["stale"].tolist() == ["two rows shared one answer"]
-    assert scoreboard.claims()["stale"].eq("two rows shared one answer").all()
-    assert json.loads(scoreboard.as_json())[0]["stale"] == "two rows shared one answer"
+def test_a_stale_run_is_said_in_every_copy(monkeypatch):
+    assert next(r for r in scoreboard.records() if r["item"] == NAME)["stale"] == ""
+    monkeypatch.setattr(scoreboard, "stale", lambda: {NAME: "two rows shared one answer"})
+    assert scoreboard.table().set_index("item").loc[NAME, "stale"] == "two rows shared one answer"
+    claims = scoreboard.claims()
+    assert claims[claims["item"] == NAME]["stale"].eq("two rows shared one answer").all()
+    found = next(r for r in json.loads(scoreboard.as_json()) if r["item"] == NAME)
+    assert found["stale"] == "two rows shared one answer"
 
 
-def test_a_stored_run_is_loaded_once(monkeypatch):
+def test_a_stored_run_is_loaded_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("UAPKIT_CACHE", str(tmp_path))
+    verdicts._loaded.cache_clear()
     loads, load = [], results.load
-    monkeypatch.setattr(scoreboard, "items", lambda: {NAME: runner.item(NAME)})
     monkeypatch.setattr(results, "load", lambda name: loads.append(name) or load(name))
-    assert len(scoreboard._records.__wrapped__(())) == 1
+    assert scoreboard.record(NAME)["claims"]
     assert loads == [NAME]
 
 

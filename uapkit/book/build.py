@@ -1,119 +1,31 @@
 """From items to a rendered book: stage each notebook, then build Jupyter Book from the staging tree alone.
 
 Sources keep no outputs. Papermill writes executed copies into ``build/staging`` with the same relative paths; an item
-that fails gets a page with a failure box there, its log and partly executed notebook stay in ``build/logs``, and the
-book is built all the same. ``make`` then returns a non-zero status.
+that fails gets a page with a failure box there (:mod:`uapkit.book.stage`), and the book is built all the same. ``make``
+then returns a non-zero status.
 """
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from uapkit.book import depends, work
+from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
+from uapkit.book.work import Profile, Step
 from uapkit.files import write_whole
 from uapkit.runner.catalogue import item, items, project_root
-from uapkit.runner.results import without_paths
 
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "UAPKIT_STATIC": "1",
-}
-
-
-def _build(*parts: str) -> Path:
-    return project_root().joinpath("build", *parts)
-
-
-def stage_item(name: str) -> int:
-    """Execute an item's notebook into the staging tree; 0 also when it failed, for its page then says so.
-
-    Writes ``build/staging/notebooks/<item>.ipynb``, ``build/logs/<item>.log`` and ``build/status/<item>.json``.
-    """
-    source = item(name).path("notebook")
-    partial, log = _build("logs", f"{name}.ipynb"), _build("logs", f"{name}.log")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(source),
-        str(partial),
-        "--no-progress-bar",
-        "--cwd",
-        str(project_root()),
-    ]
-    with open(log, "wb") as stream:
-        done = subprocess.run(
-            command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | ENVIRONMENT, check=False
-        )
-    reason = ""
-    if done.returncode == 0:
-        notebook = json.loads(partial.read_text(encoding="utf-8"))
-    else:
-        notebook = json.loads(source.read_text(encoding="utf-8"))
-        reason = without_paths(_reason(partial, log))
-        notebook["cells"] = _failure_cells(notebook, name, reason)
-    write_whole(_build("staging", "notebooks", f"{name}.ipynb"), json.dumps(_clean(notebook)).encode())
-    status = {"item": name, "ok": not reason, "reason": reason, "seconds": round(time.perf_counter() - started, 1)}
-    write_whole(_build("status", f"{name}.json"), json.dumps(status).encode())
-    print(f"{'done' if not reason else 'FAILED'} {name} in {status['seconds']} s {reason}")
-    return 0
-
-
-def _reason(partial: Path, log: Path) -> str:
-    """The exception's own line from the partly executed notebook, else the end of the log."""
-    if partial.is_file():
-        for cell in json.loads(partial.read_text(encoding="utf-8"))["cells"]:
-            for output in cell.get("outputs", []):
-                if output.get("output_type") == "error":
-                    return f"{output['ename']}: {output['evalue']}"
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "papermill gave no reason"
-
-
-def _failure_cells(notebook: dict[str, Any], name: str, reason: str) -> list[dict[str, Any]]:
-    """The page of a failed item: its prose, with the failure box behind the title and no code."""
-    box = (
-        "```{error} This item failed while the book was built\n"
-        f"`{reason.replace('`', chr(39))}`\n\n"
-        f"Its log is `build/logs/{name}.log`, the partly executed notebook lies beside it.\n```"
-    )
-    cells = [c for c in notebook["cells"] if c["cell_type"] == "markdown"]
-    failure = {"cell_type": "markdown", "id": "failure-box", "metadata": {}, "source": box}
-    return [*cells[:1], failure, *cells[1:]]
-
-
-def _clean(notebook: dict[str, Any]) -> dict[str, Any]:
-    """Without papermill's record of file names, progress bars and warnings on stderr: a page holds no machine's paths."""
-    notebook["metadata"].pop("papermill", None)
-    for cell in notebook["cells"]:
-        cell["metadata"].pop("papermill", None)
-        if "outputs" in cell:
-            cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr" and not _is_bar(o)]
-    if WIDGET not in json.dumps([c.get("outputs") for c in notebook["cells"]]):
-        notebook["metadata"].pop("widgets", None)  # the state of bars alone
-    return notebook
-
-
-WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-def _is_bar(output: dict[str, Any]) -> bool:
-    """Is it a progress bar?"""
-    data = output.get("data", {})
-    return WIDGET in data and re.search(r"\d+%\|", "".join(data.get("text/plain", ""))) is not None
+__all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "statuses"]
 
 
 def stage_sources() -> None:
@@ -121,7 +33,7 @@ def stage_sources() -> None:
     from uapkit.book import chapters, prose, scoreboard
     from uapkit.book import html as scoreboard_html
 
-    root, staging = project_root(), _build("staging")
+    root, staging = project_root(), build_folder("staging")
     for name in ("_config.yml", "_toc.yml", "LICENSE", "CITATION.cff"):
         shutil.copy2(root / name, staging / name)
     shutil.rmtree(staging / "book", ignore_errors=True)
@@ -160,37 +72,51 @@ def install_assets() -> None:
         )
         done.touch()
     for source, target in ASSETS.items():
-        place = _build("staging", "book", "assets", "vendor", target)
+        place = build_folder("staging", "book", "assets", "vendor", target)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / "node_modules" / source, place)
     from uapkit.book import home, laboratory
 
-    home.stage(_build("staging"))
-    laboratory.stage(_build("staging"), root / "node_modules")
+    home.stage(build_folder("staging"))
+    laboratory.stage(build_folder("staging"), root / "node_modules")
 
 
 def build_html() -> int:
-    """Build the HTML book from an empty cache, warnings as errors; the exit status of jupyter-book."""
-    staging = _build("staging")
+    """Stage all that is no item, then build the HTML book, warnings as errors; the exit status of jupyter-book."""
+    prepare()
+    return sphinx()
+
+
+def prepare() -> None:
+    """Stage prose, fragments and scripts."""
+    import matplotlib
+
+    matplotlib.use("agg")
     stage_sources()
     install_assets()
-    shutil.rmtree(staging / "_build", ignore_errors=True)
-    command = [
-        str(Path(sys.executable).parent / "jupyter-book"),
-        "build",
-        str(staging),
-        "-W",
-        "-n",
-        "--keep-going",
-        "--quiet",
-        "--all",
-    ]
-    return subprocess.run(command, check=False, cwd=staging).returncode
+
+
+def sphinx(*, whole: bool = True) -> int:
+    """Build the HTML from the staging tree, from an empty cache or only what has changed; jupyter-book's exit status."""
+    staging = build_folder("staging")
+    if whole:
+        shutil.rmtree(staging / "_build", ignore_errors=True)
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(staging), "-W", "-n", "--keep-going"]
+    return subprocess.run([*command, "--quiet", *["--all"] * whole], check=False, cwd=staging).returncode
+
+
+def digit_networks() -> None:
+    """Train the small networks on the embedded digits, once, and write down their names and checksums."""
+    from uapkit import models
+
+    names = [name for name in models.list() if name.endswith("_digits")]
+    lines = [f"{name} {models.load(name).card.sha256}\n" for name in names]
+    write_whole(project_root() / depends.WEIGHTS, "".join(lines).encode())
 
 
 def built() -> Path:
     """The folder of the built HTML."""
-    return _build("staging", "_build", "html")
+    return build_folder("staging", "_build", "html")
 
 
 def pages() -> list[str]:
@@ -216,24 +142,136 @@ def problems() -> list[str]:
     return missing + failed + never
 
 
-def statuses() -> list[dict[str, Any]]:
-    """Status of every staged item."""
-    files = [_build("status", f"{name}.json") for name in items()]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
+def make(*, cores: int | None = None, executor: str | None = None, profile: bool = False, quiet: bool = False) -> int:
+    """Bring the whole book up to date and name what failed; 0 only if nothing did.
 
-
-def make(*, cores: int | None = None, executor: str | None = None) -> int:
-    """Bring the whole book up to date with Snakemake and name what failed; 0 only if nothing did."""
-    for status in statuses():
-        if not status["ok"]:  # a failed page is out of date by definition
-            _build("staging", "notebooks", f"{status['item']}.ipynb").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores or "all"), "--keep-going", "--rerun-incomplete"]
-    command += ["--executor", executor, "--jobs", str(cores or 32)] if executor else []
-    done = subprocess.run(command, check=False, cwd=project_root())
+    cores: items at a time, None for all cores. executor: one of Snakemake's, for clusters. profile: say what each
+    stage took (it is always written to ``build/profile.json``). quiet: no bar and no lines of progress.
+    """
+    done = _on_cluster(executor, cores) if executor else _here(cores, say=profile, quiet=quiet)
     failed = [s for s in statuses() if not s["ok"]]
     for status in failed:
         print(f"failed: {status['item']}: {status['reason']} (log: build/logs/{status['item']}.log)", file=sys.stderr)
     page = built() / "index.html"
     if page.is_file():
         print(f"the book: {page}")
-    return done.returncode or (1 if failed else 0)
+    return done or (1 if failed else 0)
+
+
+def _on_cluster(executor: str, cores: int | None) -> int:
+    for status in statuses():
+        if not status["ok"]:  # a failed page is out of date by definition
+            build_folder("staging", "notebooks", f"{status['item']}.ipynb").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores or "all"), "--keep-going", "--rerun-incomplete"]
+    command += ["--executor", executor, "--jobs", str(cores or 32)]
+    return subprocess.run(command, check=False, cwd=project_root()).returncode
+
+
+def _here(cores: int | None, *, say: bool, quiet: bool) -> int:
+    """What is stale, made by as many processes as cores; the first status that is not 0."""
+    from uapkit.book import warm
+
+    about = Profile(warm=warm.possible(), jobs=work.jobs_for(cores))
+    status = 0
+    with about.stage("what is stale"):
+        made = _made()
+        now = {"weights": depends.checksum(depends.of_weights()), "sources": depends.checksum(depends.of_html())}
+        codes = {name: depends.checksum(depends.of_item(name)) for name in depends.names()}
+        weights = made.get("weights") != now["weights"] or not (project_root() / depends.WEIGHTS).is_file()
+        stale = {} if weights else _stale(codes)
+        sources = made.get("sources") != now["sources"] or not (built() / "index.html").is_file()
+    if weights or stale or sources:
+        os.environ.update(ENVIRONMENT)
+        if about.warm:
+            with about.stage("imports"):
+                warm.warm_up()
+    if weights:
+        with about.stage("digit networks"):
+            status = _one("digit networks", "digit_networks", about, quiet)
+        if status:
+            return status
+        made = _made(weights=now["weights"])
+        stale = _stale(codes)
+    steps = work.item_steps(stale)
+    before = _step("chapters and scoreboard", "prepare")
+    with about.stage("items, chapters, scoreboard"):
+        work.run([before] * sources + steps, about, quiet=quiet)
+    if before.code:
+        return _explain(before)
+    now |= {"pages": _pages(), "words": _words()}
+    if sources or any(made.get(key) != now[key] for key in ("pages", "words")):
+        whole = sources or made.get("words") != now["words"]
+        _made(sources="", pages="")
+        with about.stage("Sphinx"):
+            status = _one("Sphinx", "sphinx", about, quiet, whole=whole)
+        if not status:
+            _made(**now)
+    gc.unfreeze()  # what the warm process froze for its forks can go
+    about.store()
+    if say:
+        print(about.words())
+    return status
+
+
+def _stale(codes: dict[str, str]) -> dict[str, str]:
+    """{item: checksum} of what must be made: never made, failed, or made from something else than stands there now."""
+    made = {s["item"]: s for s in statuses()}
+    weights = depends.checksum([depends.WEIGHTS], ())
+    now = {name: hashlib.sha256(f"{code} {weights}".encode()).hexdigest() for name, code in codes.items()}
+
+    def fresh(name: str) -> bool:
+        status = made.get(name, {})
+        there = build_folder("staging", "notebooks", f"{name}.ipynb").is_file()
+        return there and bool(status.get("ok")) and status.get("made_from") == now[name]
+
+    return {name: checksum for name, checksum in now.items() if not fresh(name)}
+
+
+def _made(**more: str) -> dict[str, str]:
+    """Checksums of what the other parts were last made from; with ``more`` written down."""
+    path = build_folder("made.json")
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if more:
+        known |= more
+        write_whole(path, json.dumps(known, indent=1).encode())
+    return known
+
+
+def _staged() -> list[Path]:
+    return [build_folder("staging", "notebooks", f"{name}.ipynb") for name in depends.names()]
+
+
+def _pages() -> str:
+    """Checksum of the executed notebooks."""
+    return depends.checksum([p.relative_to(project_root()).as_posix() for p in _staged()], depends.HTML_LIBRARIES)
+
+
+def _words() -> str:
+    """Checksum of their prose alone: titles, labels and links, by which one page can change another."""
+    digest = hashlib.sha256(depends.checksum([], depends.HTML_LIBRARIES).encode())
+    for path in _staged():
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        prose = [c["source"] for c in cells if c["cell_type"] == "markdown"]
+        digest.update(json.dumps([path.name, prose, [c["metadata"].get("tags") for c in cells]]).encode())
+    return digest.hexdigest()
+
+
+def _step(name: str, function: str, **settings: Any) -> Step:
+    """The step that calls a function of this module."""
+    log = build_folder("logs", f"{name.replace(' ', '_')}.log")
+    call = f"import sys; from uapkit.book import build; sys.exit(build.{function}(**{settings!r}))"
+    return Step(name, lambda: globals()[function](**settings), ("-c", call), log)
+
+
+def _one(name: str, function: str, about: Profile, quiet: bool, **settings: Any) -> int:
+    """Run one step alone; its status, with the end of its log where that is not 0."""
+    step = _step(name, function, **settings)
+    work.run([step], about, quiet=quiet)
+    return _explain(step)
+
+
+def _explain(step: Step) -> int:
+    if step.code:
+        lines = step.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        print("\n".join([f"{step.name} failed (log: {step.log}):", *lines[-40:]]), file=sys.stderr)
+    return abs(step.code or 0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,9 @@ import pandas as pd
 from uapkit.book import errata
 from uapkit.lab import Run
 from uapkit.runner.catalogue import Item, items, papers, project_root
+from uapkit.runner.drawn import drawn_all
 from uapkit.runner.locate import line_of
+from uapkit.runner.results import stale
 from uapkit.runner.verdicts import STATED, compare, joined, reported, stored_run
 
 STATES = ("planned", "not run here")
@@ -26,24 +27,27 @@ Record = dict[str, Any]
 
 
 def records() -> list[Record]:
-    """One nested record an item: published values, claims with evidence, stored run, places. Cached until a file changes."""
-    root = project_root()
-    watched = sorted([*(root / "results").rglob("*.*"), *(root / "reported").glob("*.csv")])
-    return _records(tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in watched))
+    """One nested record an item: published values, claims with evidence, stored run, places.
+
+    What is drawn from stored runs is kept (:mod:`uapkit.runner.drawn`); places and errata are looked up each time.
+    """
+    why = stale()
+    return [
+        record
+        | {"stale": why.get(name, "") if record["commit"] else "", "errata": errata.told(name, record["claims"])}
+        | _places(items()[name])
+        for name, record in drawn_all(f"{__name__}:record").items()
+    ]
 
 
-@lru_cache(maxsize=1)
-def _records(_signature: tuple) -> list[Record]:
-    return [_record(about) for about in items().values()]
-
-
-def _record(about: Item) -> Record:
-    run, theirs = stored_run(about.name), reported(about)
-    record = run.provenance if run is not None else {}
-    judged = compare(about.name, run) if about.function else None
-    claims = _claims(theirs, judged)
+def record(name: str) -> Record:
+    """What an item's record says of its stored run and the published numbers, as plain JSON."""
+    about = items()[name]
+    run, theirs = stored_run(name), reported(about)
+    made = run.provenance if run is not None else {}
+    judged = compare(name) if about.function else None
     state = "planned" if judged is None else "not run here" if run is None else joined(judged)
-    inputs = record.get("inputs", {})
+    inputs = made.get("inputs", {})
     return {
         "paper": papers()[about.paper]["short"],
         "experiments": list(about.ids),
@@ -51,19 +55,17 @@ def _record(about: Item) -> Record:
         "title": about.title,
         "published": _levels(theirs),
         "ours": _ours(theirs, run.measured) if run is not None else [],
-        "claims": claims,
-        "errata": errata.told(about.name, claims),
+        "claims": _claims(theirs, judged),
         "verdict": state,
-        "stale": run.stale if run is not None else "",
+        "stale": "",
         "networks": _networks(run),
         "n": _largest_n(run),
-        "seconds": record.get("seconds"),
-        "seconds_at_most": bool(record) and "seconds_count" not in record,  # old records counted shared answers often
-        "commit": record.get("commit", ""),
-        "table_sha256": record.get("table_sha256", ""),
+        "seconds": made.get("seconds"),
+        "seconds_at_most": bool(made) and "seconds_count" not in made,  # old records counted shared answers often
+        "commit": made.get("commit", ""),
+        "table_sha256": made.get("table_sha256", ""),
         "data": {k: v for k, v in inputs.items() if "[" not in k.split(" ")[0]},
         "weights": {k: v for k, v in inputs.items() if "[" in k.split(" ")[0]},
-        **_places(about),
     }
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from uapkit import checks
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from uapkit.lab import Claim, Run
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -110,3 +111,12 @@ def items() -> dict[str, Item]:
 def item(name: str) -> Item:
     """The item called ``name``; ValueError with the nearest names if there is none."""
     return items()[checks.one_of(str(name), items(), "item", "`uapkit list` names them all")]
+
+
+def without_paths(text: str) -> str:
+    """``text`` with this machine's folders replaced by what they stand for, so that pages and records hold none."""
+    places = {str(project_root()): "<project>", os.environ.get("UAPKIT_DATA") or "": "<data>", str(Path.home()): "~"}
+    for place, name in places.items():
+        if len(place) > 1:
+            text = text.replace(place, name)
+    return text

@@ -155,12 +155,3 @@ def stored(name: str) -> pd.DataFrame | None:
         return load(name)
     except FileNotFoundError:
         return None
-
-
-def without_paths(text: str) -> str:
-    """``text`` with this machine's folders replaced by what they stand for, so that pages and records hold none."""
-    places = {str(project_root()): "<project>", os.environ.get("UAPKIT_DATA") or "": "<data>", str(Path.home()): "~"}
-    for place, name in places.items():
-        if len(place) > 1:
-            text = text.replace(place, name)
-    return text

@@ -13,13 +13,16 @@ to its own inputs) has the kind "check" in ``reported/``: it is shown, as passed
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
 from uapkit.lab import Run
 from uapkit.lab.claims import evidence_table
 from uapkit.runner.catalogue import Item, item
-from uapkit.runner.results import stored
+from uapkit.runner.drawn import drawn
+from uapkit.runner.results import stale, stored
 
 DEPENDS = "depends on the training"
 VERDICTS = (
@@ -41,6 +44,7 @@ CHECKS = {
 STATED = ("order", "check")  # kinds of reported rows that an item's claims speak of
 NO_EVIDENCE = {False: "not run here", True: "not judged"}  # by whether a full run is stored
 DECIDING = ("verified", "verified-code", "ours")
+COLUMNS = ("claim", "kind", "text", "theirs", "ours", "networks", "carried", "verdict", "confidence", "source")
 EVIDENCE_COLUMNS = ("claim", "network", "estimate", "low", "high", "sense", "bound")
 
 
@@ -160,14 +164,28 @@ def _deciding(confidence: str, found: str) -> str:
 
 
 def evidence(name: str, run: Run | None = None) -> pd.DataFrame:
-    """The evidence rows of an item, from ``run`` (None: its stored full run); empty without one."""
-    about, run = item(name), run or stored_run(name)
+    """The evidence rows of an item, from ``run`` (None: its stored full run, kept); empty without one."""
+    if run is not None:
+        return _evidence(name, run)
+    rows = drawn("uapkit.runner.verdicts:judge", name)["evidence"]
+    return pd.DataFrame(rows, columns=None if rows else list(EVIDENCE_COLUMNS))
+
+
+def _evidence(name: str, run: Run | None) -> pd.DataFrame:
+    about = item(name)
     claims = list(about.claims(run)) if run is not None and about.claims else []
     return evidence_table(claims) if claims else pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
 
 
 def stored_run(name: str) -> Run | None:
-    """The stored full run as a :class:`uapkit.lab.Run`, or None where nothing is stored yet."""
+    """The stored full run as a :class:`uapkit.lab.Run`, or None where nothing is stored yet; the last one read stays at hand."""
+    paths = [item(name).path(kind) for kind in ("csv", "json", "npz")]
+    about = tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) if p.is_file() else str(p) for p in paths)
+    return _loaded(name, about, stale().get(name, ""))
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, _files: tuple, _stale: str) -> Run | None:
     table = stored(name)
     return None if table is None else Run.of(table)
 
@@ -175,13 +193,31 @@ def stored_run(name: str) -> Run | None:
 def compare(name: str, run: Run | None = None) -> pd.DataFrame:
     """Theirs beside ours: one row a claim with text, published value, our estimate, networks and verdict.
 
-    run: None for the stored full run. carried: on how many of its rows of evidence an order claim holds, "3 of 8". Order
-    claims and checks come first, then level claims where network, weights and images are
-    the paper's. ``attrs["evidence"]`` holds the evidence rows that the order claims were judged by.
+    run: None for the stored full run, whose answer is kept (:mod:`uapkit.runner.drawn`). carried: on how many of its rows
+    of evidence an order claim holds, "3 of 8". Order claims and checks come first, then level claims where network, weights
+    and images are the paper's. ``attrs["evidence"]`` holds the evidence rows that the order claims were judged by.
     """
-    about, run = item(name), run or stored_run(name)
+    if run is not None:
+        return _compared(name, run)
+    kept = drawn("uapkit.runner.verdicts:judge", name)
+    judged = pd.DataFrame(kept["rows"], columns=list(COLUMNS))
+    judged.attrs["evidence"] = kept["evidence"]
+    return judged
+
+
+def judge(name: str) -> dict[str, Any]:
+    """The stored run of an item judged, as plain JSON: rows, evidence and the item's verdict in one line."""
+    run = stored_run(name)
+    judged = _compared(name, run)
+    planned = item(name).function is None
+    word = "planned" if planned else "not run here" if run is None else joined(judged)
+    return {"rows": judged.to_dict("records"), "evidence": judged.attrs["evidence"], "verdict": word}
+
+
+def _compared(name: str, run: Run | None) -> pd.DataFrame:
+    about = item(name)
     table = None if run is None else run.table
-    rows, ours = reported(about), evidence(name, run)
+    rows, ours = reported(about), _evidence(name, run)
     found = []
     for row in rows[rows["kind"].isin(STATED)].itertuples() if len(rows) else ():
         mine = ours[ours["claim"] == row.metric]
@@ -207,18 +243,9 @@ def compare(name: str, run: Run | None = None) -> pd.DataFrame:
             }
         )
     found += _level_rows(rows, table) if table is not None and len(rows) else []
-    columns = ["claim", "kind", "text", "theirs", "ours", "networks", "carried", "verdict", "confidence", "source"]
-    judged = pd.DataFrame(found, columns=columns).fillna({"carried": ""})
+    judged = pd.DataFrame(found, columns=list(COLUMNS)).fillna({"carried": ""})
     judged.attrs["evidence"] = ours.to_dict("records")
     return judged
-
-
-def item_verdict(name: str, run: Run | None = None) -> str:
-    """One word for the scoreboard: the item's verdicts joined, e.g. "confirmed 3, partly 1"."""
-    run = run or stored_run(name)
-    if item(name).function is None:
-        return "planned"
-    return "not run here" if run is None else joined(compare(name, run))
 
 
 def joined(judged: pd.DataFrame) -> str:
