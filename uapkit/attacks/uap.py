@@ -169,15 +169,18 @@ class _Scored:
         if first is None:
             raise ValueError(f"{name} holds no images; at least one is needed")
         self.model = ready(model, first)
-        self.clean = [self._labels(batch) for batch in self]
+        self.clean = [self._labels(batch, finite=True) for batch in self]
         self.n = sum(map(len, self.clean))
 
     def __iter__(self) -> Iterator[Tensor]:
         return (own(pixels).to(self.device) for pixels, _ in self.batches)
 
     @torch.no_grad()
-    def _labels(self, batch: Tensor, v: Tensor | float = 0.0) -> Tensor:
-        return torch.cat([self.model(part + v).argmax(1) for part in batch.split(batch_for(batch))])
+    def _labels(self, batch: Tensor, v: Tensor | float = 0.0, finite: bool = False) -> Tensor:
+        logits = torch.cat([self.model(part + v) for part in batch.split(batch_for(batch))])
+        if finite and not bool(torch.isfinite(logits).all()):
+            raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
+        return logits.argmax(1)
 
     def rate(self, v: Tensor) -> float:
         """Share of the images whose label under v is not the clean one."""
