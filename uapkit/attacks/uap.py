@@ -169,11 +169,17 @@ class _Scored:
         if first is None:
             raise ValueError(f"{name} holds no images; at least one is needed")
         self.model = ready(model, first)
+        self.shape = first.shape[1:]
         self.clean = [self._labels(batch, finite=True) for batch in self]
         self.n = sum(map(len, self.clean))
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (own(pixels).to(self.device) for pixels, _ in self.batches)
+        for pixels, _ in self.batches:
+            if pixels.shape[1:] != getattr(self, "shape", pixels.shape[1:]):
+                raise ValueError(
+                    f"all images need one shape for one v, got {tuple(self.shape)} and {tuple(pixels.shape[1:])}"
+                )
+            yield own(pixels).to(self.device)
 
     @torch.no_grad()
     def _labels(self, batch: Tensor, v: Tensor | float = 0.0, finite: bool = False) -> Tensor:
@@ -260,6 +266,8 @@ class _Sweep:
     def start(self) -> _State:
         """A new state, or the one that the checkpoint holds."""
         first = next(iter(self.fit))
+        if self.path is not None and self.path.is_dir():
+            raise IsADirectoryError(f"checkpoint must be a file, {self.path.name} is a folder")
         if self.path is None or not self.path.exists():
             return _State(torch.zeros_like(first[0]), torch.zeros_like(first[0]))
         try:
