@@ -19,7 +19,7 @@ from uapkit.seeds import generator
 
 REPEATS = 8  # calls of a network that draws random numbers before it counts as fixed
 STEPS = (1e-2, 3e-3, 1e-3, 1e-4)  # of finite differences, in units of the pixels
-SMALL_STEPS = (1e-5, 1e-6)  # where 64 bits allow them
+SMALL_STEPS = (3e-5, 1e-5, 1e-6)  # for many kinks close by; where rounding allows them
 DIRECTIONS = 2
 PROBABLY = 1e-4  # rows whose entries lie in [0, 1] and sum to 1 this closely are probabilities
 
@@ -170,7 +170,7 @@ def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
             v = torch.randn(x.shape, generator=rng, dtype=torch.float32, device="cpu").to(x).sign()
             slope = float((g * v).sum())
             found = math.nan
-            for h in (*STEPS, *SMALL_STEPS * (eps < 1e-10)):
+            for h in (*STEPS, *(h for h in SMALL_STEPS if 10 * eps * spread / h <= 0.1 * size)):
                 up, down = (float(((_alike(fn, x + s * h * v, name) - y) * w).sum()) * s / h for s in (1, -1))
                 found = (up + down) / 2  # or one side alone: a kink may lie on the other
                 gap = min(abs(d - slope) for d in (found, up, down))
