@@ -7,7 +7,9 @@ table of the page "What networks work".
 from __future__ import annotations
 
 import contextlib
+import math
 import random
+import warnings
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -149,6 +151,44 @@ class Siblings(nn.Module):
         return self.body(x)
 
 
+class Autocast(nn.Module):
+    """Computes in 16 bits, though its weights and answers have 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = plain()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.body(x).float()
+
+
+class Counts(nn.Module):
+    """Another answer at every second call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.calls = plain(), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        self.calls += 1
+        return self.body(x) + self.calls % 2 * torch.arange(CLASSES)
+
+
+class Mapped(nn.Module):
+    """One image at a time, by torch.vmap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = plain()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return torch.vmap(lambda image: self.body(image[None])[0])(x)
+
+
 class OwnGradient(torch.autograd.Function):
     """The identity, with a gradient that is not its own."""
 
@@ -161,6 +201,30 @@ class OwnGradient(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Tensor:
         """Ten times too long."""
         return 10 * g
+
+
+def one_hot(z: Tensor) -> Tensor:
+    """Rows of 0 and 1."""
+    return F.one_hot(z.argmax(1), CLASSES).float()
+
+
+def mask(z: Tensor) -> Tensor:
+    """The last class made impossible."""
+    return z + torch.tensor([0.0] * (CLASSES - 1) + [-math.inf], device=z.device)
+
+
+def hooked() -> nn.Module:
+    """``plain`` with dropout in a forward hook."""
+    net = plain()
+    net[0].register_forward_hook(lambda module, x, y: F.dropout(y, 0.3))
+    return net
+
+
+def quantised() -> nn.Module:
+    """``plain`` with its last layer's input quantised on the scale of the batch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(plain().eval(), {nn.Linear})
 
 
 def crop(x: Tensor) -> Tensor:
@@ -183,8 +247,6 @@ def inside_inference() -> nn.Module:
 
 def scripted() -> nn.Module:
     """``plain`` as TorchScript, which is out of use but not out of the world."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.jit.trace(plain().eval(), torch.rand(2, 3, SIDE, SIDE))
@@ -241,6 +303,15 @@ ZOO = [
     ),
     Foreign("a lazy layer", lambda: nn.Sequential(*trunk(), nn.LazyLinear(CLASSES))),
     Foreign("equal to its siblings", Siblings),
+    Foreign(
+        "spectral normalisation",
+        lambda: nn.Sequential(*trunk(), nn.utils.parametrizations.spectral_norm(nn.Linear(32, CLASSES))),
+    ),
+    Foreign("torch.vmap inside", lambda: Mapped()),
+    Foreign(
+        "rounded straight through", lambda: Turned(lambda x: x + ((x * 255).round() / 255 - x).detach(), before=True)
+    ),
+    Foreign("logits of 1e-12", lambda: Turned(lambda z: 1e-12 * z)),
     Foreign("draws a number that it does not use", lambda: Turned(lambda x: x + 0 * torch.rand(()), before=True)),
     Foreign(
         "checkpointed",
@@ -292,6 +363,22 @@ ZOO = [
     ),
     Foreign("in half precision", lambda: plain().half(), "too coarse for its derivatives", scores=True),
     Foreign("in bfloat16", lambda: plain().bfloat16(), "too coarse for its derivatives", scores=True),
+    Foreign("labels as one-hot rows", lambda: Turned(one_hot), REACH, scores=True),
+    Foreign(
+        "one function in training, another in use",
+        lambda: Turned(lambda x: 2 * x if x.requires_grad else x, before=True),
+        REACH,
+        scores=True,
+    ),
+    Foreign("autocast to bfloat16 inside", Autocast, REACH, scores=True),
+    Foreign("a masked class, -inf", lambda: Turned(mask), "not finite"),
+    Foreign("counts its calls", Counts, FIXED),
+    Foreign("a batch of one without its axis", lambda: Turned(lambda z: z.squeeze(0)), BATCH),
+    Foreign("dropout in a hook", hooked, FIXED),
+    Foreign("a sparse matrix", lambda: Turned(Tensor.to_sparse), "dense, got sparse_coo"),
+    Foreign("NumPy instead of a tensor", lambda: Turned(lambda z: z.detach().numpy()), "got ndarray"),
+    Foreign("a list of modules", lambda: nn.ModuleList([plain()]), "cannot take 2 images"),
+    Foreign("quantised as it runs", quantised, BATCH),
     Foreign("made under inference_mode", inside_inference, "inference_mode", scores=True),
 ]
 

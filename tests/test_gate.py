@@ -199,6 +199,29 @@ def test_products_that_are_not_each_others_are_found():
         JacobianOperator(lambda x: Backwards.apply(x).flatten(1), X)
 
 
+def test_a_network_that_changes_its_images_works_behind_a_normalisation():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = linear()
+
+        def forward(self, x):
+            return self.body(x.mul_(0.9))
+
+    for door in (evaluate.labels, attacks.deepfool, lambda net, x: attacks.uap(net, x, eps=0.1)):
+        with pytest.raises(ValueError, match="changes the images that it is given"):
+            door(InPlace().eval(), X)
+    right = attacks.deepfool(models.wrap(linear(), std=1 / 0.9), X)
+    torch.testing.assert_close(attacks.deepfool(models.wrap(InPlace()), X).r, right.r)
+
+
+def test_uap_refuses_images_that_have_no_label():
+    bright = Counted(linear(), lambda z: z)
+    bright.forward = lambda x: linear()(x) / (x.amax((1, 2, 3)) > 0.3)[:, None]
+    with pytest.raises(ValueError, match="not finite"):
+        attacks.uap(bright.eval(), torch.cat([X, 0.1 * X]), eps=0.1)
+
+
 def test_operators_want_fixed_functions_too():
     noisy = lambda x: (x + torch.rand_like(x)).flatten(1)  # noqa: E731
     with pytest.raises(ValueError, match="no fixed function"):

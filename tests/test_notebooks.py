@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 
+import papermill
 import pytest
 
 from uapkit import runner
@@ -52,6 +53,14 @@ def test_parameters_cell_is_the_signature(name):
     expected = {k: list(v) if isinstance(v, tuple) else v for k, v in runner.item(name).parameters.items()}
     assert found == expected
     assert all(p.kind is p.KEYWORD_ONLY for p in inspect.signature(runner.item(name).function).parameters.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_papermill_knows_every_parameter_and_its_type(name):
+    """It reads the cell as text: a type with | would be passed over, and the parameter called unknown."""
+    shown = papermill.inspect_notebook(ROOT / "notebooks" / f"{name}.ipynb")
+    assert list(shown) == [*runner.item(name).parameters, "save"]
+    assert all(about["inferred_type_name"] != "None" for about in shown.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -50,17 +51,19 @@ def _numbers(value: Any) -> Any:
 
 
 def _print_table(table: Any, as_json: bool = False) -> None:
-    """A table as wide as the terminal, where names allow it: short columns first, long text cut. as_json: whole, for machines."""
+    """A table as wide as the terminal, where names allow it: short columns first, long text cut. as_json: whole, for machines.
+
+    table: a list of mappings, which needs no pandas, or a data frame.
+    """
+    frame = hasattr(table, "to_json")
     if as_json:
-        print(table.to_json(orient="records", indent=1))
+        print(table.to_json(orient="records", indent=1) if frame else json.dumps(table, indent=1))
         return
     if not len(table):
         print("none")
         return
-    columns = {
-        str(c): [str(c), *("" if missing else _short(v) for v, missing in zip(table[c], table[c].isna(), strict=True))]
-        for c in table.columns
-    }
+    rows = table.to_dict("records") if frame else table
+    columns = {str(c): [str(c), *(_short(row[c]) for row in rows)] for c in rows[0]}
     widths = {c: max(map(len, cells)) for c, cells in columns.items()}
     first, *others = columns
     order = [first, *sorted(others, key=lambda c: widths[c] > LONG)]  # the first names the row and is never cut
@@ -74,32 +77,39 @@ def _print_table(table: Any, as_json: bool = False) -> None:
 
 
 def _short(value: Any) -> str:
+    """A cell as text, "" where nothing is known: None, NaN, pandas' NA."""
+    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+        return ""
     return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 def _where(args: argparse.Namespace) -> int:
-    from uapkit import runner
+    from uapkit.runner import locate
 
-    for row in runner.where(args.pattern).to_dict("records"):
+    for row in map(locate.places, locate.found(args.pattern)):
         width = max(len(str(key)) for key in row)
         print("\n".join(f"{key:<{width}}  {value}" for key, value in row.items()), end="\n\n")
     return 0
 
 
 def _list(args: argparse.Namespace) -> int:
-    import pandas as pd
-
     from uapkit import runner
 
     if args.item:
         for name, default in runner.item(args.item).parameters.items():
             print(f"{name} = {default!r}")
         return 0
+    runner.project_root()  # outside a clone nothing is known of verdicts
     rows = [
-        (about.name, ", ".join(about.ids) or "-", runner.item_verdict(about.name), about.title)
+        {
+            "item": about.name,
+            "ids": ", ".join(about.ids) or "-",
+            "verdicts": runner.item_verdict(about.name),
+            "title": about.title,
+        }
         for about in runner.items().values()
     ]
-    _print_table(pd.DataFrame(rows, columns=["item", "ids", "verdicts", "title"]), args.json)
+    _print_table(rows, args.json)
     return 0
 
 
@@ -159,13 +169,13 @@ def _check_book(args: argparse.Namespace) -> int:
 def _scoreboard(args: argparse.Namespace) -> int:
     from uapkit.book import scoreboard
 
-    table = scoreboard.table()
     if args.format == "json" or args.json:
         print(scoreboard.as_json(), end="")
     elif args.format == "csv":
-        print(table.to_csv(index=False), end="")
+        print(scoreboard.table().to_csv(index=False), end="")
     else:  # what a terminal has room for; `uapkit where ITEM` has the rest
-        _print_table(table[["item", "verdict", "n", "seconds", "title"]])
+        wanted = ("item", "verdict", "n", "seconds", "title")
+        _print_table([{name: record[name] for name in wanted} for record in scoreboard.records()])
     return 0
 
 

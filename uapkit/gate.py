@@ -150,6 +150,10 @@ def unwrapped(network: Any) -> Any:
         return inner
     if isinstance(network, torch.export.ExportedProgram):
         raise TypeError("an exported program is no module; give its .module()")
+    if isinstance(network, type):
+        raise TypeError(
+            f"a network is a torch.nn.Module or a function of images, got the class {network.__name__}; make one"
+        )
     if not callable(network):
         raise TypeError(f"a network is a torch.nn.Module or a function of images, got {type(network).__name__}")
     return network

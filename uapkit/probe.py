@@ -19,7 +19,7 @@ from uapkit.seeds import generator
 
 REPEATS = 8  # calls of a network that draws random numbers before it counts as fixed
 STEPS = (1e-2, 3e-3, 1e-3, 1e-4)  # of finite differences, in units of the pixels
-SMALL_STEPS = (1e-5, 1e-6)  # where 64 bits allow them
+SMALL_STEPS = (3e-5, 1e-5, 1e-6)  # for many kinks close by; where rounding allows them
 DIRECTIONS = 2
 PROBABLY = 1e-4  # rows whose entries lie in [0, 1] and sum to 1 this closely are probabilities
 
@@ -29,7 +29,13 @@ def look(fn: Callable[[Tensor], Any], x: Tensor, name: str, todo: Sequence[str],
     pair = pair_of(x)
     with torch.no_grad(), _generators_kept(x.device):
         before = _generators(x.device)
+        kept = pair.clone()
         first = called(fn, pair, name)
+        if "fixed" in todo and not torch.equal(pair, kept):
+            raise ValueError(
+                f"{name} changes the images that it is given (an operation in place at its start?); let it work on a copy"
+                f"{say('fixed')}"
+            )
         drew = _generators(x.device) != before
         tensors = [matrix(first, len(pair), name)] if logits else _tensors(first)
         if any(t.ndim == 0 or len(t) != len(pair) for t in tensors):
@@ -38,8 +44,8 @@ def look(fn: Callable[[Tensor], Any], x: Tensor, name: str, todo: Sequence[str],
             gap = max(_gap(tensors, _tensors(called(fn, pair, name))) for _ in range(REPEATS if drew else 1))
             if gap > _tolerance(tensors, equal=True):
                 raise ValueError(
-                    f"{name} is no fixed function of its images: two equal calls differ by {gap:.1%} of its largest "
-                    "output (dropout called as a function, noise or a random crop inside forward?); make it "
+                    f"{name} is no fixed function of its images: two equal calls differ {_by(gap)} "
+                    "(dropout called as a function, noise or a random crop inside forward?); make it "
                     f"deterministic{say('fixed')}"
                 )
         if "alone" in todo:
@@ -47,7 +53,7 @@ def look(fn: Callable[[Tensor], Any], x: Tensor, name: str, todo: Sequence[str],
             gap = max(_gap([t[i : i + 1] for t in tensors], one) for i, one in enumerate(single))
             if gap > _tolerance(tensors, equal=False):
                 raise ValueError(
-                    f"{name} gives an image alone another answer than in a batch, by {gap:.1%} of its largest output "
+                    f"{name} gives an image alone another answer than in a batch, {_by(gap)} "
                     "(batch normalisation in training mode, a mean over the batch?); make it see one image at a time"
                     f"{say('alone')}"
                 )
@@ -60,14 +66,14 @@ def look(fn: Callable[[Tensor], Any], x: Tensor, name: str, todo: Sequence[str],
 def pair_of(x: Tensor) -> Tensor:
     """(2, c, h, w): the first image and one of fixed noise in [0, 1], clearly darker or brighter."""
     noise = torch.rand(x.shape[1:], generator=generator(0, "gate"), dtype=torch.float32, device="cpu").to(x)
-    return torch.stack([x[0].detach().clone(), noise / 4 if float(x[0].mean()) > 0.3 else noise])
+    return torch.stack([x[0].detach().clone(), noise / 4 if float(x[0].detach().mean()) > 0.3 else noise])
 
 
 def called(fn: Callable[[Tensor], Any], x: Tensor, name: str) -> Any:
     """``fn(x)``; what a foreign forward stumbles over becomes a ValueError in one sentence."""
     try:
         return fn(x)
-    except (torch.OutOfMemoryError, ValueError, NotImplementedError):
+    except (torch.OutOfMemoryError, ValueError):
         raise
     except TypeError as error:
         if "forward()" in str(error) or "argument" in str(error):
@@ -87,6 +93,8 @@ def _line(error: Exception) -> str:
 def matrix(logits: Tensor, n: int, name: str) -> Tensor:
     """``logits`` if they are (n, classes) of two classes or more, floating; one sentence otherwise."""
     shape = tuple(logits.shape)
+    if logits.layout is not torch.strided:
+        raise TypeError(f"{name} must return logits (n, classes), dense, got {str(logits.layout)[6:]} {shape}")
     if logits.is_complex() or not logits.is_floating_point():
         raise TypeError(f"{name} must return logits (n, classes), floating, got {str(logits.dtype)[6:]} {shape}")
     if shape in ((n,), (n, 1)):
@@ -117,15 +125,38 @@ def _no_probabilities(fn: Callable[[Tensor], Tensor], logits: Tensor, pair: Tens
 def reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
     """ValueError unless the gradient of a random functional of ``fn`` at ``x`` is its derivative by finite differences.
 
-    A gradient of zero passes where nothing changes with the image either.
+    A gradient of zero passes where nothing changes with the image either. What the network draws it draws alike in every
+    call, so that noise that its user knows of does not count as a difference.
     """
+    with _generators_kept(x.device):
+        _reaches(fn, x, name)
+
+
+def _alike(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> Tensor:
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    return called(fn, x, name)
+
+
+def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
     rng = generator(0, "gradient")
     with torch.enable_grad():
         leaf = x.detach().clone().requires_grad_(True)
-        y = called(fn, leaf, name)
+        y = _alike(fn, leaf, name)
+        if not bool(torch.isfinite(y).all()):
+            raise ValueError(
+                f"{name} returns values that are not finite (NaN or infinity; a masked class?), so nothing can be "
+                f"differentiated; leave such outputs out{say('gradient')}"
+            )
+        if not y.requires_grad:
+            raise ValueError(
+                f"the gradient of {name} does not reach the image: autograd knows of no way from the one to the other (a "
+                f"part under no_grad, detach, labels instead of logits?); let the gradient through{say('gradient')}"
+            )
         w = torch.randn(y.shape, generator=rng, dtype=torch.float32, device="cpu").to(y)
         try:
-            g = torch.autograd.grad(y, leaf, w, allow_unused=True)[0] if y.requires_grad else None
+            g = torch.autograd.grad(y, leaf, w, allow_unused=True)[0]
         except RuntimeError as error:
             raise ValueError(f"{name} cannot be differentiated: {_line(error)}") from error
     g = torch.zeros_like(x) if g is None else g
@@ -139,8 +170,8 @@ def reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
             v = torch.randn(x.shape, generator=rng, dtype=torch.float32, device="cpu").to(x).sign()
             slope = float((g * v).sum())
             found = math.nan
-            for h in (*STEPS, *SMALL_STEPS * (eps < 1e-10)):
-                up, down = (float(((called(fn, x + s * h * v, name) - y) * w).sum()) * s / h for s in (1, -1))
+            for h in (*STEPS, *(h for h in SMALL_STEPS if 10 * eps * spread / h <= 0.1 * size)):
+                up, down = (float(((_alike(fn, x + s * h * v, name) - y) * w).sum()) * s / h for s in (1, -1))
                 found = (up + down) / 2  # or one side alone: a kink may lie on the other
                 gap = min(abs(d - slope) for d in (found, up, down))
                 if gap <= 0.1 * size + 10 * eps * spread / h:
@@ -177,6 +208,10 @@ def _gap(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
         gap = float((s - t)[both].abs().amax()) if scale else 0.0
         gaps.append(gap / scale if scale else 0.0)
     return max(gaps)
+
+
+def _by(gap: float) -> str:
+    return f"by {gap:.1%} of its largest output" if math.isfinite(gap) else "of another shape or not finite"
 
 
 def _tolerance(tensors: Sequence[Tensor], equal: bool) -> float:

@@ -59,6 +59,24 @@ def test_nested_classes_are_walked_and_empty_ones_refused(tmp_path):
         data.load(tmp_path)
 
 
+def test_numbered_classes_whose_order_is_not_that_of_the_numbers_are_said(tmp_path):
+    for label in ("0", "1", "2", "10"):
+        put(tmp_path / "a" / label / "a.png")
+        put(tmp_path / "b" / label.zfill(2) / "a.png")
+    with pytest.warns(UserWarning, match="label 2 means '10'"):
+        assert data.load(tmp_path / "a").classes == ("0", "1", "10", "2")
+    assert data.load(tmp_path / "b").classes == ("00", "01", "02", "10")
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    put(tmp_path / "here" / "cat" / "a.png")
+    put(tmp_path / "elsewhere" / "more" / "b.png")
+    (tmp_path / "here" / "cat" / "loop").symlink_to(tmp_path / "here")
+    (tmp_path / "here" / "dog").symlink_to(tmp_path / "elsewhere")
+    images = data.load(tmp_path / "here")
+    assert (images.classes, images.y.tolist()) == (("cat", "dog"), [0, 1])
+
+
 def test_labels_that_mean_something_else_to_the_network_are_said():
     x = torch.zeros(4, 1, 2, 2)
     images = data.Images(x, torch.tensor([0, 0, 1, 1]), ("cat", "dog"))
@@ -203,6 +221,28 @@ def test_what_is_no_batch_is_said(net, x):
         attacks.uap(net, [])
 
 
+def test_labels_beside_other_integers_are_told_by_their_place_or_name(net, x):
+    y, places = torch.arange(60) % 10, torch.arange(60)
+    expected = evaluate.error_rate(net, x, y=y)
+    assert evaluate.error_rate(net, DataLoader(TensorDataset(x, y, places), 20)) == expected
+    assert evaluate.error_rate(net, [{"id": places, "image": x, "label": y}]) == expected
+    with pytest.raises(ValueError, match="true labels are needed"):
+        evaluate.error_rate(net, [{"id": places, "image": x, "kind": y}])
+
+
+def test_what_one_perturbation_cannot_be_for_is_said(net, x, tmp_path):
+    with pytest.raises(ValueError, match=r"one shape for one v, got \(3, 4, 4\) and \(3, 5, 5\)"):
+        attacks.uap(net, [x, torch.rand(2, 3, 5, 5)], eps=0.1)
+    with pytest.raises(TypeError, match="TensorDataset; put the data set into a DataLoader"):
+        attacks.uap(net, TensorDataset(x), eps=0.1)
+    with pytest.raises(OSError, match="checkpoint must be a file"):
+        attacks.uap(net, x, eps=0.1, checkpoint=tmp_path)
+    with pytest.raises(TypeError, match="a layer is named by a text, such as 'logits', got int"):
+        attacks.singular_uap(models.wrap(net), x, layer=1)
+    with pytest.warns(UserWarning, match="on the scale of 0 to 255 divide mean and std by 255"):
+        models.wrap(net, mean=[123.7, 116.3, 103.5], std=[58.4, 57.1, 57.4])
+
+
 def test_the_shape_and_the_labels_that_people_have(net, x):
     v = 0.2 * torch.ones(3, 4, 4)
     y = evaluate.labels(net, x)
@@ -217,6 +257,7 @@ def test_the_shape_and_the_labels_that_people_have(net, x):
         (y - 10, "the network has the classes 0 to 9"),
         (y.float(), "integer classes, got float32"),
         (y[:3], "one label an image"),
+        (["cat"] * 60, "integer classes, got list of something else"),
         (np.eye(10)[y], "integer classes|one label an image"),
     ]:
         with pytest.raises(ValueError, match=words):

@@ -21,16 +21,25 @@ class Labelled:
         if first is None:
             raise ValueError(f"{name} holds no images; at least one is needed")
         self.model = ready(model, first)
-        self.clean = [self.labels(batch) for batch in self]
+        self.shape = first.shape[1:]
+        self.clean = [self.labels(batch, finite=True) for batch in self]
         self.n = sum(map(len, self.clean))
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (own(pixels).to(self.device) for pixels, _ in self.batches)
+        for pixels, _ in self.batches:
+            if pixels.shape[1:] != getattr(self, "shape", pixels.shape[1:]):
+                raise ValueError(
+                    f"all images need one shape for one v, got {tuple(self.shape)} and {tuple(pixels.shape[1:])}"
+                )
+            yield own(pixels).to(self.device)
 
     @torch.no_grad()
-    def labels(self, batch: Tensor, v: Tensor | float = 0.0) -> Tensor:
-        """(n,) predicted labels of a batch under ``v``."""
-        return torch.cat([self.model(part + v).argmax(1) for part in batch.split(batch_for(batch))])
+    def labels(self, batch: Tensor, v: Tensor | float = 0.0, finite: bool = False) -> Tensor:
+        """(n,) predicted labels of a batch under ``v``. finite: ValueError where logits are not."""
+        logits = torch.cat([self.model(part + v) for part in batch.split(batch_for(batch))])
+        if finite and not bool(torch.isfinite(logits).all()):
+            raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
+        return logits.argmax(1)
 
     def rate(self, v: Tensor) -> float:
         """Share of the images whose label under v is not the clean one."""

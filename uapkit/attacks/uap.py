@@ -264,6 +264,8 @@ class _Sweep:
     def start(self) -> _State:
         """A new state, or the one that the checkpoint holds."""
         first = next(iter(self.fit))
+        if self.path is not None and self.path.is_dir():
+            raise IsADirectoryError(f"checkpoint must be a file, {self.path.name} is a folder")
         if self.path is None or not self.path.exists():
             return _State(torch.zeros_like(first[0]), torch.zeros_like(first[0]))
         try:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from uapkit.data.images import Images, as_tensor
 
+LABELS = (1, "label", "labels", "target", "targets", "y")  # where a batch keeps them, beside others that fit
+
 
 class Batches:
     """Batches (n, c, h, w) that can be gone through again and again, and must then be the same.
@@ -33,7 +35,10 @@ class Batches:
         if isinstance(x, np.ndarray):
             raise TypeError(f"{name} must be a tensor of pixels in [0, 1], got a NumPy array; use torch.from_numpy")
         if not isinstance(x, Iterable) or isinstance(x, (str, bytes, Mapping)):
-            raise TypeError(f"{name} must be images, a tensor (n, c, h, w), or batches of them, got {type(x).__name__}")
+            hint = "; put the data set into a DataLoader" if hasattr(x, "__getitem__") and hasattr(x, "__len__") else ""
+            raise TypeError(
+                f"{name} must be images, a tensor (n, c, h, w), or batches of them, got {type(x).__name__}{hint}"
+            )
         if iter(x) is x:
             raise TypeError(
                 f"{'the batches' if name == 'x' else name} can be gone through only once, but every pass needs them "
@@ -87,8 +92,15 @@ def taken(batch: Any, name: str = "x") -> tuple[Tensor, Tensor | None]:
         shapes = ", ".join(str(tuple(p.shape)) for p in tensors) or "no tensor"
         hint = "; put the data set into a DataLoader" if any(p.ndim == 3 for p in tensors) else ""
         raise TypeError(f"{name} must hold one tensor of images (n, c, h, w), it holds {shapes}{hint}")
-    labels = [p for p in tensors if p.shape == (len(pictures[0]),) and not p.is_floating_point()]
-    return as_tensor(pictures[0], name), labels[0] if len(labels) == 1 else None
+    return as_tensor(pictures[0], name), _labels(batch, len(pictures[0]))
+
+
+def _labels(batch: Any, n: int) -> Tensor | None:
+    """True labels beside n images: of a mapping what is called so, of a tuple the second; or all that it can be."""
+    named = batch.items() if isinstance(batch, Mapping) else enumerate(batch)
+    fit = {k: p for k, p in named if isinstance(p, Tensor) and p.shape == (n,) and not p.is_floating_point()}
+    told = [p for k, p in fit.items() if k in LABELS]
+    return told[0] if len(told) == 1 else next(iter(fit.values())) if len(fit) == 1 else None
 
 
 def _digest(x: Tensor) -> int:
@@ -106,7 +118,10 @@ Pictures = Tensor | Images | Iterable[Any] | Callable[[], Iterable[Any]]
 
 def labels_of(y: Any, n: int, name: str = "y", classes: int | None = None) -> Tensor:
     """(n,) int64 on the CPU from a tensor, an array or a list of integers. ValueError for others, or outside the classes."""
-    found = y if isinstance(y, Tensor) else torch.as_tensor(np.asarray(y), device="cpu")
+    try:
+        found = y if isinstance(y, Tensor) else torch.as_tensor(np.asarray(y), device="cpu")
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold integer classes, got {type(y).__name__} of something else") from None
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         raise ValueError(f"{name} must hold integer classes, got {str(found.dtype)[6:]}")
     if found.shape != (n,):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -38,10 +38,7 @@ def resizer(size: int | None, mode: str) -> Resize:
 
 def _files(folder: Path, deep: bool = False) -> list[Path]:
     """Picture files of a folder in the order of their names; deep: those of its subfolders too, as torchvision walks."""
-    if not deep:
-        found = sorted(folder.iterdir())
-    else:
-        found = [Path(top, n) for top, _, names in sorted(os.walk(folder, followlinks=True)) for n in sorted(names)]
+    found = [p for top in (sorted(_tops(folder)) if deep else [folder]) for p in sorted(Path(top).iterdir())]
     found = [p for p in found if not p.name.startswith(".") and p.is_file()]
     strange = sorted({p.suffix.lower() for p in found} & set(OTHERS))
     if strange:
@@ -50,6 +47,17 @@ def _files(folder: Path, deep: bool = False) -> list[Path]:
             "them, or move them out"
         )
     return [p for p in found if p.suffix.lower() in READ]
+
+
+def _tops(folder: Path, above: tuple[str, ...] | None = None) -> Iterator[str]:
+    """The folder and all below, links followed, but for one that leads back to a folder above it: no end otherwise."""
+    if above is None:
+        above = tuple(os.path.realpath(p) for p in folder.absolute().parents)
+    above = (*above, os.path.realpath(folder))
+    yield str(folder)
+    for path in folder.iterdir():
+        if path.is_dir() and os.path.realpath(path) not in above:
+            yield from _tops(path, above)
 
 
 def from_files(
@@ -114,6 +122,13 @@ def open_folder(path: Path, name: str, size: int | None, mode: str, known: bool 
         warnings.warn(
             f"{strange!r} is none of ImageNet's 1000 classes, so the labels of {path.name!r} are 0 to {len(classes) - 1} in "
             "the order of the folders, not ImageNet's",
+            stacklevel=2,
+        )
+    elif known and all(label.isdecimal() for label in classes) and list(classes) != sorted(classes, key=int):
+        k, label = next((k, label) for k, label in enumerate(classes) if label != sorted(classes, key=int)[k])
+        warnings.warn(
+            f"the classes of {path.name!r} are numbers, but labels follow their order as texts, as in torchvision: label "
+            f"{k} means {label!r}; names with leading zeros have one order",
             stacklevel=2,
         )
     labels = [k for k, (_, group) in zip(number, groups, strict=True) for _ in group] or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -69,6 +70,12 @@ class Model(nn.Module):
         )
         if not bool((std_ > 0).all()):
             raise ValueError(f"std must be positive in every channel, got {std!r}")
+        if float(mean_.max()) > max(1.0, high):
+            warnings.warn(
+                f"mean = {float(mean_.max()):g} lies outside the pixels, [{low:g}, {high:g}]; on the scale of 0 to 255 "
+                f"divide mean and std by 255",
+                stacklevel=3,
+            )
         if mean_.numel() > 1 and std_.numel() > 1 and mean_.numel() != std_.numel():
             raise ValueError(
                 f"mean has {mean_.numel()} channels and std {std_.numel()}; give one number a channel in both"
@@ -176,6 +183,8 @@ class Model(nn.Module):
 
         layer: a name of :meth:`layers`. Raises ValueError with the nearest names for another one.
         """
+        if not isinstance(layer, str):
+            raise TypeError(f"a layer is named by a text, such as {LOGITS!r}, got {type(layer).__name__}")
         name = self.aliases.get(layer, layer)
         base, _, call = name.rpartition(":")
         base, k = (base, int(call)) if base and call.isdigit() else (name, 1)
