@@ -270,7 +270,9 @@ def test_settings_show_at_once_and_runs_do_not_mix(bench):
     page.click("#lab-K button.main")
     page.click("#lab-K .buttons button:has-text('Redraw')")
     page.wait_for_function("() => uapkitLaboratoryApp.panels.K.finished", timeout=WAIT)
-    slots = page.evaluate("() => Object.entries(uapkitLaboratoryApp.panels.K.slot).map(([k, s]) => [k, s.values.map(v => v[0])])")
+    slots = page.evaluate(
+        "() => Object.entries(uapkitLaboratoryApp.panels.K.slot).map(([k, s]) => [k, s.values.map(v => v[0])])"
+    )
     assert slots == [["K", list(range(len(slots[0][1])))]], "one run, each iteration once"
     page.locator('[data-part="seed"]').fill("0")
     page.locator('[data-part="seed"]').dispatch_event("change")

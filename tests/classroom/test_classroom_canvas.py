@@ -83,7 +83,9 @@ def test_a_class_on_canvas_from_archive_to_import(archive, tmp_path, capsys):
     assert main(["export", NAME, "canvas", "--sheet", str(sheet), "--course", str(out)]) == 0
     with (out / f"canvas_{NAME}.csv").open(newline="") as file:
         made = list(csv.reader(file))
-    assert made[0] == [*head[:5], COLUMN], "Student, ID, ..., Section first, as gradebook_importer.rb asks, and one column more"
+    assert made[0] == [*head[:5], COLUMN], (
+        "Student, ID, ..., Section first, as gradebook_importer.rb asks, and one column more"
+    )
     assert made[1][0].strip() == "Points Possible"
     grade = {row[1]: row[-1] for row in made[2:]}
     words = float(grade["4001"]) - right

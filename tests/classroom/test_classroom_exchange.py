@@ -28,7 +28,10 @@ def test_a_hand_in_through_the_exchange_comes_back_as_feedback(tmp_path):
     (desk / "nbgrader_config.py").write_text("c = get_config()" + config)
 
     def nbgrader(folder, *words):
-        environment = os.environ | {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        environment = os.environ | {
+            "HOME": str(tmp_path),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
         done = subprocess.run(
             [sys.executable, "-m", "nbgrader", *words], cwd=folder, env=environment, capture_output=True, text=True
         )
@@ -36,7 +39,9 @@ def test_a_hand_in_through_the_exchange_comes_back_as_feedback(tmp_path):
 
     nbgrader(out, "release_assignment", NAME)
     nbgrader(desk, "fetch_assignment", NAME, "--course", "uap")
-    assert sorted(p.name for p in (desk / NAME).iterdir()) == [f"{NAME}.ipynb", "digits.npz", "kit.py"], "no secret seed"
+    assert sorted(p.name for p in (desk / NAME).iterdir()) == [f"{NAME}.ipynb", "digits.npz", "kit.py"], (
+        "no secret seed"
+    )
     notebook = desk / NAME / f"{NAME}.ipynb"
     answers = notebooks.answers(notebooks.read(NAME))
     nbformat.write(notebooks.with_answers(nbformat.read(notebook, as_version=4), answers), notebook)
