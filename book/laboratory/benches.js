@@ -17,6 +17,7 @@ export function* K({ net, train, score }, s) {
   for (const f of power(net, images, { ...s, maxIter: s.iterations })) {
     const v = unit(f.v);
     yield { kind: "iteration", ...f, v };
+    if (f.k === 0) continue; // the vector is seen to move before rates are measured
     if (!nothing && (f.k === 5 || f.done)) yield { kind: "null", rate: (nothing = yield* score.random(net, s.strength, v.length)) };
     if (f.k > 5 && f.k % 4 && !f.done) continue; // a rate costs as much as some iterations
     if (before === null || v.some((e, i) => e !== before[i])) rate = yield* score.rate(net, scaled(v, s.strength));
