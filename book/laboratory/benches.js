@@ -13,12 +13,12 @@ export const unit = (v) => scaled(v, 1 / rms(v));
 // K: settings {network, layer, p, q, n, seed, strength, iterations}
 export function* K({ net, train, score }, s) {
   const images = train.images(train.draw(s.n, s.seed));
-  const nothing = yield* score.random(net, s.strength, images[0].length);
-  yield { kind: "null", rate: nothing };
-  let last = null, rate = null, before = null;
+  let last = null, rate = null, before = null, nothing = null;
   for (const f of power(net, images, { ...s, maxIter: s.iterations })) {
     const v = unit(f.v);
     yield { kind: "iteration", ...f, v };
+    if (f.k === 0) continue; // the vector is seen to move before rates are measured
+    if (!nothing && (f.k === 5 || f.done)) yield { kind: "null", rate: (nothing = yield* score.random(net, s.strength, v.length)) };
     if (f.k > 5 && f.k % 4 && !f.done) continue; // a rate costs as much as some iterations
     if (before === null || v.some((e, i) => e !== before[i])) rate = yield* score.rate(net, scaled(v, s.strength));
     before = v;
@@ -33,34 +33,32 @@ export function* K({ net, train, score }, s) {
 export function* M({ net, train, test, score }, s) {
   const drawn = train.draw(s.n, s.seed), images = train.images(drawn), d = images[0].length;
   const eps = s.norm === Infinity ? s.strength : s.strength * Math.sqrt(d);
-  const nothing = yield* score.random(net, s.strength, d);
   const clean = yield* score.labels(net, images);
-  yield { kind: "null", rate: nothing };
   const share = function* (v) { // rates on X and on the others
     const moved = yield* score.labels(net, images, v);
     return { own: wilson(moved.filter((label, i) => label !== clean[i]).length, s.n), rate: yield* score.rate(net, v) };
   };
   const full = (v) => v.filter((e) => Math.abs(e) >= eps * (1 - 1e-6)).length / d;
-  let pushes = 0, last = null;
+  let pushes = 0, last = null, nothing = null;
   for (const f of aggregate(net, images, clean, { ...s, eps })) {
     const about = { norm: lpNorm(f.v, s.norm), length: lpNorm(f.v, 2), saturated: full(f.v), eps };
     if (f.kind === "visit") {
       pushes++;
       yield { ...f, pushes, x: images[f.image], about };
+      if (!nothing && pushes > 4) yield { kind: "null", rate: (nothing = yield* score.random(net, s.strength, d)) };
       if (pushes % Math.max(2, Math.round(s.n / 8)) === 0) yield { kind: "rates", visits: f.visits, pass: f.pass, v: f.v, about, ...(yield* share(f.v)) };
     } else {
       last = { ...f, kind: "rates", passed: f.pass, fit: f.rate, about, ...(yield* share(f.v)) };
       if (!f.end) yield last;
     }
   }
+  nothing ??= yield* score.random(net, s.strength, d);
   yield { ...last, done: true, nothing };
 }
 
 // E: settings {network, n, seed, strength, degrees}
 export function* E({ net, train, score }, s) {
   const images = train.images(train.draw(s.n, s.seed)), d = images[0].length, turned = images.map((x) => (s.degrees ? rotated(x, s.degrees) : x));
-  const nothing = yield* score.random(net, s.strength, d);
-  yield { kind: "null", rate: nothing };
   const rows = [], tangents = [], angles = [], null_ = spectrum(randomRows(s.n, d, s.seed), 1).values;
   let zero = 0;
   for (let i = 0; i < turned.length; i++) {
@@ -76,6 +74,7 @@ export function* E({ net, train, score }, s) {
     } else yield;
   }
   if (!rows.length) throw new Error("no digit has a gradient here");
+  const nothing = yield* score.random(net, s.strength, d);
   const { values, vectors, places } = spectrum(rows), v = unit(Float32Array.from(vectors[0]));
   const [plain, flipped] = [yield* score.rate(net, scaled(v, s.strength)), yield* score.rate(net, scaled(v, -s.strength))];
   const turn = spectrum(tangents, 1).vectors[0];

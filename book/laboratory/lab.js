@@ -10,6 +10,7 @@ export class Lab {
     this.worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
     this.asked = new Map();
     this.runs = new Map();
+    this.names = new Map();
     this.networks = new Map();
     this.specs = {};
     this.id = 0;
@@ -62,10 +63,19 @@ export class Lab {
     });
   }
 
-  async start(bench, key, settings, state, hear) {
+  // each run has a name of its own, so that no frame of one that was reset is taken for the next one's
+  async start(bench, slot, settings, state, hear) {
+    const key = `${slot} ${++this.id}`;
+    this.set(slot, "reset");
+    this.names.set(slot, key);
     this.runs.set(key, hear);
     await this.network(settings.network);
-    this.worker.postMessage({ type: "start", bench, key, settings, state });
+    if (this.runs.has(key)) this.worker.postMessage({ type: "start", bench, key, settings, state });
   }
-  set(key, state) { this.worker.postMessage({ type: "state", key, state }); }
+  set(slot, state) {
+    const key = this.names.get(slot);
+    if (!key) return;
+    if (state === "reset") { this.runs.delete(key); this.names.delete(slot); }
+    this.worker.postMessage({ type: "state", key, state });
+  }
 }

@@ -5,6 +5,9 @@ import { Lab } from "./lab.js";
 import { PANELS } from "./panels.js";
 import { el, percent, withInterval } from "./ui.js";
 
+// a cell that names its column, for phones, where the table's head is not shown
+const told = (column, ...inside) => el("td", { "data-column": column }, ...inside);
+
 class App {
   constructor(root) {
     Object.assign(this, { root, state: { network: "", strength: 0.25, seed: 0 }, vectors: [], panels: {} });
@@ -85,9 +88,9 @@ class App {
     const history = Float64Array.from(one.history || []);
     const file = `${one.bench}_${place}`;
     const row = el("tr", {},
-      el("th", { scope: "row" }, name), el("td", {}, `${one.settings.network}: ${one.about}`), el("td", {}, String(one.settings.strength)),
-      el("td", {}, withInterval(one.rate)), el("td", {}, one.nothing ? percent(one.nothing.value) : ""),
-      el("td", {}, el("button", { type: "button", onclick: () => { this.draw.choose(choice); this.show("draw"); } }, "Try it on a digit"), " ",
+      el("th", { scope: "row" }, name), told("how", `${one.settings.network}: ${one.about}`), told("strength", String(one.settings.strength)),
+      told("fooling rate", withInterval(one.rate)), told("random signs", percent(one.nothing.value)),
+      told("what now", el("button", { type: "button", onclick: () => { this.draw.choose(choice); this.show("draw"); } }, "Try it on a digit"), " ",
         el("button", { type: "button", onclick: () => save(`${file}.npy`, npy(v, [1, 28, 28])) }, ".npy"), " ",
         el("button", { type: "button", onclick: () => save(`${file}.safetensors`, safetensors({ v: { v, shape: [1, 28, 28], dtype: "F32" }, history: { v: history, shape: [history.length], dtype: "F64" } }, { "uapkit.perturbation": JSON.stringify(about) })) }, ".safetensors")));
     this.find("made").append(row);

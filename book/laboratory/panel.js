@@ -41,7 +41,7 @@ export class Panel {
     input.value = options.some((o) => [].concat(o).at(-1) === before) ? before : value;
     if (!input.value) input.selectedIndex = 0;
   }
-  changed() { if (this.begun) this.reset(); }
+  changed() { this.reset(); }
   networkChanged() { this.reset(); }
 
   values() { return Object.fromEntries(Object.entries(this.inputs).map(([name, input]) => [name, input.value])); }
@@ -53,6 +53,7 @@ export class Panel {
     this.begun = true;
     this.clear();
     this.told = this.settings();
+    this.part.status.textContent = "Computing …";
     for (const { key, settings } of this.slots()) {
       this.running.add(key);
       this.app.lab.start(this.key, key, settings, state, (m) => this.hear(key, m)).catch((error) => this.fail(key, error.message));
@@ -76,7 +77,7 @@ export class Panel {
     this.buttons();
   }
   all(state) {
-    for (const { key } of this.slots()) {
+    for (const key of new Set([...this.running, ...this.slots().map((s) => s.key)])) { // a slot that was just given up runs on else
       this.app.lab.set(key, state);
       if (state === "go" || state === "step") this.running.add(key);
     }

@@ -126,8 +126,9 @@ export class PanelJ extends Panel {
     for (const name of ["positive", "negative"]) intoTarget[name] = Math.max(...ends.map((g) => this.shares(name, g).into));
     for (const name of ["positive", "negative"]) {
       const v = f.directions[name].map((e) => e * 28);
-      this.app.lab.ask("rate", { network: this.told.network, v: v.map((e) => e * o.strength) }).then((rate) => this.app.made({
-        bench: "J", about: `most ${name} direction of class ${o.target}, β = ${o.beta}, ${o.n} digits, seed ${o.seed}`, v, rate, nothing: null, settings: this.told,
+      const { network, strength } = this.told, ask = (what, given) => this.app.lab.ask(what, { network, ...given });
+      Promise.all([ask("rate", { v: v.map((e) => e * strength) }), ask("random", { strength })]).then(([rate, nothing]) => this.app.made({
+        bench: "J", about: `most ${name} direction of class ${o.target}, β = ${o.beta}, ${o.n} digits, seed ${o.seed}`, v, rate, nothing, settings: this.told,
         madeBy: { method: "principal_curvatures", target: o.target, n: o.n, seed: o.seed, beta: o.beta, curvature: f.curvature[name], end: name }, norm: "2", history: [],
       }));
     }

@@ -67,6 +67,7 @@ export class PanelK extends Panel {
       slot.v = f.v;
       slot.ms = [...(slot.ms || []), f.ms];
       paintVector(this.slotView[key].vector.canvas, f.v);
+      this.mine(this.slotView[key].own, f.v);
       this.part.status.textContent = `${slot.settings.layer}: iteration ${f.k}, value ${f.value.toPrecision(5)}, ${(f.value / f.startValue).toFixed(2)} times that of random signs (${f.ms.toFixed(0)} ms).`;
     } else {
       slot.last = f;
@@ -74,7 +75,6 @@ export class PanelK extends Panel {
       const point = [f.k, f.rate.value, f.rate.low, f.rate.high];
       if (place >= 0) slot.rates[place] = point;
       else slot.rates.push(point);
-      this.mine(this.slotView[key].own, f.v);
       if (f.turned) this.nothing = f.nothing;
       this.sentence();
     }

@@ -74,7 +74,7 @@ export class PanelM extends Panel {
     const sorted = step.distances.filter(([, d]) => Number.isFinite(d)).sort((a, b) => a[1] - b[1]).slice(0, 5), far = sorted[sorted.length - 1]?.[1] || 1;
     this.part.classes.replaceChildren(el("p", { className: "small" }, `nearest boundaries of class ${step.from}`), el("table", { className: "bars" },
       ...sorted.map(([end, d]) => el("tr", { className: end === step.to ? "top" : "" }, el("th", { scope: "row" }, String(end)),
-        el("td", {}, el("i", { style: `width:${(100 * d) / far}%;background:${end === step.to ? colour("universal") : colour("deepfool")}` })), el("td", {}, d.toFixed(2))))));
+        el("td", {}, el("i", { style: `width:${(100 * d) / far}%;--c:${end === step.to ? colour("universal") : colour("deepfool")}` })), el("td", {}, d.toFixed(2))))));
   }
 
   charts() {

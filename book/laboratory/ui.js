@@ -62,10 +62,10 @@ export function chart({ series, x, y, text, from = null, to = null, domain = nul
   for (const s of series) {
     const shade = s.colour || colour(s.meaning), inside = s.points;
     const band = inside.filter((p) => p.length > 3);
-    if (band.length > 1) parts.push(`<path d="M${band.map((p) => `${px(p[0])} ${py(p[2])}`).join("L")}L${[...band].reverse().map((p) => `${px(p[0])} ${py(p[3])}`).join("L")}Z" fill="${shade}" opacity="0.18"/>`);
-    if (!s.dots && inside.length > 1) parts.push(`<path d="M${inside.map((p) => `${px(p[0])} ${py(p[1])}`).join("L")}" fill="none" stroke="${shade}" stroke-width="${s.thin ? 1 : 2}" ${s.dash ? 'stroke-dasharray="5 4"' : ""} ${s.thin ? 'opacity="0.6"' : ""}/>`);
-    if (!s.thin && (s.dots || inside.length < 40)) parts.push(...inside.map((p) => `<circle cx="${px(p[0])}" cy="${py(p[1])}" r="${s.dots ? 3.5 : 2.5}" fill="${shade}"/>`));
+    if (band.length > 1) parts.push(`<path d="M${band.map((p) => `${px(p[0])} ${py(p[2])}`).join("L")}L${[...band].reverse().map((p) => `${px(p[0])} ${py(p[3])}`).join("L")}Z" class="band" style="--c:${shade}"/>`);
+    if (!s.dots && inside.length > 1) parts.push(`<path d="M${inside.map((p) => `${px(p[0])} ${py(p[1])}`).join("L")}" class="line" style="--c:${shade}" stroke-width="${s.thin ? 1 : 2}" ${s.dash ? 'stroke-dasharray="5 4"' : ""} ${s.thin ? 'opacity="0.6"' : ""}/>`);
+    if (!s.thin && (s.dots || inside.length < 40)) parts.push(...inside.map((p) => `<circle cx="${px(p[0])}" cy="${py(p[1])}" r="${s.dots ? 3.5 : 2.5}" style="--c:${shade}"/>`));
   }
-  const legend = series.filter((s) => s.name).map((s) => `<span><i style="border-color:${s.colour || colour(s.meaning)};border-style:${s.dash ? "dashed" : "solid"}"></i>${s.name}</span>`).join("");
+  const legend = series.filter((s) => s.name).map((s) => `<span><i style="--c:${s.colour || colour(s.meaning)};border-top-style:${s.dash ? "dashed" : "solid"}"></i>${s.name}</span>`).join("");
   return `<svg viewBox="0 0 ${W} ${H}" role="img" aria-label="${text}">${parts.join("")}</svg><p class="legend">${legend}</p>`;
 }

@@ -30,7 +30,8 @@ import { Network } from "SOURCE/network.js";
 
 const [, , input, output] = process.argv, { digits, runs } = JSON.parse(fs.readFileSync(input));
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64")), floats = (text) => new Float32Array(bytes(text).buffer);
-const set = (s) => new Digits({ blocks: bytes(s.blocks), angles: new Float64Array(bytes(s.angles).buffer), labels: s.labels }, floats(digits.resize));
+const doubles = (text) => new Float64Array(bytes(text).buffer);
+const set = (s) => new Digits({ ...s, blocks: bytes(s.blocks), angles: doubles(s.angles) }, floats(digits.resize));
 await start();
 const train = set(digits.train), test = set(digits.test);
 const made = runs.map(({ chain, settings }) => {
@@ -62,7 +63,9 @@ def script(tmp_path_factory):
     entry, kernel, made = (folder / name for name in ("entry.js", "kernel.wasm", "run.mjs"))
     entry.write_text(ENTRY.replace("SOURCE", source.as_posix()))
     laboratory.compile_kernel(PACKAGES, source, kernel)
-    laboratory.join(PACKAGES, entry, made, "--platform=node", "--format=esm", "--target=es2022", kernel=kernel, worker=kernel)
+    laboratory.join(
+        PACKAGES, entry, made, "--platform=node", "--format=esm", "--target=es2022", kernel=kernel, worker=kernel
+    )
     return made
 
 
@@ -70,7 +73,8 @@ def test_curvatures_agree_for_any_weights(script, tmp_path):
     nets = [copy_of(epochs, seed) for epochs, seed in ((2, 1), (4, 2), (8, 3))]
     nets += [models.load(name) for name in ("mlp_digits", "stdcnn_digits", "lenet_digits")]
     given = [
-        (net, {"n": 10, "seed": k, "target": 3, "most": 10, "beta": (1.0, 2.0, 5.0)[k % 3]}) for k, net in enumerate(nets)
+        (net, {"n": 10, "seed": k, "target": 3, "most": 10, "beta": (1.0, 2.0, 5.0)[k % 3]})
+        for k, net in enumerate(nets)
     ]
     given.append((models.load("gcnn_digits"), {"n": 4, "seed": 0, "target": 3, "most": 4, "beta": 2.0}))
     runs = [{"chain": chain(net), "settings": settings} for net, settings in given]

@@ -220,6 +220,65 @@ def test_curvatures_equal_python(bench, stored, k):
         assert abs(np.array(last[end]["v"]) @ array(v)) > 0.999
 
 
+def test_the_first_number_comes_soon_and_an_iteration_is_short(watched, built, capsys):
+    """In proportion to this machine, for it may be busy: an iteration to the forward passes of its digits, the rest to it."""
+    one = watched()
+    one.page.goto(f"{built.as_uri()}/book/laboratory.html", wait_until="commit")
+    seen = "() => /Without: /.test(document.querySelector('[data-part=answer]')?.textContent) && performance.now()"
+    first = one.page.wait_for_function(seen, timeout=WAIT).json_value()
+    one.page.wait_for_selector('#lab-app[data-ready="yes"]', timeout=WAIT)
+    settings = {"layer": "block2_pool", "p": "inf", "q": 10, "n": 16, "seed": 0, "iterations": 10}
+    frames = run(one.page, "K", "vgg_digits", settings)
+    iteration = float(np.median([f["ms"] for f in frames if f["kind"] == "iteration" and f["k"] > 0]))
+    forward = one.page.evaluate(
+        """async () => {
+            const { lab } = uapkitLaboratoryApp, pixels = new Float32Array(16 * 784).fill(0.5), taken = [];
+            for (let k = 0; k < 10; k++) {
+                const begun = performance.now();
+                await lab.ask("logits", { network: "vgg_digits", pixels, v: null });
+                taken.push(performance.now() - begun);
+            }
+            return taken.sort((a, b) => a - b)[5];
+        }"""
+    )
+    with capsys.disabled():
+        print(
+            f"\nlaboratory: first number after {first:.0f} ms; an iteration of K's bench {iteration:.1f} ms, "
+            f"{iteration / forward:.2f} of the forward passes of its 16 digits ({forward:.1f} ms)"
+        )
+    assert iteration < 4 * forward, "a push and a pull cost about a forward pass each"
+    assert first < 2000 * max(1, iteration / 20), "two seconds where an iteration takes 20 ms"
+    one.context.close()
+
+
+def test_the_page_is_light(built):
+    page, folder = built / "book" / "laboratory.html", built / "_static" / "vendor" / "laboratory"
+    scripts = [folder / name for name in ("data.js", "laboratory.js", "playground.js")]
+    weight = sum(path.stat().st_size for path in (page, built / "_static" / "laboratory.css", *scripts))
+    assert weight < 2_000_000, "of its own, without pictures and what all pages of the book share"
+
+
+def test_settings_show_at_once_and_runs_do_not_mix(bench):
+    """Another layer to compare with is seen before Start; a slot given up and a run reset send nothing into the next."""
+    page = bench.page
+    page.select_option('[data-part="network"]', "vgg_digits")
+    choose(page, "K", layer="block1_conv2", n="16", iterations="50", compare="block2_pool")
+    assert page.locator("#lab-K .lab-picture").count() == 4
+    page.click("#lab-K button.main")
+    page.wait_for_function("() => uapkitLaboratoryApp.panels.K.slot['K-b']?.values.length > 1")
+    choose(page, "K", compare="", iterations="5", n="1", layer="block1_pool")
+    page.click("#lab-K button.main")
+    page.click("#lab-K .buttons button:has-text('Redraw')")
+    page.wait_for_function("() => uapkitLaboratoryApp.panels.K.finished", timeout=WAIT)
+    slots = page.evaluate(
+        "() => Object.entries(uapkitLaboratoryApp.panels.K.slot).map(([k, s]) => [k, s.values.map(v => v[0])])"
+    )
+    assert slots == [["K", list(range(len(slots[0][1])))]], "one run, each iteration once"
+    page.locator('[data-part="seed"]').fill("0")
+    page.locator('[data-part="seed"]').dispatch_event("change")
+    assert bench.complaints() == []
+
+
 def test_each_bench_tells_what_was_seen_and_offers_its_vector(bench):
     page = bench.page
     page.select_option('[data-part="network"]', "vgg_digits")

@@ -80,7 +80,9 @@ def check(html: Path) -> Report:
                 file = _target(html, here, address)
                 if not file.is_file():
                     problems.append(f"{name} loads {address}, which is not there")
-                elif "_static" not in file.parts or "laboratory" in file.parts:  # the rest is shared by all pages, loaded once
+                elif (
+                    "_static" not in file.parts or "laboratory" in file.parts
+                ):  # the rest is shared by all pages, loaded once
                     size += file.stat().st_size
         sizes[name] = size
         if size > PAGE_LIMIT:

@@ -26,6 +26,7 @@ from uapkit.classroom.build import api
 from uapkit.files import write_whole
 
 OURS = "the grader failed on this notebook; your teacher can see why"  # what a student reads of a log he does not have
+EXCHANGE = ("timestamp.txt", "submission_secret.txt")  # by which a hub's exchange finds whose feedback a page is
 
 
 def submissions(out: Path, name: str) -> list[str]:
@@ -109,7 +110,11 @@ def _no_credit(out: Path, book: Any, name: str, student: str, reason: str) -> No
     shutil.rmtree(out / "feedback" / student / name, ignore_errors=True)
     reason = OURS if reason.startswith("nbgrader") else reason
     page = f"<!doctype html><title>{name}</title><p>This submission could not be graded: {html.escape(reason)}.</p>\n"
-    write_whole(out / "feedback" / student / name / f"{name}.html", page.encode())
+    place = out / "feedback" / student / name
+    write_whole(place / f"{name}.html", page.encode())
+    for mark in EXCHANGE:
+        if (of_hub := out / "submitted" / student / name / mark).is_file():
+            shutil.copyfile(of_hub, place / mark)
 
 
 def _points(book: Any, name: str, student: str) -> dict[str, float | None]:
@@ -128,7 +133,8 @@ def _points(book: Any, name: str, student: str) -> dict[str, float | None]:
 def hand_back(out: Path, name: str) -> list[str]:
     """Write feedback and ``grades.csv`` from the gradebook as it is, points given by hand included; the students' names.
 
-    A student gets one HTML page and nothing else: nbgrader would add the assignment's files, the secret seed among them.
+    A student gets one HTML page and nothing else (but the marks of a hand-in through a hub): nbgrader would add the
+    assignment's files, the secret seed among them.
     """
     checks.one_of(name, notebooks.names(), "assignment")
     course = api(out)
@@ -138,7 +144,7 @@ def hand_back(out: Path, name: str) -> list[str]:
         if not done["success"]:
             print(f"no feedback for {student}: {str(done.get('error') or done.get('log'))[-300:]}", file=sys.stderr)
         for path in (out / "feedback" / student / name).glob("*"):
-            if path.suffix != ".html":
+            if path.suffix != ".html" and path.name not in EXCHANGE:
                 path.unlink() if path.is_file() else shutil.rmtree(path)
     with course.gradebook as book:
         reports.grades(out, book)
