@@ -65,7 +65,9 @@ def claims(run: Run) -> Iterator[Claim]:
     """
     left, changed = ("stays", ["n_inside"], True), ("changed", ["n", "n_inside"], False)
     yield from claims_over_walk(run, "negative", left, ("negative_leaves", ">"))
-    yield from claims_over_walk(run, "flat", changed, ("flat_calmer_than_random", "<"), ("flat_does_nothing", "<", 0.05))
+    yield from claims_over_walk(
+        run, "flat", changed, ("flat_calmer_than_random", "<"), ("flat_does_nothing", "<", 0.05)
+    )
 
 
 @drawn_if_run

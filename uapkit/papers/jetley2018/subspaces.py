@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -113,6 +113,15 @@ def deciding(run: Run, network: str, rows: pd.DataFrame) -> pd.DataFrame:
         return rows[vouched]
     known = for_network((run.provenance.get("params") or {}).get("k"), network, "k")
     return rows if known is None else rows.iloc[:0]
+
+
+def vouched_for(run: Run | None) -> Run | None:
+    """The run without the rows whose directions other images do not confirm, as the pages show it; None of None."""
+    if run is None or "model" not in run.table:
+        return run
+    kept = [deciding(run, network, rows) for network, rows in run.by_network()]
+    others = run.table.drop(run.rows.index)
+    return replace(run, table=pd.concat([*kept, others]).sort_index())
 
 
 def principal_components(centred: Tensor) -> Tensor:
