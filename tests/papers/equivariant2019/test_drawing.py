@@ -71,7 +71,7 @@ def test_more_images_are_darker(table):
 
 
 def test_random_draws_are_a_line_of_those_followed_and_a_bar_of_all(table):
-    null = table[table["kind"] == "random direction"].iloc[0]
+    null = table[table["kind"] == "random direction"].iloc[0].to_dict()
     at = {0: ((0.0, 0.02), (0.5, 0.3)), 1: ((0.0, 0.02), (0.5, 0.2)), **{k: ((0.5, 0.1 * k),) for k in range(2, 9)}}
     draws = [null | {"draw": k, "relative_norm": s, "error_rate": e} for k, own in at.items() for s, e in own]
     redraw = {"model": "n", "attack": "gradient", "kind": "redraw", "draw": 0, "relative_norm": 0.5, "error_rate": 0.7}
