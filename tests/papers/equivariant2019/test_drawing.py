@@ -68,3 +68,17 @@ def test_more_images_are_darker(table):
     assert all(a >= b for a, b in zip(few, many, strict=True))
     assert few != many
     assert tint("#000000", 0) == (1, 1, 1)
+
+
+def test_random_draws_are_a_line_of_those_followed_and_a_bar_of_all(table):
+    null = table[table["kind"] == "random direction"].iloc[0].to_dict()
+    at = {0: ((0.0, 0.02), (0.5, 0.3)), 1: ((0.0, 0.02), (0.5, 0.2)), **{k: ((0.5, 0.1 * k),) for k in range(2, 9)}}
+    draws = [null | {"draw": k, "relative_norm": s, "error_rate": e} for k, own in at.items() for s, e in own]
+    redraw = {"model": "n", "attack": "gradient", "kind": "redraw", "draw": 0, "relative_norm": 0.5, "error_rate": 0.7}
+    rows = table[table["kind"] != "random direction"]
+    ax = curves(Run.of(pd.concat([rows, pd.DataFrame([*draws, null | redraw])], ignore_index=True))).axes[0]
+    assert drawn(ax, "random direction") == ([0.0, 0.5], [0.02, 0.3]), "not the worst of those at one norm only"
+    bar = next(line for line in ax.lines if line.get_linewidth() == 3)
+    errors = [e for own in at.values() for s, e in own if s == 0.5]
+    assert list(bar.get_ydata()) == pytest.approx(list(np.quantile(errors, [0.025, 0.975])))
+    assert drawn(ax, "the smallest sample, redrawn") == ([0.5], [0.7])

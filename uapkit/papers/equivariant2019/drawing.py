@@ -77,7 +77,8 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
     """Rate against the norm, a panel a (network, attack): each sample at its chosen sign, the other sign thin, baselines.
 
     The more images, the darker; how they were fitted is told by the line. Networks from other training seeds are dotted,
-    for the largest sample scored with the vector of the other half.
+    for the largest sample scored with the vector of the other half. Bars: the central 95 % of the draws of a random null at
+    the norm that has them all; its line is the worst of those that were followed over all norms. Ticks: redraws.
     """
     ends = ("error_low", "error_high") if value == "error_rate" else ("low", "high")
     first = first_seed(run.rows)
@@ -98,15 +99,37 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
             for k, one in enumerate(_other_seeds(run.rows, model, attack)):
                 once = None if k else "other training seeds"
                 ax.plot(one["relative_norm"], one[value], ":", color=colour, label=once)
-            others = first[(first["model"] == model) & ~first["kind"].isin(["singular vector", "difference"])]
+            again = rows_of(first, model=model, attack=attack, kind="redraw")
+            ax.plot(
+                again["relative_norm"],
+                again[value],
+                "_",
+                color=colour,
+                markersize=5,
+                label="the smallest sample, redrawn",
+            )
+            others = first[(first["model"] == model) & first["attack"].isna() & first[value].notna()]
             for kind, here in others.groupby("kind", sort=False):
-                worst, shown = here.groupby("relative_norm")[value].max(), look(str(kind))
+                shown = look(str(kind))
+                worst = _followed(here).groupby("relative_norm")[value].max()
                 ax.plot(worst.index, worst, shown.line, color=shown.colour, linewidth=1, label=kind)
+                for size, draws in here.groupby("relative_norm"):  # all draws, at the norm that has them
+                    if len(draws) > worst.size:
+                        low, high = draws[value].quantile([0.025, 0.975])
+                        ax.plot([size, size], [low, high], color=shown.colour, linewidth=3, alpha=0.5)
             titled(ax, f"{short(model)}\n{attack}")
             ax.set(ylim=(0, 1), xlabel="norm / mean image norm")
         axes[0].set_ylabel(value.replace("_", " "))
         legend(figure, axes)
     return figure
+
+
+def _followed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The draws of a null that were followed over all norms; all rows of a kind without draws."""
+    if "draw" not in rows or rows["draw"].isna().all():
+        return rows
+    norms = rows.groupby("draw")["relative_norm"].transform("nunique")
+    return rows[norms == norms.max()]
 
 
 def _samples(rows: pd.DataFrame) -> list[tuple[tuple[str, float, bool], pd.DataFrame]]:
