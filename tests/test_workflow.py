@@ -65,7 +65,8 @@ from uapkit.book import build, depends
 from uapkit.book.stage import build_folder, note
 
 def now():
-    return {n: depends.checksum(depends.of_item(n)) for n in depends.names()}, depends.checksum(depends.of_html())
+    codes = {n: depends.checksum(depends.of_item(n)) for n in depends.names()}
+    return codes, build._sources(codes)
 
 def made(names):
     for name, checksum in build._stale(codes).items():
