@@ -140,7 +140,9 @@ def run(steps: list[Step], profile: Profile, *, quiet: bool = False) -> list[Ste
     On a terminal one bar shows items done, running and the time left; elsewhere a line is printed for each. An
     interrupt ends all that runs.
     """
-    waiting, running = list(steps), []
+    waiting = list(steps)
+    running: list[Step] = []
+    done = 0
     bar = tqdm(total=len(steps), desc="book", unit="item", disable=True if quiet else None, smoothing=0.1)
     try:
         while waiting or running:
@@ -154,9 +156,10 @@ def run(steps: list[Step], profile: Profile, *, quiet: bool = False) -> list[Ste
                 settle(step)
                 profile.steps.append(_told(step))
                 bar.update()
+                done += 1
                 bar.set_postfix_str(", ".join(s.name for s in running))
                 if bar.disable and not quiet:
-                    print(f"{len(profile.steps)} of {len(steps)}: {step.name} in {step.seconds:.1f} s", flush=True)
+                    print(f"{done} of {len(steps)}: {step.name} in {step.seconds:.1f} s", flush=True)
     finally:
         bar.close()
         for step in running:

@@ -158,11 +158,11 @@ def _loaded(name: str, _files: tuple, _stale: str) -> Run | None:
 def compare(name: str, run: Run | None = None) -> pd.DataFrame:
     """Theirs beside ours: one row a claim with text, published value, our estimate, networks and verdict.
 
-    run: None for the stored full run, whose answer is kept (:mod:`uapkit.runner.drawn`). Order claims come first, then
+    run: None for the stored full run; its answer is kept (:mod:`uapkit.runner.drawn`). Order claims come first, then
     level claims where network, weights and images are the paper's. ``attrs["evidence"]`` holds the evidence rows that the
     order claims were judged by.
     """
-    if run is not None:
+    if run is not None and run is not stored_run(name):
         return _compared(name, run)
     kept = drawn("uapkit.runner.verdicts:judge", name)
     judged = pd.DataFrame(kept["rows"], columns=list(COLUMNS))
