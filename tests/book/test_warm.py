@@ -28,11 +28,12 @@ CELLS = {
     QUICK: ["print('last')"],
 }
 SCRIPT = """
-import sys
+import sys, threading
 from uapkit.book import work
 steps = [work.item_step(name, "from " + name) for name in sys.argv[1:]]
 lost = work.run(steps, work.Profile(warm=True, jobs=2))
 print("lost:", [s.name for s in lost])
+print("threads:", threading.active_count())
 """
 
 pytestmark = pytest.mark.skipif(not warm.possible(), reason="forks are used on Linux alone")
@@ -90,6 +91,7 @@ def test_a_failing_cell_a_dead_kernel_and_a_lost_worker_fail_their_own_items_onl
     assert "Kernel died" in status(root, CRASHED)["reason"]
     assert "SIGKILL" in status(root, LOST)["reason"]
     assert f"lost: {[LOST]}" in done.stdout
+    assert "threads: 1\n" in done.stdout, "a process that forks has no threads"
     for name in (WRONG, CRASHED, LOST):
         page = staged(root, name)
         assert [cell["cell_type"] for cell in page] == ["markdown", "markdown"]

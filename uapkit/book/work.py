@@ -30,6 +30,12 @@ from uapkit.runner.catalogue import project_root
 MEMORY = 1.5e9  # bytes that one item may take at most, kernel and worker together
 
 
+class Bar(tqdm):
+    """A bar without tqdm's watching thread: a process that forks has no threads."""
+
+    monitor_interval = 0
+
+
 @dataclass
 class Step:
     """One thing to be made: by ``job`` in a fork, or by Python with the arguments ``command`` in a new process."""
@@ -143,7 +149,7 @@ def run(steps: list[Step], profile: Profile, *, quiet: bool = False) -> list[Ste
     waiting = list(steps)
     running: list[Step] = []
     done = 0
-    bar = tqdm(total=len(steps), desc="book", unit="item", disable=True if quiet else None, smoothing=0.1)
+    bar = Bar(total=len(steps), desc="book", unit="item", disable=True if quiet else None, smoothing=0.1)
     try:
         while waiting or running:
             while waiting and len(running) < profile.jobs:
