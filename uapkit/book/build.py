@@ -34,6 +34,7 @@ def stage_sources() -> None:
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
+    staging.mkdir(parents=True, exist_ok=True)
     for name in ("_config.yml", "_toc.yml", "LICENSE", "CITATION.cff"):
         shutil.copy2(root / name, staging / name)
     shutil.rmtree(staging / "book", ignore_errors=True)
