@@ -21,8 +21,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` completely or not at all; OSError with one sentence if the disk refuses."""
+def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Write ``data`` to ``path`` completely or not at all; OSError with one sentence if the disk refuses.
+
+    lasting: wait until the disk has it; False where a power cut may cost the file, for a cache that finds damage itself.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -30,7 +33,8 @@ def write_whole(path: Path, data: bytes) -> None:
         with open(part, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):

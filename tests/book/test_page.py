@@ -10,7 +10,7 @@ import pytest
 from uapkit import runner
 from uapkit.book import page
 from uapkit.lab import Run
-from uapkit.runner import results
+from uapkit.runner import results, verdicts
 
 NAME = "khrulkov2018/tab1_layers"
 ROWS = pd.DataFrame(
@@ -124,6 +124,7 @@ def test_published_has_one_column_a_quantity(shown):
 
 
 def test_a_stored_run_is_loaded_once_a_page(monkeypatch):
+    verdicts._loaded.cache_clear()
     loads, load = [], results.load
     monkeypatch.setattr(results, "load", lambda name: loads.append(name) or load(name))
     monkeypatch.setattr(runner, "run", lambda name, **params: load(name))

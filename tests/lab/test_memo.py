@@ -16,7 +16,7 @@ from torch import nn
 from uapkit import attacks, curvature, data, evaluate, models, provenance, spectra
 from uapkit.attacks import Perturbation
 from uapkit.lab import keep, keeping, stored
-from uapkit.lab.memo import Memo
+from uapkit.lab.memo import Memo, _versions
 from uapkit.lab.stored import Unreadable
 from uapkit.models.nets.digits import Linear
 from uapkit.operators import LayerJacobians
@@ -202,7 +202,9 @@ def test_another_version_of_a_library_is_computed_anew(tmp_path, monkeypatch):
     with keeping(tmp_path) as memo:
         keep(counted, 1.0)
         monkeypatch.setattr("uapkit.lab.memo.version", lambda name: "9.9")
+        _versions.cache_clear()  # looked up once a process: a library does not change under it
         keep(counted, 1.0)
+    _versions.cache_clear()
     assert memo.computed == 2
 
 
@@ -262,10 +264,10 @@ def test_an_entry_whose_network_answers_otherwise_is_refused(net, tmp_path, monk
 
 
 def test_a_full_disk_loses_no_answer(tmp_path, monkeypatch):
-    def full(fd):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("uapkit.files.os.fsync", full)
+    monkeypatch.setattr("uapkit.files.os.replace", full)
     with said("a result could not be kept"), keeping(tmp_path):
         assert keep(counted, 1.0) == {"x": 2.0}
     assert not entries(tmp_path)

@@ -34,6 +34,7 @@ def stage_sources() -> None:
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
+    staging.mkdir(parents=True, exist_ok=True)
     for name in ("_config.yml", "_toc.yml", "LICENSE", "CITATION.cff"):
         shutil.copy2(root / name, staging / name)
     shutil.rmtree(staging / "book", ignore_errors=True)
@@ -92,8 +93,12 @@ def prepare() -> None:
     import matplotlib
 
     matplotlib.use("agg")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in _chapters()}
     stage_sources()
     install_assets()
+    for path, (data, date) in before.items():  # what says the same keeps its date, by which Sphinx goes
+        if path.is_file() and path.read_bytes() == data:
+            os.utime(path, ns=(date, date))
 
 
 def sphinx(*, whole: bool = True) -> int:
@@ -175,8 +180,8 @@ def _here(cores: int | None, *, say: bool, quiet: bool) -> int:
     status = 0
     with about.stage("what is stale"):
         made = _made()
-        now = {"weights": depends.checksum(depends.of_weights()), "sources": depends.checksum(depends.of_html())}
         codes = {name: depends.checksum(depends.of_item(name)) for name in depends.names()}
+        now = {"weights": depends.checksum(depends.of_weights()), "sources": _sources(codes)}
         weights = made.get("weights") != now["weights"] or not (project_root() / depends.WEIGHTS).is_file()
         stale = {} if weights else _stale(codes)
         sources = made.get("sources") != now["sources"] or not (built() / "index.html").is_file()
@@ -199,13 +204,15 @@ def _here(cores: int | None, *, say: bool, quiet: bool) -> int:
     if before.code:
         return _explain(before)
     now |= {"pages": _pages(), "words": _words()}
-    if sources or any(made.get(key) != now[key] for key in ("pages", "words")):
-        whole = sources or made.get("words") != now["words"]
-        _made(sources="", pages="")
-        with about.stage("Sphinx"):
+    if any(made.get(key) != now[key] for key in ("pages", "words")) or not (built() / "index.html").is_file():
+        whole = made.get("words") != now["words"] or not (built() / "index.html").is_file()
+        _made(pages="", words="")
+        with about.stage("Sphinx, all pages" if whole else "Sphinx, changed pages"):
             status = _one("Sphinx", "sphinx", about, quiet, whole=whole)
         if not status:
             _made(**now)
+    elif sources:
+        _made(**now)
     gc.unfreeze()  # what the warm process froze for its forks can go
     about.store()
     if say:
@@ -237,6 +244,17 @@ def _made(**more: str) -> dict[str, str]:
     return known
 
 
+def _sources(codes: dict[str, str]) -> str:
+    """Checksum of what chapters and scoreboard are made from: the items' claims are among it."""
+    return hashlib.sha256(f"{depends.checksum(depends.of_html())} {sorted(codes.items())}".encode()).hexdigest()
+
+
+def _chapters() -> list[Path]:
+    staging = build_folder("staging")
+    found = [p for p in staging.glob("*") if p.is_file()] + [p for p in (staging / "book").rglob("*") if p.is_file()]
+    return sorted(found)
+
+
 def _staged() -> list[Path]:
     return [build_folder("staging", "notebooks", f"{name}.ipynb") for name in depends.names()]
 
@@ -247,8 +265,10 @@ def _pages() -> str:
 
 
 def _words() -> str:
-    """Checksum of their prose alone: titles, labels and links, by which one page can change another."""
-    digest = hashlib.sha256(depends.checksum([], depends.HTML_LIBRARIES).encode())
+    """Checksum of all by which one page can change another: staged chapters, and the notebooks' prose with its labels."""
+    root = project_root()
+    chapters = [p.relative_to(root).as_posix() for p in _chapters()]
+    digest = hashlib.sha256(depends.checksum(chapters, depends.HTML_LIBRARIES).encode())
     for path in _staged():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         prose = [c["source"] for c in cells if c["cell_type"] == "markdown"]

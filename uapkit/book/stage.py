@@ -135,10 +135,11 @@ def _failure_cells(notebook: dict[str, Any], name: str, reason: str) -> list[dic
 
 
 def _clean(notebook: dict[str, Any]) -> dict[str, Any]:
-    """Without papermill's record of file names, progress bars and warnings on stderr: a page holds no machine's paths."""
+    """Without papermill's record of file names and times, bars and warnings on stderr: a page holds no machine's paths."""
     notebook["metadata"].pop("papermill", None)
     for cell in notebook["cells"]:
-        cell["metadata"].pop("papermill", None)
+        for key in ("papermill", "execution"):
+            cell["metadata"].pop(key, None)
         if "outputs" in cell:
             cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr" and not _is_bar(o)]
     if WIDGET not in json.dumps([c.get("outputs") for c in notebook["cells"]]):

@@ -179,10 +179,11 @@ class WarmProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """See the base class."""
-        self.process = type(self).waiting
-        self.pid = self.pgid = self.process.pid
+        kernel = type(self).waiting
+        self.process = kernel  # type: ignore[assignment]  # it has all that is asked of a Popen
+        self.pid = self.pgid = kernel.pid
         self.cwd = kwargs.get("cwd", Path.cwd())
-        self.process.start(cmd, dict(kwargs.get("env") or os.environ), str(self.cwd))
+        kernel.start(cmd, dict(kwargs.get("env") or os.environ), str(self.cwd))
         return self.connection_info
 
 

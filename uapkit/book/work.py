@@ -30,6 +30,12 @@ from uapkit.runner.catalogue import project_root
 MEMORY = 1.5e9  # bytes that one item may take at most, kernel and worker together
 
 
+class Bar(tqdm):
+    """A bar without tqdm's watching thread: a process that forks has no threads."""
+
+    monitor_interval = 0
+
+
 @dataclass
 class Step:
     """One thing to be made: by ``job`` in a fork, or by Python with the arguments ``command`` in a new process."""
@@ -140,8 +146,10 @@ def run(steps: list[Step], profile: Profile, *, quiet: bool = False) -> list[Ste
     On a terminal one bar shows items done, running and the time left; elsewhere a line is printed for each. An
     interrupt ends all that runs.
     """
-    waiting, running = list(steps), []
-    bar = tqdm(total=len(steps), desc="book", unit="item", disable=True if quiet else None, smoothing=0.1)
+    waiting = list(steps)
+    running: list[Step] = []
+    done = 0
+    bar = Bar(total=len(steps), desc="book", unit="item", disable=True if quiet else None, smoothing=0.1)
     try:
         while waiting or running:
             while waiting and len(running) < profile.jobs:
@@ -154,9 +162,10 @@ def run(steps: list[Step], profile: Profile, *, quiet: bool = False) -> list[Ste
                 settle(step)
                 profile.steps.append(_told(step))
                 bar.update()
+                done += 1
                 bar.set_postfix_str(", ".join(s.name for s in running))
                 if bar.disable and not quiet:
-                    print(f"{len(profile.steps)} of {len(steps)}: {step.name} in {step.seconds:.1f} s", flush=True)
+                    print(f"{done} of {len(steps)}: {step.name} in {step.seconds:.1f} s", flush=True)
     finally:
         bar.close()
         for step in running:

@@ -30,7 +30,7 @@ def write(path: Path, result: Any, about: dict[str, Any]) -> None:
     head = json.dumps({"format": FORMAT, "result": _form(result, arrays), **about})
     buffer = io.BytesIO()
     np.savez(buffer, head=np.array(head), **arrays)  # type: ignore[arg-type]
-    write_whole(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue(), lasting=False)  # a damaged entry is seen when it is read
 
 
 def read(path: Path) -> tuple[Any, dict[str, Any]]:

@@ -163,4 +163,4 @@ def _read(path: Path) -> Any:
 
 def _write(path: Path, about: Any) -> None:
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        write_whole(path, json.dumps(about).encode())
+        write_whole(path, json.dumps(about).encode(), lasting=False)

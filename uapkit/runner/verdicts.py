@@ -197,7 +197,7 @@ def compare(name: str, run: Run | None = None) -> pd.DataFrame:
     of evidence an order claim holds, "3 of 8". Order claims and checks come first, then level claims where network, weights
     and images are the paper's. ``attrs["evidence"]`` holds the evidence rows that the order claims were judged by.
     """
-    if run is not None:
+    if run is not None and run is not stored_run(name):
         return _compared(name, run)
     kept = drawn("uapkit.runner.verdicts:judge", name)
     judged = pd.DataFrame(kept["rows"], columns=list(COLUMNS))
