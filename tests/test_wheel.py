@@ -1,18 +1,12 @@
 """The package as people install it: a wheel, outside the clone."""
 
-import json
 import os
-import re
 import subprocess
 import sys
-import tomllib
 import zipfile
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-import yaml
-from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,9 +80,6 @@ def test_an_item_runs_outside_the_clone(installed, tmp_path):
         ["run", "khrulkov2018/tab1_layers", "--full"],
         ["where", "tab1"],
         ["scoreboard"],
-        ["book"],
-        ["page", "khrulkov2018/tab1_layers"],
-        ["check-book"],
         ["bench"],
     ],
     ids=" ".join,
@@ -98,67 +89,3 @@ def test_what_needs_the_clone_says_so_in_one_sentence(installed, tmp_path, comma
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("uapkit: no project folder"), done.stderr[-500:]
     assert "Traceback" not in done.stderr
-
-
-def closure(*names):
-    """Distributions of this environment that the named ones need, themselves included, without extras."""
-    found, todo = {}, list(names)
-    while todo:
-        one = distribution(todo.pop())
-        if one.metadata["Name"] in found:
-            continue
-        found[one.metadata["Name"]] = one
-        for line in one.requires or ():
-            need = Requirement(line)
-            if need.marker is None or need.marker.evaluate({"extra": ""}):
-                todo.append(need.name)
-    return found.values()
-
-
-def link(one, site):
-    """Everything that a distribution has in this environment's folder of packages, seen from another one."""
-    home = Path(one.locate_file(""))
-    for top in {file.parts[0] for file in one.files or () if file.parts[0] not in ("..", "__pycache__")}:
-        if (home / top).exists() and not (site / top).exists():
-            (site / top).symlink_to(home / top)
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory):
-    """An environment with what the cell installs, nothing else: declared dependencies, and IPython as a kernel has it."""
-    with open(ROOT / "pyproject.toml", "rb") as file:
-        project = tomllib.load(file)["project"]
-    folder = tmp_path_factory.mktemp("bare")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    for one in closure("ipykernel", *(Requirement(line).name for line in project["dependencies"])):
-        link(one, site)
-    return folder / "bin" / "python"
-
-
-def test_the_first_cell_of_colab_suffices_for_a_page(bare, tmp_path):
-    """The cell's lines: a clone, its folder, its dependencies. Then the cells of a page, in a kernel that has no more."""
-    page = (ROOT / "book" / "rerun.md").read_text(encoding="utf-8")
-    (cell,) = re.findall(r"^```text\n(!git clone.*?)^```", page, re.M | re.S)
-    git, folder, install = cell.splitlines()
-    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
-    assert git == f"!git clone --depth 1 {address}"
-    assert folder == f"%cd {address.rpartition('/')[2]}"
-    assert install == "%pip install --quiet -e ."
-    notebook = json.loads((ROOT / "notebooks" / "moosavi2017" / "fig9_spectrum.ipynb").read_text(encoding="utf-8"))
-    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    code = f"""
-from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell.instance()
-for cell in [{f"%cd {ROOT}"!r}, *{cells!r}]:
-    shell.run_cell(cell).raise_error()
-import uapkit, importlib.util
-print(uapkit.__file__, importlib.util.find_spec("papermill"))
-"""
-    environment = {k: v for k, v in os.environ.items() if k not in ("UAPKIT_ROOT", "PYTHONPATH")}
-    environment |= {"IPYTHONDIR": str(tmp_path), "MPLBACKEND": "agg"}
-    done = subprocess.run(
-        [bare, "-"], input=code, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
-    assert done.stdout.strip().endswith(f"{ROOT / 'uapkit' / '__init__.py'} None")
