@@ -100,11 +100,12 @@ def _list(args: argparse.Namespace) -> int:
             print(f"{name} = {default!r}")
         return 0
     runner.project_root()  # outside a clone nothing is known of verdicts
+    verdicts = runner.item_verdicts()
     rows = [
         {
             "item": about.name,
             "ids": ", ".join(about.ids) or "-",
-            "verdicts": runner.item_verdict(about.name),
+            "verdicts": verdicts[about.name],
             "title": about.title,
         }
         for about in runner.items().values()
@@ -140,7 +141,7 @@ def _page(args: argparse.Namespace) -> int:
 def _book(args: argparse.Namespace) -> int:
     from uapkit.book import build as book
 
-    return book.make(cores=args.cores, executor=args.executor)
+    return book.make(cores=args.cores, executor=args.executor, profile=args.profile, quiet=args.quiet)
 
 
 def _stage(args: argparse.Namespace) -> int:
@@ -232,6 +233,8 @@ def parser() -> argparse.ArgumentParser:
     one = command("book", _book, "run every item's quick run and build the book")
     one.add_argument("--cores", type=int, default=None, help="parallel jobs (default: all cores)")
     one.add_argument("--executor", default=None, help="a Snakemake executor, e.g. slurm (extra `slurm`)")
+    one.add_argument("--profile", action="store_true", help="say what each stage took; also in build/profile.json")
+    one.add_argument("--quiet", action="store_true", help="no progress")
     command("check-book", _check_book, "is the built book whole: pages, items, links, sizes?").add_argument(
         "--links", action="store_true", help="list the external links (they are never fetched)"
     )
