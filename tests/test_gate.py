@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from uapkit import attacks, checks, data, evaluate, gate, models
+from uapkit import attacks, checks, data, evaluate, gate, models, probe
 from uapkit.curvature import principal_curvatures
 from uapkit.operators import HessianOperator, JacobianOperator
 
@@ -287,3 +287,24 @@ def test_results_are_printed_on_one_line():
     assert repr(attacks.deepfool(linear(), X)).startswith(
         "DeepFoolResult(6 x (1, 4, 4), 6 of 6 succeeded, median length "
     )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_network_with_many_jumps_is_let_in(seed):
+    """RotEqNet takes the angle of the strongest of its responses: any step that moves all pixels crosses a jump."""
+    net = models.load("roteqnet_digits", weights="random", seed=seed)
+    probe.reaches(net, probe.pair_of(data.load("digits", n=4, seed=seed).x), "net")
+
+
+def test_a_gradient_of_its_own_is_found_among_jumps():
+    """Rounding with a gradient that passes straight through jumps everywhere, and its gradient is nowhere the slope."""
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    class Rounded(nn.Module):
+        def forward(self, x):
+            z = inner(x)
+            return z + (torch.round(3 * z) / 3 - z).detach()
+
+    with pytest.raises(ValueError, match="does not reach the image"):
+        probe.reaches(Rounded(), probe.pair_of(torch.rand(2, 1, 28, 28)), "net")
