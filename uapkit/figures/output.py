@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 SVG_LIMIT = 400_000  # bytes; above it a PNG is smaller, e.g. for thousands of points
-PICTURE_DPI = 72  # figures that hold pictures
+PICTURE_DPI = 70  # figures that hold pictures
 LINE_DPI = 110
 
 
