@@ -187,7 +187,7 @@ def errata_table(records: list[Record], up: str) -> str:
         where = f"{record['paper']}, {', '.join(record['experiments']) or 'ours'}"
         linked = f'<a href="{up}{record["page"]}">{text(where)}</a>' if record["page"] else text(where)
         for one in record["errata"]:
-            now = badge(one["is"]) if one["is"] in VERDICTS else text(one["is"])
+            now = badge(one["is"]) if one["is"] in VERDICTS else text(one["is"].replace("_", " "))
             cells = (linked, text(one["text"]), badge(one["was"]), now + redo(record), text(one["why"].strip()))
             named = zip(ERRATA_HEAD, cells, strict=True)
             rows.append("<tr>" + "".join(f'<td data-label="{h}">{c}</td>' for h, c in named) + "</tr>")
