@@ -256,7 +256,7 @@ def doors(net, x):
         "deepfool": lambda: attacks.deepfool(net, x).r,
         "uap": lambda: attacks.uap(net, x, eps=0.1, max_passes=1).v,
         "batches": lambda: attacks.uap(net, [x], eps=0.1, max_passes=1).v,
-        "fgsm": lambda: attacks.fgsm(net, x, eps=0.1).r,
+        "fgsm": lambda: attacks.fgsm(net, x, eps=0.1),
         "singular": lambda: attacks.singular_uap(model, x, layer="1", max_iter=3).v,
         "products": lambda: JacobianOperator(model.until("1"), x).matvec(torch.ones(16, device=x.device)),
     }
