@@ -152,6 +152,19 @@ def test_scoreboard_is_machine_readable(capsys):
     assert all(r["verdict"] for r in rows)
 
 
+def test_what_only_looks_things_up_loads_neither_torch_nor_pandas(capsys):
+    """Once verdicts and records are kept: the first call after a change computes them."""
+    assert cli.main(["list"]) == cli.main(["scoreboard"]) == 0
+    for command in (["--help"], ["list"], ["where", "tab1"], ["scoreboard"], ["scoreboard", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "uapkit", *command],
+            capture_output=True, text=True, check=True, cwd=ROOT,
+        )  # fmt: skip
+        loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+        assert "uapkit" in loaded
+        assert not loaded & {"torch", "torchvision", "pandas", "numpy", "matplotlib"}, command
+
+
 @pytest.mark.parametrize("command", ["where", "list", "run", "page", "book", "scoreboard", "data", "models", "bench"])
 def test_help_on_each(command, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -244,8 +244,48 @@ def test_places_that_are_not_here_are_one_sentence():
             assert "\n" not in str(refusal.value)
     with pytest.raises(ValueError, match="got 'gpu'"):
         checks.device("gpu")
-    with pytest.raises(ValueError, match="have no numbers"):
-        evaluate.labels(linear().to("meta"), X)
+
+
+def doors(net, x):
+    """Everything that takes a network and images: {name: call}."""
+    model, v = models.wrap(net), torch.full(x.shape[1:], 0.1, device=x.device)
+    return {
+        "labels": lambda: evaluate.labels(net, x),
+        "scores": lambda: evaluate.fooling_rate(net, x, v).value,
+        "predict": lambda: model.predict(x),
+        "deepfool": lambda: attacks.deepfool(net, x).r,
+        "uap": lambda: attacks.uap(net, x, eps=0.1, max_passes=1).v,
+        "batches": lambda: attacks.uap(net, [x], eps=0.1, max_passes=1).v,
+        "fgsm": lambda: attacks.fgsm(net, x, eps=0.1),
+        "singular": lambda: attacks.singular_uap(model, x, layer="1", max_iter=3).v,
+        "products": lambda: JacobianOperator(model.until("1"), x).matvec(torch.ones(16, device=x.device)),
+    }
+
+
+@pytest.mark.parametrize("door", doors(linear(), X))
+def test_a_network_without_numbers_is_refused_at_every_door(door):
+    with pytest.raises(ValueError, match=r"on the device 'meta', where parameters have no numbers; load") as refusal:
+        doors(linear().to("meta"), X)[door]()
+    assert "\n" not in str(refusal.value)
+
+
+def test_images_are_taken_to_where_the_network_is():
+    """Told on a machine with one device: ``meta`` computes shapes, and would refuse images that lie elsewhere."""
+    net, seen = linear().to("meta"), []
+    net[1].register_forward_pre_hook(lambda _, given: seen.append(given[0].device.type))
+    use = gate.Adapted(net, X, gradient=False)
+    assert use.needed
+    assert use(X).shape == (6, 3)
+    assert seen == ["meta"]
+    assert not gate.Adapted(linear(), X, gradient=False).needed
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no second device on this machine")
+@pytest.mark.parametrize("door", doors(linear(), X))
+@pytest.mark.parametrize("places", [("cuda", "cpu"), ("cpu", "cuda")], ids="net {0[0]}, images {0[1]}".format)
+def test_network_and_images_may_lie_on_two_devices(door, places):
+    found = torch.as_tensor(doors(linear().to(places[0]), X.to(places[1]))[door]()).cpu()
+    torch.testing.assert_close(found, torch.as_tensor(doors(linear(), X)[door]()), rtol=1e-4, atol=1e-5)
 
 
 def test_channels_are_checked_where_they_are_known():

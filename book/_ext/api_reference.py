@@ -8,8 +8,6 @@ import inspect
 import re
 from pathlib import Path
 
-from sphinx.errors import ExtensionError
-
 MODULES = {  # module -> its public names; None: what __all__ says
     "attacks": None,
     "evaluate": None,
@@ -85,8 +83,8 @@ def entry(module, name):
 
 def write(app, config):
     if not Path(app.srcdir, "book", "_generated", "counts.md").is_file():
-        raise ExtensionError(
-            "pages hold numbers that the build writes first: run `make book` (or `uapkit book`) instead"
+        raise SystemExit(  # an exception would end in a traceback of jupyter-book's
+            "uapkit: pages hold numbers that the build writes first: run `make book` (or `uapkit book`) instead"
         )
     folder = Path(app.srcdir, "book", "_generated", "api")
     folder.mkdir(parents=True, exist_ok=True)

@@ -138,4 +138,5 @@ def test_every_page_of_the_book_can_be_drawn():
     for page in (ROOT / "book").rglob("*.md"):
         text = prose.draw(page.read_text(encoding="utf-8"))
         if page.name != "add_item.md":
-            assert "[[" not in text, page.name
+            code = re.compile(r"^```python\n.*?^```", re.M | re.S)  # where a list of lists is none of ours
+            assert "[[" not in code.sub("", text), page.name

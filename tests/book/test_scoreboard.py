@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from uapkit import runner
+from uapkit.book import record as about
 from uapkit.book import scoreboard
 from uapkit.runner import results, verdicts
 
@@ -56,8 +57,8 @@ def one_item(monkeypatch):
     whole = runner.stored_run(NAME)
 
     def records(**change):
-        monkeypatch.setattr(scoreboard, "stored_run", lambda name: dataclasses.replace(whole, **change))
-        return [scoreboard.record(NAME)]
+        monkeypatch.setattr(about, "stored_run", lambda name: dataclasses.replace(whole, **change))
+        return [about.record(NAME)]
 
     return records
 
@@ -77,7 +78,7 @@ def test_a_stored_run_is_loaded_once(monkeypatch, tmp_path):
     verdicts._loaded.cache_clear()
     loads, load = [], results.load
     monkeypatch.setattr(results, "load", lambda name: loads.append(name) or load(name))
-    assert scoreboard.record(NAME)["claims"]
+    assert about.record(NAME)["claims"]
     assert loads == [NAME]
 
 
@@ -138,6 +139,6 @@ def test_an_interval_belongs_to_the_value_beside_it():
             "share": 0.5,
         }
     )
-    assert scoreboard.interval_of(row, "fooling_rate") == (0.4, 0.6)
-    assert scoreboard.interval_of(row, "error_rate") == (0.45, 0.65)
-    assert scoreboard.interval_of(row, "share") is None
+    assert about.interval_of(row, "fooling_rate") == (0.4, 0.6)
+    assert about.interval_of(row, "error_rate") == (0.45, 0.65)
+    assert about.interval_of(row, "share") is None

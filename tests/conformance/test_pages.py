@@ -93,3 +93,17 @@ def load_zoo():
     sys.modules["zoo"] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_a_plain_build_of_the_clone_is_sent_to_make_book(tmp_path):
+    """``jupyter-book build .`` where nothing was staged: one sentence, no traceback."""
+    for name in ("_config.yml", "_toc.yml", "CITATION.cff"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for name in ("book", "notebooks"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("uapkit: pages hold numbers"), done.stderr[-1000:]
+    assert "run `make book`" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

@@ -68,8 +68,8 @@ def test_a_check_is_told_and_no_verdict(monkeypatch):
     for interval, word in ((HOLDS, "check passed"), (FAILS, "check failed"), (UNCLEAR, "check failed")):
         both = pd.concat([evidence(interval), evidence(HOLDS)], ignore_index=True)
         both = both.assign(claim=["exact", "said"], network="n", estimate=0.5)
-        monkeypatch.setattr(verdicts, "evidence", lambda name, run, both=both: both)
-        judged = verdicts.compare(name).set_index("claim")
+        monkeypatch.setattr(verdicts, "_evidence", lambda name, run, both=both: both)
+        judged = verdicts._compared(name, None).set_index("claim")
         assert judged.loc["exact", "verdict"] == word
         assert judged.loc["said", "verdict"] == "confirmed"
         assert judged.loc["said", "carried"] == "1 of 1"

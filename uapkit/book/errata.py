@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from uapkit.runner.catalogue import items, papers, project_root
-from uapkit.runner.verdicts import VERDICTS
+from uapkit.runner.words import VERDICTS
 
 KEYS = {"item", "claim", "was", "why"}
 

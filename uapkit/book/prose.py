@@ -15,6 +15,7 @@ import yaml
 
 from uapkit.book import html as scoreboard_html
 from uapkit.book import scoreboard
+from uapkit.book.record import interval_of
 from uapkit.book.scoreboard import number, with_interval
 from uapkit.lab import Run
 from uapkit.runner.catalogue import item, papers, project_root
@@ -88,7 +89,7 @@ def _statistic(rows: pd.DataFrame, column: str, how: str, expression: str) -> st
     row = rows.loc[rows[column].idxmin() if how == "min" else rows[column].idxmax()] if how != "only" else rows.iloc[0]
     if not isinstance(row[column], (int, float)):
         return str(row[column])
-    interval = scoreboard.interval_of(row, column)
+    interval = interval_of(row, column)
     if interval is None:
         return number(float(row[column]))
     size = f" (n\u00a0=\u00a0{int(row['n'])})" if "n" in rows and row["n"] == row["n"] else ""

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from uapkit.files import write_whole
 from uapkit.lab.run import Arrays
 from uapkit.runner.catalogue import Item, item, project_root
+from uapkit.runner.words import stale
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
 
@@ -140,12 +140,6 @@ def load(name: str) -> pd.DataFrame:
     table.attrs["arrays"] = Arrays(unpack(about.path("npz")) if about.path("npz").is_file() else {})
     table.attrs["stale"] = stale().get(name, "")
     return table
-
-
-def stale() -> dict[str, str]:
-    """Why a stored run must be made again, by item, from ``results/stale.yml``; its page and the scoreboard say so."""
-    path = project_root() / "results" / "stale.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
 
 
 def stored(name: str) -> pd.DataFrame | None:

@@ -22,20 +22,9 @@ from uapkit.lab import Run
 from uapkit.lab.claims import evidence_table
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.drawn import drawn
-from uapkit.runner.results import stale, stored
+from uapkit.runner.results import stored
+from uapkit.runner.words import DEPENDS, VERDICTS, stale
 
-DEPENDS = "depends on the training"
-VERDICTS = (
-    "confirmed",
-    "partly",
-    DEPENDS,
-    "differs",
-    "undecided",
-    "not above chance",
-    "not judged",
-    "not run here",
-    "planned",
-)
 CHECKS = {
     "confirmed": "check passed",
     "not run here": "not run here",

@@ -1,0 +1,30 @@
+"""The benchmark's own promises: a row above its target says MISS, a command that fails is no fast one."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import pytest
+
+path = Path(__file__).parents[2] / "benchmarks" / "commands.py"
+spec = importlib.util.spec_from_file_location("benchmark_commands", path)
+benchmark = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(benchmark)
+
+
+@pytest.mark.parametrize(("target", "verdict"), [(0.0, "MISS"), (1e9, "ok")])
+def test_misses_are_called_misses(target, verdict):
+    row = benchmark._row("x", ("-c", "sum(range(2_000_000))"), target, repeats=3)
+    assert row["verdict"] == verdict
+    assert row["ratio"] > 1
+
+
+def test_commands_are_those_that_were_promised():
+    promised = ["import uapkit", *(f"uapkit {word}" for word in ("--help", "where tab1", "list", "scoreboard"))]
+    assert list(benchmark.COMMANDS) == promised
+    assert benchmark.TARGET == 20
+
+
+def test_a_command_that_fails_is_not_timed():
+    with pytest.raises(subprocess.CalledProcessError):
+        benchmark._seconds("-c", "raise SystemExit(2)")
