@@ -26,7 +26,16 @@ ROWS = pd.DataFrame(
     }
 )
 JUDGED = pd.DataFrame(
-    [{"text": "a claim", "theirs": "", "ours": "0.5", "verdict": "confirmed", "confidence": "verified"}]
+    [
+        {
+            "text": "a claim",
+            "theirs": "",
+            "ours": "0.5",
+            "carried": "1 of 1",
+            "verdict": "confirmed",
+            "confidence": "verified",
+        }
+    ]
 )
 RECORD = {
     "params": {"data": "imagenet-sample", "n_fit": 64, "n_eval": 100},
