@@ -149,14 +149,14 @@ def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
                 f"{name} returns values that are not finite (NaN or infinity; a masked class?), so nothing can be "
                 f"differentiated; leave such outputs out{say('gradient')}"
             )
-        if not y.requires_grad:
+        if not y.requires_grad and _changes(fn, x, y, name):
             raise ValueError(
                 f"the gradient of {name} does not reach the image: autograd knows of no way from the one to the other (a "
                 f"part under no_grad, detach, labels instead of logits?); let the gradient through{say('gradient')}"
             )
         w = torch.randn(y.shape, generator=rng, dtype=torch.float32, device="cpu").to(y)
         try:
-            g = torch.autograd.grad(y, leaf, w, allow_unused=True)[0]
+            g = torch.autograd.grad(y, leaf, w, allow_unused=True)[0] if y.requires_grad else None
         except RuntimeError as error:
             raise ValueError(f"{name} cannot be differentiated: {_line(error)}") from error
     g = torch.zeros_like(x) if g is None else g
@@ -185,6 +185,13 @@ def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
                     "(a part under no_grad, detach, rounding, or a gradient of its own?); let the gradient through"
                     f"{say('gradient')}"
                 )
+
+
+@torch.no_grad()
+def _changes(fn: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, name: str) -> bool:
+    """Does anything change with the image? Of a constant the gradient is zero, and rightly so."""
+    v = torch.randn(x.shape, generator=generator(0, "changes"), dtype=torch.float32, device="cpu").to(x).sign()
+    return any(not torch.equal(_alike(fn, x + h * v, name), y) for h in STEPS)
 
 
 def _differences(

@@ -65,8 +65,9 @@ def test_a_users_own_images_without_labels(tmp_path):
     table = thm2_sampling.run(
         models=[mine], attacks=("gradient",), data=str(tmp_path), n_fit=24, labels="predicted", samples=(8,), n_draws=1
     )
-    assert set(table["n_rows"]) == {24}
-    assert table["gap"].between(0, 1).all()
+    draws = table.dropna(subset=["n_rows"])  # the others say how many rows an error takes
+    assert set(draws["n_rows"]) == {24}
+    assert draws["gap"].between(0, 1).all()
 
 
 def test_papermill_takes_another_rotation_range_and_data_set(tmp_path, monkeypatch):

@@ -115,7 +115,7 @@ def test_bad_parameters_get_one_clear_sentence(small, slug, given, words):
 def test_images_that_the_network_does_not_take_are_refused(tmp_path, net):
     for k in range(24):
         Image.fromarray(np.full((32, 32, 3), 10 * k, np.uint8)).save(tmp_path / f"{k:02d}.png")
-    with pytest.raises(ValueError, match=rf"{net} takes images of 1 x 28 x 28, but .* holds 3 x 32 x 32"):
+    with pytest.raises(ValueError, match=rf"{net} takes images of 1 channels, got shape \(1, 3, 32, 32\)"):
         fig1_energy.run(models=(net,), data=str(tmp_path), n_fit=24, labels="predicted")
 
 

@@ -1,5 +1,7 @@
 """What paper K's items share: the layer that is best on held-in images, one recording for many layers and q, one memo."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -60,10 +62,9 @@ def test_all_q_share_one_linearisation(recorded):
 def test_a_further_q_does_not_compute_the_others_again(tmp_path, monkeypatch):
     """The same points in a larger sweep are read back, and only the new one is computed."""
     computed = []
-    solve = singular_uap.__globals__["pq_singular"]
-    monkeypatch.setitem(
-        singular_uap.__globals__, "pq_singular", lambda op, **kw: computed.append(kw["q"]) or solve(op, **kw)
-    )
+    module = sys.modules[singular_uap.__module__]  # the name uapkit.attacks.singular_uap is the function
+    solve = module.pq_singular
+    monkeypatch.setattr(module, "pq_singular", lambda op, **kw: computed.append(kw["q"]) or solve(op, **kw))
     for qs in ([2.0, 4.0], [2.0, 3.0, 4.0]):
         with lab.keeping(tmp_path):
             table = fig_q_sweep.run(**SMALL, layer="relu1", qs=qs)
