@@ -139,7 +139,6 @@ def test_interrupt_says_how_to_resume(item, capsys, monkeypatch):
 
 def test_full_run_uses_the_stored_parameters(item, monkeypatch, capsys):
     monkeypatch.setattr(execute, "full_parameters", lambda about: {"q": 3.0})
-    monkeypatch.setattr("uapkit.runner.full_parameters", lambda about: {"q": 3.0})
     assert cli.main(["run", "khrulkov2018/tab1_layers", "--full", "-p", "models=[z]"]) == 0
     assert item["q"] == 3.0
     assert item["models"] == ["z"]

@@ -60,7 +60,7 @@ def look(fn: Callable[[Tensor], Any], x: Tensor, name: str, todo: Sequence[str],
     if "logits" in todo:
         _no_probabilities(fn, tensors[0], pair, name)
     if "gradient" in todo:
-        reaches(fn, pair, name)
+        reaches(fn, pair, name, constant=not logits)
 
 
 def pair_of(x: Tensor) -> Tensor:
@@ -122,14 +122,15 @@ def _no_probabilities(fn: Callable[[Tensor], Tensor], logits: Tensor, pair: Tens
         )
 
 
-def reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
+def reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str, constant: bool = False) -> None:
     """ValueError unless the gradient of a random functional of ``fn`` at ``x`` is its derivative by finite differences.
 
-    A gradient of zero passes where nothing changes with the image either. What the network draws it draws alike in every
-    call, so that noise that its user knows of does not count as a difference.
+    A gradient of zero passes where nothing changes with the image either. constant: so does a function whose answer is
+    always the same, of which autograd knows no gradient at all. What the network draws it draws alike in every call, so
+    that noise that its user knows of does not count as a difference.
     """
     with _generators_kept(x.device):
-        _reaches(fn, x, name)
+        _reaches(fn, x, name, constant)
 
 
 def _alike(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> Tensor:
@@ -139,7 +140,7 @@ def _alike(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> Tensor:
     return called(fn, x, name)
 
 
-def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
+def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str, constant: bool) -> None:
     rng = generator(0, "gradient")
     with torch.enable_grad():
         leaf = x.detach().clone().requires_grad_(True)
@@ -149,7 +150,7 @@ def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
                 f"{name} returns values that are not finite (NaN or infinity; a masked class?), so nothing can be "
                 f"differentiated; leave such outputs out{say('gradient')}"
             )
-        if not y.requires_grad and _changes(fn, x, y, name):
+        if not y.requires_grad and not (constant and not _changes(fn, x, y, name)):
             raise ValueError(
                 f"the gradient of {name} does not reach the image: autograd knows of no way from the one to the other (a "
                 f"part under no_grad, detach, labels instead of logits?); let the gradient through{say('gradient')}"
@@ -190,8 +191,9 @@ def _reaches(fn: Callable[[Tensor], Tensor], x: Tensor, name: str) -> None:
 @torch.no_grad()
 def _changes(fn: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, name: str) -> bool:
     """Does anything change with the image? Of a constant the gradient is zero, and rightly so."""
-    v = torch.randn(x.shape, generator=generator(0, "changes"), dtype=torch.float32, device="cpu").to(x).sign()
-    return any(not torch.equal(_alike(fn, x + h * v, name), y) for h in STEPS)
+    rng = generator(0, "changes")
+    others = [torch.rand(x.shape, generator=rng, dtype=torch.float32, device="cpu").to(x) for _ in range(4)]
+    return any(not torch.equal(_alike(fn, z, name), y) for z in (x.flip(0), 1 - x, torch.zeros_like(x), *others))
 
 
 def _differences(

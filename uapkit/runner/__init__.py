@@ -63,6 +63,5 @@ def _modules() -> None:  # never called: what a name may stand for, for :mod:`ua
 def __getattr__(name: str) -> Any:
     for module, names in _FROM.items():
         if name in names:
-            value = globals()[name] = getattr(importlib.import_module(f"uapkit.runner.{module}"), name)
-            return value
+            return getattr(importlib.import_module(f"uapkit.runner.{module}"), name)
     raise AttributeError(f"module 'uapkit.runner' has no attribute {name!r}")
