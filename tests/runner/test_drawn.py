@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -60,6 +61,18 @@ def test_code_and_stored_run_are_in_the_key(cache, counted, monkeypatch, changed
         monkeypatch.setattr(drawn, "_bytes", lambda path: read(path) + ("x" if path.suffix == ".npz" else ""))
     runner.item_verdict(NAME)
     assert counted == [NAME, NAME]
+
+
+@pytest.mark.parametrize("function", [JUDGE, "uapkit.book.record:record"])
+def test_the_catalogues_entry_is_in_the_key(monkeypatch, function):
+    """A record shows the item's title and ids, and the paper's short name: none of them is code."""
+    about = runner.item(NAME)
+    before = drawn._key(function, about)
+    assert drawn._key(function, replace(about, title="Another")) != before
+    assert drawn._key(function, replace(about, ids=("X1",))) != before
+    other = {key: paper | {"short": "Z"} for key, paper in runner.papers().items()}
+    monkeypatch.setattr(drawn, "papers", lambda: other)
+    assert drawn._key(function, about) != before
 
 
 def test_every_file_that_a_key_is_made_of_is_in_the_state(tmp_path, monkeypatch):

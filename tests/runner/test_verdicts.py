@@ -47,15 +47,16 @@ def test_a_claim_that_one_training_carries_and_another_does_not_depends_on_the_t
         return evidence(*sgd, *adamw).assign(training=["sgd"] * len(sgd) + ["adamw"] * len(adamw))
 
     assert verdicts.verdict(of([HOLDS, HOLDS], [FAILS, UNCLEAR])) == verdicts.DEPENDS
-    assert verdicts.verdict(of([HOLDS, FAILS], [FAILS])) == verdicts.DEPENDS, "half of them are enough"
+    assert verdicts.verdict(of([HOLDS, HOLDS, FAILS, FAILS], [FAILS])) == verdicts.DEPENDS, "half of them are enough"
+    assert verdicts.verdict(of([HOLDS], [FAILS])) == "partly", "one network of a training decides nothing"
     assert verdicts.verdict(of([HOLDS, FAILS, FAILS], [FAILS])) == "partly", "one of three carries nothing"
     assert verdicts.verdict(of([HOLDS, HOLDS], [HOLDS, FAILS])) == "partly"
     assert verdicts.verdict(of([HOLDS], [HOLDS])) == "confirmed"
     assert verdicts.verdict(of([FAILS], [FAILS])) == "differs"
     assert verdicts.verdict(evidence(HOLDS, FAILS).assign(training="")) == "partly"
-    one_null = of([HOLDS], [HOLDS]).assign(null_low=[0.1, 0.5], null_high=[0.2, 0.6])
+    one_null = of([HOLDS, HOLDS], [HOLDS]).assign(null_low=[0.1, 0.1, 0.5], null_high=[0.2, 0.2, 0.6])
     assert verdicts.verdict(one_null) == verdicts.DEPENDS, "what the null satisfies, too, does not carry"
-    assert verdicts.carried(one_null) == [True, False]
+    assert verdicts.carried(one_null) == [True, True, False]
 
 
 def test_a_check_is_told_and_no_verdict(monkeypatch):

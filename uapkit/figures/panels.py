@@ -14,20 +14,17 @@ from matplotlib.figure import Figure
 Draw = Callable[..., Figure]
 
 
-def of_what_was_run(draw: Draw) -> Draw:
-    """A figure of what was run; where nothing was, an empty one that says so.
-
-    draw takes a run (anything with ``rows``, those that were run), or a table, of which it gets the rows that were run.
-    """
+def of_a_run(draw: Draw) -> Draw:
+    """A figure of a :class:`uapkit.lab.Run`; where none of its rows was run, an empty one that says so."""
 
     @wraps(draw)
     def drawn(run: Any, *args: object, **kwargs: object) -> Figure:
-        rows = run.rows if hasattr(run, "rows") else run[run["status"] == "run"]
-        if len(rows):
-            return draw(run if hasattr(run, "rows") else rows, *args, **kwargs)
+        if len(run.rows):
+            return draw(run, *args, **kwargs)
         figure, ax = plt.subplots(figsize=(4, 1))
         ax.axis("off")
         ax.text(0.5, 0.5, "not run here", ha="center")
+        plt.close(figure)  # or a notebook shows it twice
         return figure
 
     return drawn
@@ -56,19 +53,3 @@ def legend(figure: Figure, axes: Sequence[plt.Axes], columns: int = 3) -> None:
 def models_of(table: pd.DataFrame) -> list[str]:
     """The networks of a table, in its order."""
     return list(dict.fromkeys(table["model"]))
-
-
-def of_a_run(draw: Draw) -> Draw:
-    """A figure of a :class:`uapkit.lab.Run`; where none of its rows was run, an empty one that says so."""
-
-    @wraps(draw)
-    def drawn(run: Any, *args: object, **kwargs: object) -> Figure:
-        if len(run.rows):
-            return draw(run, *args, **kwargs)
-        figure, ax = plt.subplots(figsize=(4, 1))
-        ax.axis("off")
-        ax.text(0.5, 0.5, "not run here", ha="center")
-        plt.close(figure)
-        return figure
-
-    return drawn

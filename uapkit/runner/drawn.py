@@ -1,7 +1,8 @@
 """Answers drawn from a stored run, such as its verdicts, kept under a derived key so that a command need not compute them.
 
-An answer's key is what it depends on: the bytes of the stored run and of the published rows, the code of the function
-and of the item's claims with all that they import (:mod:`uapkit.sources`), and the versions of the numerical libraries.
+An answer's key is what it depends on: the bytes of the stored run and of the published rows, the item's and the paper's
+entry in the catalogue, the code of the function and of the item's claims with all that they import (:mod:`uapkit.sources`),
+and the versions of the numerical libraries.
 While no file of the package, of ``results/`` and of ``reported/`` has changed, one file holds all answers, and neither
 torch nor pandas is loaded.
 """
@@ -22,7 +23,7 @@ from typing import Any
 
 from uapkit import sources
 from uapkit.files import cache_folder, write_whole
-from uapkit.runner.catalogue import PACKAGE, Item, item, items, project_root
+from uapkit.runner.catalogue import PACKAGE, Item, item, items, papers, project_root
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas")
 PARTS = ("csv", "json", "npz", "reported")
@@ -101,7 +102,8 @@ def _computed(function: str, name: str) -> Any:
 def _key(function: str, about: Item) -> str:
     """What the answer depends on, as one checksum. Raises Unidentified."""
     module, _, called = function.partition(":")
-    parts = [about.name, function, sources.code_of(module, called), _libraries()]
+    paper = {name: value for name, value in papers()[about.paper].items() if name != "items"}
+    parts = [repr(about), json.dumps(paper), function, sources.code_of(module, called), _libraries()]
     if about.path("module").is_file():
         own = f"uapkit.papers.{about.paper}.{about.slug}"
         parts += [sources.code_of(own, "claims")] if sources.defines(own, "claims") else ["no claims"]

@@ -56,7 +56,8 @@ def holds(low: float, high: float, sense: str, bound: float) -> bool | None:
 def verdict(evidence: pd.DataFrame) -> str:
     """The verdict on one claim from its evidence rows, one a network.
 
-    "depends on the training": the claim holds on at least half of the networks of one training and on none of another.
+    "depends on the training": the claim holds on at least half of the networks of one training, two at least, and on none
+    of another.
     """
     if evidence.empty:
         return "not run here"
@@ -83,8 +84,8 @@ def carried(evidence: pd.DataFrame) -> list[bool | None]:
 def _by_training(evidence: pd.DataFrame, judged: list[bool | None]) -> bool:
     if "training" not in evidence or evidence["training"].nunique() < 2:
         return False
-    shares = pd.Series([j is True for j in judged]).groupby(list(evidence["training"])).mean()
-    return bool(shares.max() >= 0.5 and shares.min() == 0)
+    held = pd.Series([j is True for j in judged]).groupby(list(evidence["training"]))
+    return bool(((held.mean() >= 0.5) & (held.sum() >= 2)).any() and held.mean().min() == 0)
 
 
 def reported(about: Item) -> pd.DataFrame:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Sequence
+from typing import Any, ParamSpec
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,22 +26,6 @@ SUBSPACES = {  # kind: how it is called in legends
     "random": "random subspace",
     "data": "principal components of the images",
 }
-
-
-def drawn_if_run(draw: Callable[Concatenate[Run, P], Figure]) -> Callable[Concatenate[Run, P], Figure]:
-    """A figure of a run; of one in which nothing was run, an empty one that says so."""
-
-    @wraps(draw)
-    def drawn(run: Run, *args: P.args, **kwargs: P.kwargs) -> Figure:
-        if len(run.rows):
-            return draw(run, *args, **kwargs)
-        with style():
-            figure, ax = plt.subplots(figsize=(4, 1))
-            ax.axis("off")
-            ax.text(0.5, 0.5, "not run here", ha="center")
-        return figure
-
-    return drawn
 
 
 def grid(rows: int, columns: int, height: float = 2.3) -> tuple[Figure, np.ndarray]:

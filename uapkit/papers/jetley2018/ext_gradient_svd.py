@@ -14,10 +14,10 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from uapkit import lab, subspace
-from uapkit.figures.panels import legend, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim
-from uapkit.papers.jetley2018.drawing import accuracy_on_spans, drawn_if_run, draws, plain_log
+from uapkit.papers.jetley2018.drawing import accuracy_on_spans, draws, plain_log
 from uapkit.papers.jetley2018.setting import Count, Data, at, told
 from uapkit.papers.jetley2018.spans import (
     ATTACKS,
@@ -138,7 +138,7 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("gradients_span_the_same", name, shared, ">", bound)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Overlap of each span with DeepFool's of the same dimension, and what chance would give, a panel a network."""
     names = {"deepfool": "deepfool, two halves of the images"}
@@ -158,7 +158,7 @@ def figure(run: Run) -> Figure:
     return drawn
 
 
-@drawn_if_run
+@of_a_run
 def accuracies(run: Run) -> Figure:
     """Accuracy on images projected on each span against the number of directions, a panel a network."""
     return accuracy_on_spans(run, (*ATTACKS, *OTHERS))

@@ -17,6 +17,7 @@ from uapkit import curvature, lab
 from uapkit.curvature import Curvatures
 from uapkit.data.images import Images
 from uapkit.evaluate import Rate
+from uapkit.figures.panels import of_a_run
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
@@ -24,7 +25,6 @@ from uapkit.lab.sweep import PerNetwork
 from uapkit.models import Model
 from uapkit.models.smooth import softened
 from uapkit.papers.jetley2018.along import logits, scores_along
-from uapkit.papers.jetley2018.drawing import drawn_if_run
 from uapkit.papers.jetley2018.setting import told
 from uapkit.papers.jetley2018.subspaces import LEAST_OVERLAP, Curved
 from uapkit.seeds import child_seed
@@ -204,7 +204,7 @@ def _certain(value: float, n: float) -> Interval:
     return Interval(float(value), int(n), float(value), float(value))
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Largest and smallest value, overlap with the paper's step, and images moved in, for each way to take the Hessian."""
     networks = list(run.by_network())

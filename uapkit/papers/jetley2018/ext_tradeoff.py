@@ -15,11 +15,11 @@ from uapkit import evaluate, lab
 from uapkit import models as networks
 from uapkit.attacks import DeepFoolResult
 from uapkit.data.images import Images
-from uapkit.figures.panels import legend, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim
 from uapkit.models import Model
-from uapkit.papers.jetley2018.drawing import drawn_if_run, plain_log
+from uapkit.papers.jetley2018.drawing import plain_log
 from uapkit.papers.jetley2018.resampling import Resampled
 from uapkit.papers.jetley2018.setting import (
     FEW,
@@ -170,7 +170,7 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim("attack_directions_cost_most", name, lab.paired(*flags), ">", 0.0)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Accuracy lost against robustness gained, a panel a network; open markers keep only the directions of the defence."""
     found, colour = list(run.by_network()), look("none").colour

@@ -11,13 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
+from uapkit.figures.panels import of_a_run
 from uapkit.figures.pictures import as_picture
 from uapkit.figures.style import look, short, style
 from uapkit.figures.widgets import Frames, State, frames
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
 from uapkit.papers.jetley2018.along import FIRST, direction, positions, scores_along
-from uapkit.papers.jetley2018.drawing import drawn_if_run, grid
+from uapkit.papers.jetley2018.drawing import grid
 from uapkit.papers.jetley2018.setting import told
 from uapkit.papers.jetley2018.subspaces import RANDOM, Curved, deciding
 from uapkit.seeds import child_seed
@@ -152,7 +153,7 @@ def _even(row: pd.Series) -> Interval:
     return lab.from_row(row, "even_share", "even_low", "even_high")
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run, network: str) -> Figure:
     """The target's score along each direction, a thin line for each image and their mean; a row a class."""
     rows, s = run.where(model=network), run.arrays[f"s/{network}"]
@@ -173,7 +174,7 @@ def figure(run: Run, network: str) -> Figure:
     return drawn
 
 
-@drawn_if_run
+@of_a_run
 def directions(run: Run, network: str) -> Figure:
     """The directions of one network as pictures, stretched to the full contrast; a row a class."""
     rows = run.where(model=network)

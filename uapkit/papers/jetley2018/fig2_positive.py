@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from uapkit import checks, lab
-from uapkit.figures.panels import panels
+from uapkit.figures.panels import of_a_run, panels
 from uapkit.figures.style import short, style
 from uapkit.lab import Claim, Run, claim
 from uapkit.models import Model
@@ -25,7 +25,7 @@ from uapkit.papers.jetley2018.along import (
     positions,
     scores_along,
 )
-from uapkit.papers.jetley2018.drawing import bands, drawn_if_run
+from uapkit.papers.jetley2018.drawing import bands
 from uapkit.papers.jetley2018.setting import told
 from uapkit.papers.jetley2018.subspaces import RANDOM, Curved, deciding
 
@@ -129,14 +129,14 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("directions_add_up", f"{network} (class {row['target']:g})", found, ">", 0.9, null=null)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run, network: str) -> Figure:
     """Medians and bands of the scores, shares of images moved in and staying; a column a kind, two lines a class."""
     rows = run.where(model=network, rank=1)
     return bands(rows, network)
 
 
-@drawn_if_run
+@of_a_run
 def plane(run: Run) -> Figure:
     """The plane of the two most positive directions: share of images from outside that are in the target class."""
     networks = [network for network, _ in run.by_network()]

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from uapkit import lab
-from uapkit.figures.panels import legend, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
-from uapkit.papers.jetley2018.drawing import SUBSPACES, drawn_if_run
+from uapkit.papers.jetley2018.drawing import SUBSPACES
 from uapkit.papers.jetley2018.setting import FEW, Projected, accuracy, mean_image, right, told
 from uapkit.papers.jetley2018.spans import directions, singular_basis
 from uapkit.papers.jetley2018.subspaces import DATA, KINDS, RANDOM, Curved, deciding
@@ -182,7 +182,7 @@ def _relative(row: pd.Series, clean: float) -> Interval:
     return Interval(found.value / clean, found.n, found.low / clean, found.high / clean)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Accuracy on projected test images against the dimension, a panel a network; training images as faint lines."""
     networks = list(run.by_network())
@@ -209,7 +209,7 @@ def figure(run: Run) -> Figure:
     return drawn
 
 
-@drawn_if_run
+@of_a_run
 def spectra(run: Run) -> Figure:
     """Curvature values of all classes, sorted, a panel a network; for ends alone, positive and negative ones."""
     networks = [network for network, _ in run.by_network()]

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from uapkit import attacks as methods
 from uapkit import checks, lab, subspace
-from uapkit.figures.panels import legend, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
 from uapkit.lab.sweep import for_network
-from uapkit.papers.jetley2018.drawing import SUBSPACES, drawn_if_run
+from uapkit.papers.jetley2018.drawing import SUBSPACES
 from uapkit.papers.jetley2018.setting import Projected, mean_image, right, told
 from uapkit.papers.jetley2018.subspaces import KINDS, RANDOM, Curved, deciding
 from uapkit.seeds import child_seed, generator
@@ -166,7 +166,7 @@ def mirrored(run: Run, network: str, rows: pd.DataFrame, attack: str, n_boot: in
     return Interval(rho(np.ones(n)), n, float(low), float(high))
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run, network: str) -> Figure:
     """Share of each attack's norm in the subspaces against their dimension, a panel an attack."""
     rows = run.where(model=network)

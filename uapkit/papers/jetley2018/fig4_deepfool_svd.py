@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
+from uapkit.figures.panels import of_a_run
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
 from uapkit.lab.claims import Sense
-from uapkit.papers.jetley2018.drawing import accuracy_on_spans, drawn_if_run
+from uapkit.papers.jetley2018.drawing import accuracy_on_spans
 from uapkit.papers.jetley2018.setting import FEW, Count, Data, accuracy, at, right, told
 from uapkit.papers.jetley2018.spans import SPANS, projected_rows, spans_of
 
@@ -83,7 +84,7 @@ def _accuracy(rows: pd.DataFrame, kind: str, share: float) -> Interval:
     return lab.from_row(at(rows, kind, share), "accuracy")
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Accuracy on projected images against the number of directions, a panel a network, a line a kind of span."""
     return accuracy_on_spans(run, SPANS)

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from uapkit import lab
 from uapkit.attacks import DeepFoolResult
 from uapkit.figures import pictures
-from uapkit.figures.panels import legend
+from uapkit.figures.panels import legend, of_a_run
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Rate
 from uapkit.lab import Claim, Run, claim
-from uapkit.papers.jetley2018.drawing import drawn_if_run, draws, plain_log
+from uapkit.papers.jetley2018.drawing import draws, plain_log
 from uapkit.papers.jetley2018.setting import (
     FEW,
     Count,
@@ -123,7 +123,7 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim(name, f"{network}, S_hi against {other}", inverse(("S_hi", 0), (other, 0)), ">", 0.5, null=null)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Norm of confined DeepFool (above) and of the projected images (below) against d, a column a network."""
     networks, clean = list(run.by_network()), look("clean")

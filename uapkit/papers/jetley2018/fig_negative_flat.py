@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
+from uapkit.figures.panels import of_a_run
 from uapkit.lab import Claim, Run
 from uapkit.papers.jetley2018.along import claims_over_walk, direction, labels_along, positions
-from uapkit.papers.jetley2018.drawing import bands, drawn_if_run
+from uapkit.papers.jetley2018.drawing import bands
 from uapkit.papers.jetley2018.setting import told
 from uapkit.papers.jetley2018.subspaces import RANDOM, Curved
 
@@ -70,7 +71,7 @@ def claims(run: Run) -> Iterator[Claim]:
     )
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run, network: str) -> Figure:
     """Medians and bands of the scores, shares of images moved in and staying; a column a kind, two lines a class."""
     return bands(run.where(model=network), network)

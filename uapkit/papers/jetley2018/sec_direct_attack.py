@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from uapkit import checks, evaluate, lab, subspace
-from uapkit.figures.panels import legend, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
-from uapkit.papers.jetley2018.drawing import drawn_if_run
 from uapkit.papers.jetley2018.resampling import (
     PAPERS_SIDE,
     Resampled,
@@ -137,7 +136,7 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("direct_beats_transferred", name, gain, ">", 0.0)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate of the direct attacks and of others at the first one's norm, a group a (network, d_low)."""
     rows = run.rows[run.rows["d_low"] < PAPERS_SIDE]  # at full size there is no resampling

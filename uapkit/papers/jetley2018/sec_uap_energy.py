@@ -14,11 +14,11 @@ from torch import Tensor
 from uapkit import attacks as methods
 from uapkit import evaluate, lab
 from uapkit.figures import pictures
-from uapkit.figures.panels import legend, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import for_network
-from uapkit.papers.jetley2018.drawing import drawn_if_run, plain_log
+from uapkit.papers.jetley2018.drawing import plain_log
 from uapkit.papers.jetley2018.setting import Count, Data, at, told
 from uapkit.papers.jetley2018.spans import SPANS, spans_of
 from uapkit.papers.jetley2018.subspaces import curved_at, deciding
@@ -114,7 +114,7 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim(claimed, name, found, ">", 0.5, null=null)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Share of the norm in each span against d, bands over the draws; random signs in S_hi and chance as thin lines."""
     networks, signs = list(run.by_network()), look(nulls.RANDOM_SIGNS)

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from uapkit import checks, evaluate, lab
 from uapkit.data.images import Images
-from uapkit.figures.panels import legend, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import MARKERS, Look, look, short, style
 from uapkit.intervals import Rate
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.claims import Sense
-from uapkit.papers.jetley2018.drawing import drawn_if_run, draws
+from uapkit.papers.jetley2018.drawing import draws
 from uapkit.papers.jetley2018.resampling import Resampled, attacked, random_directions, side_of
 from uapkit.papers.jetley2018.setting import Data, accuracy, norms, told
 
@@ -172,7 +172,7 @@ def restored(table: Flags, d_low: int, factors: Sequence[float]) -> Iterator[Cla
         yield claim("f1_beyond_resampling", name, more, ">", 0.0)
 
 
-@drawn_if_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate against d_low, a line for each f, with the accuracy and the random null, a panel a network."""
     networks = list(run.by_network())

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from uapkit import lab
-from uapkit.figures.panels import legend, of_what_was_run, panels
+from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.pictures import as_picture
 from uapkit.figures.style import look, short, style, with_intervals
 from uapkit.lab import Claim, Run, claim, nulls, patterns
@@ -159,7 +159,7 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim("spectrum_explains_half", name, lab.paired(2 * phase - random, own), ">", 0.0)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate at the best layer of the singular vector and of every pattern at equal norm, a panel a network."""
     networks = list(run.by_network())
@@ -177,7 +177,7 @@ def figure(run: Run) -> Figure:
     return drawn
 
 
-@of_what_was_run
+@of_a_run
 def by_layer(run: Run) -> Figure:
     """Fooling rate of each layer's vector and of noise with its spectrum against depth, and the best pattern as a line."""
     networks = list(run.by_network())
@@ -197,7 +197,7 @@ def by_layer(run: Run) -> Figure:
     return drawn
 
 
-@of_what_was_run
+@of_a_run
 def gallery(run: Run) -> Figure:
     """The vector of each network's best layer, noise with its spectrum, and the best pattern made from nothing."""
     networks = list(run.by_network())

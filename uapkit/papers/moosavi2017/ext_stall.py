@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -14,7 +15,7 @@ from uapkit import attacks, lab
 from uapkit.attacks import Perturbation
 from uapkit.data.images import Images
 from uapkit.data.views import crops
-from uapkit.figures.panels import legend, models_of, of_what_was_run, panels
+from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Rate
 from uapkit.lab import Claim, Run, claim, nulls
@@ -69,12 +70,18 @@ def run(
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, None, eps, target_rate, max_passes)
 
+    others: dict[str, Images] = {}  # those of the network under way: photographs take long to decode
+    lengths: dict[tuple[str, float], float] = {}  # 2-norm of "UAP" on the largest X
+
     def x_of(model: str, kind: str, n: int) -> Images:
         if kind not in (OTHERS, OTHERS_VIEWS):
             return setting.x(model, n)
-        other = bench_of(for_network(other_data, model), n, 1, seed, device)
-        other.names([own] if (own := bench.own(model)) else [model])
-        return other.split(model).fit
+        if model not in others:
+            others.clear()
+            other = bench_of(for_network(other_data, model), n, 1, seed, device)
+            other.names([own] if (own := bench.own(model)) else [model])
+            others[model] = other.split(model).fit
+        return others[model]
 
     def ended(model: str, norm: float, kind: str, n_images: int) -> tuple[list[dict], dict]:
         x = x_of(model, kind, n_images)
@@ -82,14 +89,16 @@ def run(
         made = fitted(
             bench, model, x, kind, norm=norm, eps=setting.radius(model, norm), passes=passes, target=target_rate
         )
-        course, n_scored = courses(made, bench.split(model).scored), len(bench.split(model).scored)
+        course = courses(made, bench.split(model).scored)
         about = {"eps": 255 * made.eps, "end": made.made_by["end"], "x": for_network(data, model)}
         if kind in (OTHERS, OTHERS_VIEWS):
             about["x"] = for_network(other_data, model)
         rows = [{"row": COURSE, "visits": len(x) * c["pass"], **about, **c} for c in course]
         name = f"{model}/{norm:g}/{kind}/{len(x)}"
+        if kind == UAP:
+            lengths[model, norm] = made.size(2)
         flags = bench.fooled(model, made.v)
-        rows.append({**rows[-1], "row": END, **lab.rate(flags), "n": n_scored})
+        rows.append({**rows[-1], "row": END, **lab.rate(flags)})
         arrays = {f"fooled/{name}": flags.cpu().numpy(), f"v/{name}": made.v.float().cpu().numpy()}
         for factor in factors if kind == UAP else ():
             v = amplified(made, factor)
@@ -101,13 +110,12 @@ def run(
 
     def null(model: str, norm: float) -> tuple[list[dict], dict]:
         rows, arrays = [], {}
-        largest = setting.x(model, max(for_network(sizes, model, "sizes")))
-        passes = min(max_passes, max(1, for_network(max_visits, model, "max_visits") // len(largest)))
-        radius = setting.radius(model, norm)
-        made = fitted(bench, model, largest, UAP, norm=norm, eps=radius, passes=passes, target=target_rate)
         for draw in range(n_random):
             v = setting.random(model, draw, norm)
-            for kind, w in ((nulls.kind_of(norm), v), (EQUAL, v * (made.size(2) / v.double().norm()).to(v))):
+            noise = [(nulls.kind_of(norm), v)]
+            if (model, norm) in lengths:
+                noise.append((EQUAL, v * (lengths[model, norm] / v.double().norm()).to(v)))
+            for kind, w in noise:
                 flags = bench.fooled(model, w)
                 rows.append({"kind": kind, "row": END, "draw": draw, "l2_norm": 255 * float(w.double().norm())})
                 rows[-1] |= lab.rate(flags)
@@ -117,13 +125,13 @@ def run(
     parts = []
     for model in bench.names(models):
         chosen, counts = for_network(recipes, model, "recipes"), sorted(for_network(sizes, model, "sizes"))
-        others = for_network(n_other, model, "n_other")
+        many = for_network(n_other, model, "n_other")
         for norm in for_network(norms, model, "norms"):
             about = {"model": model, "norm": norm}
             points = [{**about, "kind": UAP, "n_images": n} for n in counts if UAP in chosen]
             for kind in [kind for kind in chosen if kind != UAP]:
                 points.append(
-                    {**about, "kind": kind, "n_images": others if kind in (OTHERS, OTHERS_VIEWS) else counts[-1]}
+                    {**about, "kind": kind, "n_images": many if kind in (OTHERS, OTHERS_VIEWS) else counts[-1]}
                 )
             parts.append(lab.sweep(points, ended, desc=f"{model}, norm {norm:g}"))
             parts.append(lab.sweep([about], null, desc=f"{model}, norm {norm:g}: null"))
@@ -187,8 +195,8 @@ def amplified(made: Perturbation, factor: float) -> Tensor:
 def claims(run: Run) -> Iterator[Claim]:
     """What each recipe adds to Algorithm 1 as printed, on the same images; the null is random noise of the full radius.
 
-    "length_is_missing": the same direction at full length against itself as it came out; its null is what random noise
-    of that length has over v. A rate is paid for by length alone unless it lies above the null.
+    "length_is_missing": the same direction at full length against itself as it came out. The null of all is what random
+    noise of the full radius, the mean of its draws, has over v.
     """
     for (model, norm), rows in run.rows.groupby(["model", "norm"], sort=False):
         printed = lab.rows_of(rows, kind=UAP, row=END)
@@ -196,8 +204,10 @@ def claims(run: Run) -> Iterator[Claim]:
             continue
         n = int(printed["n_images"].max())
         about, start = f"{model}, norm {norm:g}", run.flags("fooled", model, f"{norm:g}", UAP, n)
-        random = run.flags("fooled", model, f"{norm:g}", nulls.kind_of(norm), 0)
-        chance = lab.paired(random, start)
+        kind = nulls.kind_of(float(norm))
+        draws = lab.rows_of(rows, kind=kind)["draw"].astype(int)
+        random = np.mean([run.flags("fooled", model, f"{norm:g}", kind, k).astype(float) for k in draws], axis=0)
+        chance = lab.paired(random, start.astype(float))
         if f"fooled/{model}/{norm:g}/{UAP}/{n}/inf" in run.arrays:
             longer = run.flags("fooled", model, f"{norm:g}", UAP, n, "inf")
             yield claim("length_is_missing", about, lab.paired(longer, start), ">", 0.0, null=chance)
@@ -212,7 +222,7 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim(name, about, lab.paired(flags, start), ">", 0.0, null=chance)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate of other images against visits, a panel a network and norm; random noise of the full radius as a band."""
     keys = list(dict.fromkeys(zip(run.rows["model"], run.rows["norm"], strict=True)))
@@ -240,7 +250,7 @@ def figure(run: Run) -> Figure:
     return drawn
 
 
-@of_what_was_run
+@of_a_run
 def lengths(run: Run) -> Figure:
     """2-norm of v pass by pass against visits: as printed by size of X (dark to light), and the other recipes."""
     models = models_of(run.rows)

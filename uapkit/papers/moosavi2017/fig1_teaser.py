@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
-from uapkit.figures.panels import of_what_was_run
+from uapkit.figures.panels import of_a_run
 from uapkit.figures.pictures import as_picture
 from uapkit.figures.style import style
 from uapkit.lab import Run, nulls
@@ -58,7 +58,7 @@ def run(
     return setting.table([lab.sweep([{"model": m} for m in bench.names(models)], teaser, desc="teaser")])
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Left the pictures with the first network's labels, in the middle the one perturbation, right the same plus it."""
     model = run.rows["model"].iloc[0]

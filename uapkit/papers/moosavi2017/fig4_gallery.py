@@ -15,7 +15,7 @@ from torch import Tensor
 
 from uapkit import lab
 from uapkit.figures import pictures
-from uapkit.figures.panels import of_what_was_run, panels
+from uapkit.figures.panels import of_a_run, panels
 from uapkit.figures.style import style
 from uapkit.fourier import mean_wavelength
 from uapkit.intervals import Interval
@@ -101,7 +101,7 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("nearly_orthogonal", model, largest, "<", 0.1, null=None if above else CHANCE)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Normalised inner products of the networks' perturbations, one matrix a set of images."""
     pairs = run.where(kind="pair")

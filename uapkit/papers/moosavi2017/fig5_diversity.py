@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from uapkit import lab
-from uapkit.figures.panels import models_of, of_what_was_run, panels
+from uapkit.figures.panels import models_of, of_a_run, panels
 from uapkit.figures.pictures import as_picture
 from uapkit.figures.style import short, style
 from uapkit.intervals import Interval
@@ -93,7 +93,7 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim("inner_product_at_most_0.1", model, largest, "<", 0.1, null=None if above else CHANCE)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Normalised inner products of the perturbations of several shuffles, a panel a network."""
     models = models_of(run.rows)
@@ -106,7 +106,7 @@ def figure(run: Run) -> Figure:
     return drawn
 
 
-@of_what_was_run
+@of_a_run
 def gallery(run: Run) -> Figure:
     """The perturbations of all shuffles as pictures, contrast stretched, a row a network."""
     models = models_of(run.rows)

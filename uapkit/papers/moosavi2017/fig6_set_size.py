@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from uapkit import lab
-from uapkit.figures.panels import legend, models_of, of_what_was_run, panels
+from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, look_of_place, short, style, with_intervals
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
@@ -93,7 +93,7 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("rises_with_size", f"{model}, {most} against {least} images", change, ">", 0.0)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run, published: Mapping[str, float] | None = None) -> Figure:
     """Fooling rate against the number of images in X, a panel a network; the null as a band.
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from uapkit import evaluate, lab
-from uapkit.figures.panels import legend, models_of, of_what_was_run, panels
+from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style, with_intervals
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
@@ -182,7 +182,7 @@ def _crossed(row: pd.DataFrame) -> Interval | None:
     return lab.from_row(row.iloc[0], "crossed_top_share", "crossed_low", "crossed_high")
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run, part: str = "targets", what: str = "share of fooled images") -> Figure:
     """Share of images whose new label is among the most frequent 1, 3, 10: a panel a network, a line a kind."""
     rows = run.where(part=part)

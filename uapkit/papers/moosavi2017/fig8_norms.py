@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from uapkit import attacks, lab
-from uapkit.figures.panels import legend, models_of, of_what_was_run, panels
+from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
@@ -116,7 +116,7 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim("universal_above_others", f"{model} against {kind}", gain, ">", 0.0)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate against the 2-norm, a panel a network, a line a kind: the mean of its draws, which are the dots."""
     models = models_of(run.rows)

@@ -16,7 +16,7 @@ from torch import Tensor
 from uapkit import data as sets
 from uapkit import evaluate, lab
 from uapkit.data.images import Images
-from uapkit.figures.panels import legend, models_of, of_what_was_run, panels
+from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
@@ -207,7 +207,7 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("finetuning_helps_little", f"{model}: round {last} gains", more, "<", 0.05)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate and accuracy after each round of fine-tuning, a panel a network; dots are seeds, lines their means."""
     models, of_control = models_of(run.rows), look(CONTROL)

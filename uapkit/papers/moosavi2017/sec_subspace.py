@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from uapkit import lab
-from uapkit.figures.panels import models_of, of_what_was_run, panels
+from uapkit.figures.panels import models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
@@ -83,7 +83,7 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim(name, f"{model} (k = {most})", gain, ">", 0.0)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rates of random vectors, a panel a network: a dot a draw, a bar their mean."""
     models = models_of(run.rows)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
-from uapkit.figures.panels import legend, models_of, of_what_was_run, panels
+from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
@@ -126,7 +126,7 @@ def gap(a: Interval, b: Interval) -> Interval:
     return Interval(difference, b.n, difference - down, difference + up)
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run, reported: pd.DataFrame | None = None) -> Figure:
     """Fooling rates of each network with 95 % intervals, a panel a norm: on X, on other images, blocked, and the null.
 

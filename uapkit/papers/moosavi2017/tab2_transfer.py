@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from uapkit import lab
-from uapkit.figures.panels import models_of, of_what_was_run, panels
+from uapkit.figures.panels import models_of, of_a_run, panels
 from uapkit.figures.style import style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
@@ -110,7 +110,7 @@ def claims(run: Run) -> Iterator[Claim]:
         )
 
 
-@of_what_was_run
+@of_a_run
 def figure(run: Run) -> Figure:
     """Rows: the network that a perturbation was computed for; columns: the network attacked; one matrix a set of images.
 
