@@ -152,6 +152,13 @@ def test_a_stale_run_is_marked_where_it_is_shown_and_judged(shown, monkeypatch):
     assert "confirmed (to be redone)" in shown.verdicts().data
 
 
+def test_a_verdict_stays_in_its_column_where_all_are_the_same(shown, monkeypatch):
+    monkeypatch.setattr(runner, "compare", lambda name, run: pd.concat([JUDGED, JUDGED], ignore_index=True))
+    text = shown.verdicts().data
+    assert text.count("<td>confirmed</td>") == 2
+    assert text.count("<td>1 of 1</td>") == 2
+
+
 def test_a_parameter_that_the_item_lacks_is_refused():
     with pytest.raises(ValueError, match=r"unknown parameter .*'qq'"):
         page.Page(NAME, {"qq": 5})

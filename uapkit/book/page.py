@@ -32,7 +32,7 @@ def _number(value: Any) -> str:
 
 def table(frame: pd.DataFrame, caption: str = "") -> HTML:
     """A readable table that scrolls sideways inside its own box. A rate and its ``low`` and ``high`` become one cell."""
-    frame, same = _without_constants(frame, keep=("low", "high"))
+    frame, same = _without_constants(frame, keep=("low", "high", "carried", "verdict"))
     caption = f"{caption} ({same})" if same and caption else caption
     if {"low", "high"} <= set(frame.columns):
         before = list(frame.columns)[: list(frame.columns).index("low")]
