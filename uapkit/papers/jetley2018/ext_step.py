@@ -107,19 +107,23 @@ def overlap(one: Curvatures, other: Curvatures, k: int) -> float:
 def reproduced(net: Model, pool: Images, target: int, k: int, settings: dict[str, Any]) -> dict[str, float]:
     """What two disjoint halves of the images make of one another, as columns.
 
-    overlap_halves: of their k most positive directions. own: the largest value of the first half, which is taken along the
-    direction that suits its few points best; elsewhere: the curvature along that very direction at the points of the other
-    half, with a Student interval over them. NaN where a half reaches no boundary.
+    overlap_halves: of their k most positive directions. own: the curvature along the first direction of the first half
+    at that half's points, which it suits best; elsewhere: along that very direction at the points of the other half, with
+    a Student interval over them. Both are differences along the direction itself, no value of Lanczos' method. NaN where a
+    half reaches no boundary.
     """
     middle = len(pool) // 2
     try:
         one, other = (curvatures(net, part, target, *PAPERS, **settings) for part in (pool[:middle], pool[middle:]))
     except ValueError:  # too few images for this class
         return dict.fromkeys(("overlap_halves", "own", "elsewhere", "elsewhere_low", "elsewhere_high"), math.nan)
-    there = lab.mean_of(lab.keep(curvature_along, net, pool[middle:], target, one.vectors[:, 0]))
+    here, there = (
+        lab.mean_of(lab.keep(curvature_along, net, part, target, one.vectors[:, 0]))
+        for part in (pool[:middle], pool[middle:])
+    )
     return {
         "overlap_halves": overlap(one, other, k),
-        "own": float(one.values[0]),
+        "own": here.value,
         "elsewhere": there.value,
         "elsewhere_low": there.low,
         "elsewhere_high": there.high,
