@@ -70,7 +70,8 @@ def test_every_recipe_runs(monkeypatch, tmp_path, capsys):
         subprocess.run(["bash", "-e", "-c", command], env=environment, check=True, cwd=tmp_path)
     said = capsys.readouterr().out
     rates = [
-        tuple(map(float, row)) for row in re.findall(r"as it is ([\d.]+), clipped ([\d.]+), in 8 bits ([\d.]+)", said)
+        tuple(map(float, row))
+        for row in re.findall(r"^as it is: ([\d.]+).*\nclipped: ([\d.]+).*\n8 bits: ([\d.]+)", said, re.MULTILINE)
     ]
     assert len(rates) == 3
     assert rates[0][2] > 0  # a large one survives
