@@ -2,7 +2,7 @@
 
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
 stands which run drew it, with a link to its parameters; the theme's controls get names that screen readers can say; the size of
-the book stands where a page asks for it.
+the book stands where a page asks for it; networks and papers have their names for people outside code.
 """
 
 import json
@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+
+from uapkit import names
 
 
 def commit(app):
@@ -72,6 +74,22 @@ def name_sources(app, doctree, docname):
         node.parent.insert(place + 1, nodes.raw("", line, format="html"))
 
 
+def name_networks(app, doctree, docname):
+    """Networks by their names for people wherever a page is read, drawn tables included; keys stay in code."""
+    for node in list(doctree.findall(nodes.Text)):
+        parent, shown = node.parent, names.readable(str(node))
+        if isinstance(parent, nodes.raw):
+            shown = names.readable_html(str(node)) if "html" in parent.get("format", "") else str(node)
+            parent.rawsource = shown
+        elif isinstance(parent, (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.comment)):
+            continue
+        if shown != str(node):
+            parent.replace(node, nodes.Text(shown))
+    for image in doctree.findall(nodes.image):
+        if image.get("alt"):
+            image["alt"] = names.readable(image["alt"])
+
+
 NAMES = [  # the theme's controls that a screen reader could not name, or named otherwise than they read
     (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Show or hide the pages below">'),
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
@@ -98,5 +116,6 @@ def setup(app):
     app.connect("config-inited", add_commit, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("doctree-resolved", name_sources)
+    app.connect("doctree-resolved", name_networks, priority=900)
     app.connect("build-finished", name_controls)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
+from uapkit import names
+
 
 class Look(NamedTuple):
     """How one meaning is drawn, in every figure: the marker and the line tell the same as the colour."""
@@ -134,8 +136,8 @@ def style(*, grid: bool = True) -> Iterator[None]:
 
 
 def short(spec: str) -> str:
-    """A network's name as a label: without the tag "default"."""
-    return spec.replace("[default]", "").replace("_", " ")
+    """A network's name for people, as :func:`uapkit.names.network` gives it; other words stay as they are."""
+    return " ".join(names.network(word) for word in spec.split(" "))
 
 
 def broken(layer: str) -> str:

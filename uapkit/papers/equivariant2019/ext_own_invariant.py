@@ -139,7 +139,7 @@ def figure(run: Run) -> Figure:
                     capsize=2,
                     label=kind,
                 )
-            words = [f"{short(m).replace(' mnist rot', '')}, {a}" for m, a in places]
+            words = [f"{short(m)}, {a}" for m, a in places]
             ax.set(title=title, ylabel="mean |cos|", ylim=(0, None), xticks=range(len(places)))
             ax.set_xticklabels(words, rotation=60, ha="right", fontsize=7)
             legend(drawn, [ax])

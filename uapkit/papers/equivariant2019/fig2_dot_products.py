@@ -108,7 +108,7 @@ def figure(run: Run) -> Figure:
                 )
             ax.axhline(0.07, color=look("published").colour, linestyle="--", linewidth=0.8)
             ax.set(title=f"top {k:.0f}", ylabel="mean |dot product|", ylim=(0, None), xticks=range(len(points)))
-            words = [f"{short(m).replace(' mnist rot', '')}, {a}, {n:.0f}" for m, a, n in points]
+            words = [f"{short(m)}, {a}, {n:.0f}" for m, a, n in points]
             ax.set_xticklabels(words, rotation=60, ha="right", fontsize=7)
         legend(drawn, axes[:1], columns=4)
     return drawn
