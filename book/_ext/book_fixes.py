@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
 
 from uapkit import names
 
@@ -74,17 +75,21 @@ def name_sources(app, doctree, docname):
         node.parent.insert(place + 1, nodes.raw("", line, format="html"))
 
 
+CODE = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.comment, addnodes.desc_signature)
+
+
 def name_networks(app, doctree, docname):
     """Networks by their names for people wherever a page is read, drawn tables included; keys stay in code."""
     for node in list(doctree.findall(nodes.Text)):
-        parent, shown = node.parent, names.readable(str(node))
-        if isinstance(parent, nodes.raw):
-            shown = names.readable_html(str(node)) if "html" in parent.get("format", "") else str(node)
-            parent.rawsource = shown
-        elif isinstance(parent, (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.comment)):
-            continue
+        above = node.parent
+        if isinstance(above, nodes.raw):
+            shown = names.readable_html(str(node)) if "html" in above.get("format", "") else str(node)
+        else:
+            while above is not None and not isinstance(above, CODE):
+                above = above.parent
+            shown = names.readable(str(node)) if above is None else str(node)
         if shown != str(node):
-            parent.replace(node, nodes.Text(shown))
+            node.parent.replace(node, nodes.Text(shown))
     for image in doctree.findall(nodes.image):
         if image.get("alt"):
             image["alt"] = names.readable(image["alt"])
