@@ -39,7 +39,9 @@ def test_every_known_network_has_one_and_no_two_share_it():
 
 def test_every_network_of_a_stored_run_has_one():
     stored = [name for name in runner.items() if runner.item(name).path("json").is_file()]
-    found = {str(m) for name in stored for table in [runner.load(name)] if "model" in table for m in table["model"].dropna()}
+    found = {
+        str(m) for name in stored for table in [runner.load(name)] if "model" in table for m in table["model"].dropna()
+    }
     assert len(found) > 15
     assert sorted(m for m in found if "_" in names.readable(m)) == []
 

@@ -47,9 +47,21 @@ NETWORKS = {
     "alexnet": "AlexNet",
     "googlenet": "GoogLeNet (torchvision)",
 }
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # Weights that people must know of; the others are the only ones of their network here, or its usual ones.
 WEIGHTS = {"deepcompressed": "compressed", "tflite_int8": "8 bit"}
-USUAL = ("caffe", "gluon", "darknet", "akamaster", "adversarial", "trained", "default", "keras", "DEFAULT", "IMAGENET1K_V1")
+USUAL = (
+    "caffe",
+    "gluon",
+    "darknet",
+    "akamaster",
+    "adversarial",
+    "trained",
+    "default",
+    "keras",
+    "DEFAULT",
+    "IMAGENET1K_V1",
+)
 _ANY = "|".join(sorted(NETWORKS, key=len, reverse=True))
 _KEY = re.compile(rf"(?<![\w/.\-])({_ANY})((?:_sgd|_seed\d+)*)(?:\[(\w+)\])?(?![\w\[/]|\.\w)")
 _PAPER = re.compile(rf"\[({'|'.join(PAPERS)})\]")
@@ -90,6 +102,14 @@ def readable_html(text: str) -> str:
             part = readable(part)
         parts.append(part)
     return "".join(parts)
+
+
+def label(spec: str, k: int) -> str:
+    """What class ``k`` of a network is called: "frog" of CIFAR-10's, "digit 6" of digits', else "class 6"."""
+    k = int(k)
+    if "cifar10" in spec and 0 <= k < len(CIFAR10):
+        return CIFAR10[k]
+    return f"digit {k}" if re.search("mnist|digits", spec) and 0 <= k < 10 else f"class {k}"
 
 
 def paper(key: str) -> str:

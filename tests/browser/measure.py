@@ -142,7 +142,10 @@ def summary(table: pd.DataFrame) -> dict[tuple[str, str], str]:
     """The measurements that matter, {(what, width): number as words}."""
     found = {}
     for width, rows in table.astype({"width": str}).groupby("width", sort=False):
-        items, chapters = rows[rows["page"].str.startswith("notebooks/")], rows[rows["page"].str.contains("book/papers/")]
+        items, chapters = (
+            rows[rows["page"].str.startswith("notebooks/")],
+            rows[rows["page"].str.contains("book/papers/")],
+        )
         shown = {
             "Item pages with a picture and a verdict in the first screen": f"{_both(items)} of {len(items)}",
             "Screens to the first picture, median of the item pages": f"{items['to_picture'].median():.1f}",

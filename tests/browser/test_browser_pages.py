@@ -66,7 +66,9 @@ def serious(page):
     ]
 
 
-KEYS = re.compile(rf"(?<![\w/.-])(?:(?:{'|'.join(names.NETWORKS)})\w*(?:\[\w+\])?|\[(?:{'|'.join(names.PAPERS)})\])(?![\w/]|\.\w)")
+KEYS = re.compile(
+    rf"(?<![\w/.-])(?:(?:{'|'.join(names.NETWORKS)})\w*(?:\[\w+\])?|\[(?:{'|'.join(names.PAPERS)})\])(?![\w/]|\.\w)"
+)
 
 
 def raw_keys(page):

@@ -88,7 +88,7 @@ def figure(run: Run) -> Figure:
     """Fooling rates of random vectors, a panel a network: a dot a draw, a bar their mean."""
     models = models_of(run.rows)
     with style():
-        drawn, axes = panels(models, height=3.8)
+        drawn, axes = panels(models, columns=1, height=2.7, width=7.4)
         for ax, model in zip(axes, models, strict=False):
             names = []
             for place, ((kind, k), part) in enumerate(run.where(model=model).groupby(["kind", "k"], sort=False)):
@@ -98,7 +98,7 @@ def figure(run: Run) -> Figure:
                 ax.plot(spread, part["fooling_rate"], ".", color=colour)
                 name = kind.replace(" of the ", "\nof the\n").replace(" of ", "\nof\n").replace(" dir", "\ndir")
                 names.append(f"{name}\nk = {k:g}" if k else name)
-            ax.set_xticks(range(len(names)), names, fontsize=7)
+            ax.set_xticks(range(len(names)), names, fontsize=8)
             ax.set(title=short(model), ylabel="fooling rate", ylim=(0, None))
     return drawn
 
