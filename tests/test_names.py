@@ -63,9 +63,11 @@ def test_keys_inside_a_sentence():
 def test_html_keeps_code_and_links():
     html = (
         '<td title="vgg16">squeezenet1_<wbr>0<wbr>[deepcompressed]</td><code>vgg16</code><a href="vgg16.html">vgg19</a>'
-        '<pre><span>vgg16</span></pre><img src="a" alt="of vgg16"><script>"vgg16"</script> nin_<wbr>cifar10 tab4_<wbr>transfer mobilenet_<wbr>v2<wbr>[tflite_<wbr>int8]'
+        '<pre><span>vgg16</span></pre><img src="a" alt="of vgg16"><script>"vgg16"</script>'
+        " nin_<wbr>cifar10 tab4_<wbr>transfer mobilenet_<wbr>v2<wbr>[tflite_<wbr>int8]"
     )
     assert names.readable_html(html) == (
         '<td title="VGG-16">SqueezeNet 1.0 (compressed)</td><code>vgg16</code><a href="vgg16.html">VGG-19</a>'
-        '<pre><span>vgg16</span></pre><img src="a" alt="of VGG-16"><script>"vgg16"</script> NIN tab4_<wbr>transfer MobileNet v2 (8 bit)'
+        '<pre><span>vgg16</span></pre><img src="a" alt="of VGG-16"><script>"vgg16"</script>'
+        " NIN tab4_<wbr>transfer MobileNet v2 (8 bit)"
     )

@@ -38,7 +38,8 @@ LOOK = r"""() => {
   const pictures = all('img, svg, canvas').filter(e => big(e) && !e.closest('mjx-container'));
   const heads = all('h2, h3').find(e => e.textContent.trim().startsWith('Claim by claim'));
   const column = t => [...t.querySelectorAll('thead th')].findIndex(h => h.textContent.trim().toLowerCase() === 'verdict');
-  const cells = all('table').flatMap(t => { const k = column(t); return k < 0 ? [] : [t.querySelector(`tbody td:nth-child(${k + 1})`)]; });
+  const cell = t => { const k = column(t); return k < 0 ? null : t.querySelector(`tbody td:nth-child(${k + 1})`); };
+  const cells = all('table').map(cell);
   const verdicts = [...all('.uapkit-verdict'), ...cells.filter(Boolean)].sort((a, b) => at(a) - at(b));
   const first = list => list.length ? Math.min(...list.map(at)) : null;
   const wide = t => { let box = t.parentElement;
@@ -191,10 +192,10 @@ def main() -> None:
         compared(*(pd.read_csv(path, dtype={"width": str}) for path in (before, after))).to_csv(out, index=False)
     else:
         built, out = given.paths
-        skipped = ("search", "genindex", "prf-prf", "_static/webpack-macros", "index")  # lists, no pages of the book
-        names = sorted(path.relative_to(built).with_suffix("").as_posix() for path in built.rglob("*.html"))
-        names = [name for name in names if name not in skipped and (built / f"_sources/{name}.md").is_file()
-                 or (built / f"_sources/{name}.ipynb").is_file()]  # fmt: skip
+        pages = (path.relative_to(built).with_suffix("").as_posix() for path in built.rglob("*.html"))
+        names = sorted(
+            name for name in pages if any((built / "_sources").glob(f"{name}.*"))
+        )  # lists and indexes have none
         table = measure(built, names)
         table.to_csv(out, index=False)
         for (what, width), value in summary(table).items():

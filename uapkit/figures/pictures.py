@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -31,7 +32,7 @@ def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: 
             networks.setdefault(model, []).append((model, layer, v))
     groups = list(networks.values())
     if all(len(group) == 1 for group in groups):
-        groups = [[one for group in groups for one in group]]
+        groups, columns = [[one for group in groups for one in group]], columns or min(4, len(groups))
     columns = columns or min(5, max(map(len, groups), default=1)) or 1
     lines = [group[i : i + columns] for group in groups for i in range(0, len(group), columns)]
     size = 7.4 / max(3, columns)
@@ -44,7 +45,9 @@ def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: 
             said = ""
             for ax, (model, layer, v) in zip(line, pictures, strict=False):
                 ax.imshow(as_picture(v, stretch=stretch), interpolation="nearest")
-                ax.set_title(f"{'' if model == said else short(model)}\n{broken(layer)}", fontsize=8, loc="left")
+                ax.set_title(
+                    f"{'' if model == said else broken(short(model))}\n{broken(layer)}", fontsize=8, loc="left"
+                )
                 said = model
     return figure
 
@@ -52,13 +55,12 @@ def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: 
 def examples(images: np.ndarray, v: np.ndarray, rows: pd.DataFrame, title: str = "") -> Figure:
     """Pictures (n, c, h, w) before and after ``v``, clipped for display, with predicted labels and confidences.
 
-    Four to a line; of six, three. title: whose ``v`` it is, for pages that show several.
+    Six to a line. title: whose ``v`` it is, for pages that show several.
     """
-    n = len(rows)
-    across = 3 if n in (3, 5, 6) else min(4, n)
-    down = -(-n // across)
+    across = min(6, max(1, len(rows)))
+    down, side = -(-len(rows) // across), 7.4 / max(3, across)
     with style(grid=False):
-        size = (7.4 if across > 2 else 2.5 * across, 2 * down * (7.4 / max(3, across) + 0.45))
+        size = (side * across, 2 * down * (side + 0.5))
         figure, axes = plt.subplots(2 * down, across, figsize=size, squeeze=False, layout="constrained")
         figure.suptitle(title, fontsize=11)
         for ax in axes.flat:
@@ -70,8 +72,9 @@ def examples(images: np.ndarray, v: np.ndarray, rows: pd.DataFrame, title: str =
             ):
                 ax, shown = axes[2 * (k // across) + after, k % across], (images[k] + shift).clip(0, 1)
                 ax.imshow(np.repeat(shown, 3 // len(shown), axis=0).transpose(1, 2, 0), interpolation="nearest")
-                ax.set_title(f"{str(row[name])[:22]}\n{row[share]:.0%}", fontsize=9)
+                words = textwrap.fill(str(row[name]), int(15 * side), max_lines=2, placeholder=" …")
+                ax.set_title(f"{words}\n{row[share]:.0%}", fontsize=8)
                 if k % across == 0:
-                    words = ("before", "after")[after]
-                    ax.text(-0.04, 0.5, words, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=9)
+                    when = ("before", "after")[after]
+                    ax.text(-0.04, 0.5, when, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=9)
     return figure

@@ -53,8 +53,9 @@ def bars(rows: pd.DataFrame, value: str) -> Figure:
         for j, kind in enumerate(kinds):
             here = rows_of(rows, kind=kind).drop_duplicates("model").set_index("model").reindex(names)
             place = np.arange(len(names)) + (j - (len(kinds) - 1) / 2) * width
-            colour = look("trained" if kind == "clean" else kind).colour  # the trained network on clean images
-            ax.barh(place, here[value], width, xerr=bounds(here, value), capsize=2, color=colour, label=kind)
+            shown, label = ("trained", "clean images") if kind == "clean" else (kind, kind)
+            colour = look(shown).colour
+            ax.barh(place, here[value], width, xerr=bounds(here, value), capsize=2, color=colour, label=label)
         ax.set(xlabel=value.replace("_", " "), yticks=range(len(names)))
         ax.set_yticklabels([short(str(n)) for n in names], fontsize=9)
         ax.invert_yaxis()
@@ -122,7 +123,7 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
             titled(ax, f"{short(model)}\n{attack}")
             ax.set(ylim=(0, 1), xlabel="norm / mean image norm")
         axes[0].set_ylabel(value.replace("_", " "))
-        legend(figure, axes)
+        legend(figure, axes, 2)
     return figure
 
 

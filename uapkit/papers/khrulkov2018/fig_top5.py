@@ -143,12 +143,11 @@ def figure(run: Run) -> Figure:
                     "label": f"rank {rank:g}",
                 }
                 ax.plot(line["eps"], line["probability"], **given)
-            ax.set_title(
-                f"{short(network).replace(' (', chr(10) + '(')}\n{'flips' if flips == 'True' else 'keeps its label'}",
-                fontsize=8,
-            )
+            name = short(network).replace(" (", "\n(")
+            ax.set_title(f"{name}\n{'flips' if flips == 'True' else 'keeps its label'}", fontsize=8)
             ax.set(ylim=(-0.02, 1.02))
             ax.tick_params(labelsize=8)
+            ax.locator_params(axis="x", nbins=3)
         drawn.supxlabel("norm", fontsize=10)
         drawn.supylabel("probability", fontsize=10)
         legend(drawn, axes, columns=5)
