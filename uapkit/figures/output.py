@@ -47,8 +47,9 @@ def smallest_lettering(figure: Figure) -> float:
         if not (ax.axison and axis.get_visible())
         for text in axis.get_ticklabels()
     }
-    texts = figure.findobj(lambda one: isinstance(one, Text) and one.get_visible() and one.get_text().strip())
-    return min((text.get_fontsize() for text in texts if id(text) not in hidden), default=0.0)
+    texts = [one for one in figure.findobj(Text) if isinstance(one, Text)]
+    shown = [one for one in texts if one.get_visible() and one.get_text().strip() and id(one) not in hidden]
+    return min((float(text.get_fontsize()) for text in shown), default=0.0)
 
 
 def vector(figure: Figure) -> str | None:
