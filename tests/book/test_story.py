@@ -84,3 +84,39 @@ def test_every_disagreement_says_who_is_right_and_what_would_settle_it():
         last = section[section.rindex("**Who is right:**") :]
         assert "**What would settle it:**" in last, section.splitlines()[0]
         assert "[[claims" not in last, "nothing stands behind the answer"
+
+
+def test_the_home_page_has_five_findings_that_stand_and_types_no_number():
+    assert len(story.findings()) == story.SHOWN == 5
+    for one in story._home()["findings"]:
+        bare = re.sub(r"\[\[.*?\]\]|\{ref\}`.*?`|\b[KMEJ]'s\b", "", one["words"], flags=re.S)
+        assert re.findall(r"\d+", bare) == [], one["words"]
+        for key, words in one["when"].items():
+            item, claim = key.split(" ")
+            assert f"<{item}>" in one["words"] or any(f"<{item}>" in w for w in [one["words"]]), key
+            assert words
+
+
+def test_a_finding_of_the_home_page_falls_with_its_verdict(monkeypatch):
+    records = [dict(r, claims=[dict(c, verdict="planned") for c in r["claims"]]) for r in scoreboard.records()]
+    monkeypatch.setattr(scoreboard, "records", lambda: records)
+    assert story.findings() == []
+
+
+def test_own_networks_are_counted_from_stored_runs(monkeypatch):
+    rows = re.findall(r"^\| ([MKEJ]) \| (.*?) \| (\d+) of (\d+)", story.ran(), re.M)
+    assert {paper: (int(run), int(of)) for paper, _, run, of in rows} == {"M": (1, 6), "K": (0, 3), "E": (3, 3), "J": (0, 3)}
+    records = [dict(r, networks=[]) for r in scoreboard.records()]
+    monkeypatch.setattr(scoreboard, "records", lambda: records)
+    assert re.findall(r"(\d+) of \d+", story.ran()) == ["0"] * 4
+
+
+def test_counts_separate_the_papers_claims_from_our_questions():
+    claims = [c for r in scoreboard.records() for c in r["claims"] if c["kind"] != "check"]
+    ours = sum(c["confidence"] == "ours" for c in claims)
+    assert f"| **all** | **{len(claims) - ours}** | **{ours}** |" in story.counts()
+
+
+def test_what_was_not_run_is_named():
+    waiting = [r["item"] for r in scoreboard.records() if r["verdict"] in scoreboard.STATES and r["page"]]
+    assert all(f"<{item}>" in story.not_run() for item in waiting)
