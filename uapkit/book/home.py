@@ -107,9 +107,7 @@ def _row(one: dict[str, Any], credits: pd.DataFrame, rates: dict[str, Any]) -> s
         [
             _figure("photograph", f"photograph: {one['name']}", f"the photograph:<br>{said['before']}"),
             _figure("with_vector", "the photograph with the vector added", f"with the vector:<br>{said['vector']}"),
-            _figure(
-                "with_signs", "the photograph with random signs added", f"with random signs:<br>{said['signs']}"
-            ),
+            _figure("with_signs", "the photograph with random signs added", f"with random signs:<br>{said['signs']}"),
         ]
     )
     vectors = "".join(

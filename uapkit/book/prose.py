@@ -23,7 +23,9 @@ from uapkit.runner.verdicts import VERDICTS, reported, stored_run
 
 DRAW = re.compile(r"\[\[([^\[\]|]+(?:\|[^\[\]|]*)+)\]\]")
 STATISTICS = ("only", "max", "min", "mean", "count")
-PERCENT = " %"  # behind a statistic: the value as a whole percentage, without its interval, for sentences that link a page
+PERCENT = (
+    " %"  # behind a statistic: the value as a whole percentage, without its interval, for sentences that link a page
+)
 ABSENT = "(not run here)"
 REDO = " (to be redone)"  # behind every number of a stored run that is stale
 

@@ -63,11 +63,19 @@ def ran() -> str:
     for key, theirs in about["networks"].items():
         stored = {n for r in scoreboard.records() if r["item"].startswith(f"{key}/") for n in r["networks"]}
         own = [name for name, spec in theirs.items() if spec in stored]
-        others = sorted({short(n) for n in stored - {*theirs.values(), *about["drawn"]} if not any(n.startswith(f"{s}_") for s in stored)})
+        others = sorted(
+            {
+                short(n)
+                for n in stored - {*theirs.values(), *about["drawn"]}
+                if not any(n.startswith(f"{s}_") for s in stored)
+            }
+        )
         note = about["trained_here"].get(key, "")
         said = f"{len(own)} of {len(theirs)}" + (f" ({', '.join(own)}{'; ' + note if note else ''})" if own else "")
         lines.append(f"| {papers()[key]['short']} | {', '.join(theirs)} | {said} | {', '.join(others) or '–'} |")
-    return "\n".join(["| | the paper's networks | run here | what else runs here |", "|---|---|---|---|", *lines]) + "\n"
+    return (
+        "\n".join(["| | the paper's networks | run here | what else runs here |", "|---|---|---|---|", *lines]) + "\n"
+    )
 
 
 def not_run() -> str:
