@@ -1,10 +1,11 @@
 """The primer's classifier of two pixels: by mouse, by keyboard, on a phone, in the dark, without scripts, without violations."""
 
 import re
+from pathlib import Path
 
 import pytest
-from test_browser_pages import AXE
 
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 PLACE = "#uapkit-primer"
 
 
