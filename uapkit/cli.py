@@ -160,8 +160,14 @@ def _page(args: argparse.Namespace) -> int:
 
 def _book(args: argparse.Namespace) -> int:
     from uapkit.book import build as book
+    from uapkit.book import whole
 
-    return book.make(cores=args.cores, executor=args.executor, profile=args.profile, quiet=args.quiet)
+    if args.pdf:
+        whole.chromium()  # better missed now than after the build
+    done = book.make(cores=args.cores, executor=args.executor, profile=args.profile, quiet=args.quiet)
+    if args.pdf:
+        print(f"the whole book: {whole.make(book.built(), book.pages())}")
+    return done
 
 
 def _stage(args: argparse.Namespace) -> int:
@@ -261,6 +267,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--executor", default=None, help="a Snakemake executor, e.g. slurm (extra `slurm`)")
     one.add_argument("--profile", action="store_true", help="say what each stage took; also in build/profile.json")
     one.add_argument("--quiet", action="store_true", help="no progress")
+    one.add_argument("--pdf", action="store_true", help="print the whole book into one PDF, too; needs a Chromium")
     command("check-book", _check_book, "is the built book whole: pages, items, links, sizes?").add_argument(
         "--links", action="store_true", help="list the external links (they are never fetched)"
     )

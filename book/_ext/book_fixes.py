@@ -3,7 +3,7 @@
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
 stands which run drew it, with a link to its parameters; the quick run of such a page is folded away; the theme's controls get
 names that screen readers can say; the size of the book stands where a page asks for it; networks and papers have their names
-for people outside code.
+for people outside code; links to the repository stand there only where its address is real.
 """
 
 import json
@@ -32,6 +32,32 @@ def add_commit(app, config):
     config.html_theme_options["extra_footer"] = (
         config.html_theme_options.get("extra_footer", "") + f" Built from <code>{commit(app)}</code>."
     )
+
+
+BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
+
+
+def plain_address(url):
+    """An address of a repository without its ending or way of access: github.com/owner/name."""
+    return (
+        re.sub(r"^(?:\w+://)?(?:[^@/]*@)?", "", url.strip()).replace(":", "/", 1).removesuffix("/").removesuffix(".git")
+    )
+
+
+def remotes(folder):
+    """Where the checkout came from and pushes to; nothing outside a repository."""
+    try:
+        done = subprocess.run(["git", "remote", "-v"], cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return set()
+    return {plain_address(line.split()[1]) for line in done.stdout.splitlines() if len(line.split()) > 1}
+
+
+def links_to_repository(app, config):
+    """Links to edit a page and to report an issue only where the configured address is that of the checkout."""
+    theirs = config.html_theme_options.get("repository_url", "")
+    if not theirs or plain_address(theirs) not in remotes(app.srcdir):
+        config.html_theme_options |= dict.fromkeys(BUTTONS, False)
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
@@ -129,6 +155,7 @@ def name_controls(app, exception):
 
 def setup(app):
     app.connect("config-inited", add_commit, priority=900)
+    app.connect("config-inited", links_to_repository, priority=901)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("doctree-read", fold_quick_run)
     app.connect("doctree-resolved", name_sources)

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from uapkit.book import depends, work
+from uapkit.book import whole as print_of
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
 from uapkit.book.work import Profile, Step
 from uapkit.files import write_whole
@@ -104,6 +105,7 @@ def prepare() -> None:
 def sphinx(*, whole: bool = True) -> int:
     """Build the HTML from the staging tree, from an empty cache or only what has changed; jupyter-book's exit status."""
     staging = build_folder("staging")
+    print_of.withdraw(built())
     if whole:
         shutil.rmtree(staging / "_build", ignore_errors=True)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(staging), "-W", "-n", "--keep-going"]
