@@ -8,7 +8,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -120,12 +122,30 @@ def _run(args: argparse.Namespace) -> int:
     about = runner.item(args.item)
     params = (runner.full_parameters(about) if args.full else {}) | _parameters(args.parameter)
     save = bool(params.pop("save", False)) or args.save
-    table = runner.run(about.name, save=save, **params)
+    with _company(args) as in_company:
+        table = runner.run(about.name, save=save, in_company=in_company, **params)
     _print_table(table)
     record = table.attrs["provenance"]
     print(f"\n{record['rows']} rows in {record['seconds']} s, {record['kept']['reused']} kept answers reused", end="")
     print(f"; stored as results/{about.name}.csv and .json" if save else "; not stored (--save stores it)")
     return 0
+
+
+@contextlib.contextmanager
+def _company(args: argparse.Namespace) -> Iterator[bool]:
+    """The other processes of ``--jobs``, on this machine, while the block lasts: what one of them loses, another makes."""
+    if args.jobs < 1:
+        raise ValueError(f"--jobs must be 1 or more, got {args.jobs}")
+    again = [sys.executable, "-m", "uapkit", "run", args.item, *(["--full"] if args.full else [])]
+    again += [part for pair in args.parameter for part in ("-p", pair)]
+    others = [subprocess.Popen([*again, "--together"], stdout=subprocess.DEVNULL) for _ in range(args.jobs - 1)]
+    try:
+        yield args.together or bool(others)
+    finally:
+        for process in others:
+            process.terminate()
+        for process in others:
+            process.wait()
 
 
 def _page(args: argparse.Namespace) -> int:
@@ -229,6 +249,12 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--full", action="store_true", help="start from the item's full.yml instead of its quick defaults")
     one.add_argument("--save", action="store_true", help="store table and provenance under results/")
+    one.add_argument("--jobs", type=int, default=1, metavar="N", help="N processes on this machine divide the work")
+    one.add_argument(
+        "--together",
+        action="store_true",
+        help="divide the work with other such runs that share the cache, on any machine",
+    )
     command("page", _page, "write a new item's notebook and full.yml from its module").add_argument("item")
     one = command("book", _book, "run every item's quick run and build the book")
     one.add_argument("--cores", type=int, default=None, help="parallel jobs (default: all cores)")
