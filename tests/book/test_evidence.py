@@ -75,7 +75,15 @@ def test_every_null_that_decides_is_shown(name):
 
 
 def test_markup_in_data_stays_text():
-    claim = {"claim": "c", "kind": "order", "text": "<b>", "theirs": "", "ours": "", "carried": "", "verdict": "differs"}
+    claim = {
+        "claim": "c",
+        "kind": "order",
+        "text": "<b>",
+        "theirs": "",
+        "ours": "",
+        "carried": "",
+        "verdict": "differs",
+    }
     judged = pd.DataFrame([claim | {"confidence": "verified", "source": "<i>", "test": "ours", "networks": "a"}])
     judged.attrs["evidence"] = [ROW | {"network": "<u>"}, ROW | {"network": "<s>", "answer": "yes"}]
     text = evidence.claims(judged, "x")

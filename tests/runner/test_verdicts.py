@@ -104,10 +104,9 @@ def test_a_claim_that_one_training_carries_and_another_does_not_depends_on_the_t
 
 def test_a_check_is_told_and_no_verdict(monkeypatch):
     name = "equivariant2019/thm1_alignment"
-    rows = pd.DataFrame(
-        [{"kind": kind, "metric": m, "value": "", "note": m, "confidence": "verified", "source": "s", "where": "", "test": "ours", "judged_on": ""}
-         for kind, m in (("check", "exact"), ("order", "said"))]
-    )  # fmt: skip
+    same = {"value": "", "confidence": "verified", "source": "s", "where": "", "test": "ours", "judged_on": ""}
+    stated = (("check", "exact"), ("order", "said"))
+    rows = pd.DataFrame([same | {"kind": kind, "metric": m, "note": m} for kind, m in stated])
     monkeypatch.setattr(verdicts, "reported", lambda about: rows)
     for interval, word in ((HOLDS, "check passed"), (FAILS, "check failed"), (UNCLEAR, "check failed")):
         both = pd.concat([evidence(interval), evidence(HOLDS)], ignore_index=True)

@@ -82,7 +82,9 @@ def told(evidence: list[Row]) -> dict[str, str]:
     senses = {row["sense"] for row in evidence}
     test = tests[0] if len(tests) == 1 else ""
     if not test:
-        test = " or ".join(f"{SIDES[s]} {span(e['bound'] for e in evidence if e['sense'] == s)}" for s in sorted(senses))
+        test = " or ".join(
+            f"{SIDES[s]} {span(e['bound'] for e in evidence if e['sense'] == s)}" for s in sorted(senses)
+        )
     nulls = [e.get(end) for e in evidence for end in ("null_low", "null_high") if _known(e.get(end))]
     return {
         "measured": measured(one) if len(rows) == 1 else span(row["estimate"] for row in rows),
@@ -176,4 +178,3 @@ def brief(value: float) -> str:
 
 def _known(value: Any) -> bool:
     return value is not None and not math.isnan(float(value))
-

@@ -168,7 +168,9 @@ def standing(says: str) -> list[str]:
             raise ValueError(f"book/findings.yml names claims that do not exist: {unknown}")
         allowed = STANDS_ON.get(says)
         if allowed and not all(set(str(word).split(" or ")) <= allowed for word in wanted.values()):
-            raise ValueError(f"book/findings.yml: {SAYS[says]!r} stands on {sorted(allowed)} alone, not on {one['when']}")
+            raise ValueError(
+                f"book/findings.yml: {SAYS[says]!r} stands on {sorted(allowed)} alone, not on {one['when']}"
+            )
         if all(kind(verdicts[key]) in str(word).split(" or ") for key, word in wanted.items()):
             rests = sorted({name for name, _ in wanted} & stale)
             found.append(draw(one["words"].strip()) + (f" *(To be redone: {', '.join(rests)}.)*" if rests else ""))
