@@ -2,7 +2,8 @@
 
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
 stands which run drew it, with a link to its parameters; the quick run of such a page is folded away; the theme's controls get
-names that screen readers can say; the size of the book stands where a page asks for it.
+names that screen readers can say; the size of the book stands where a page asks for it; networks and papers have their names
+for people outside code.
 """
 
 import json
@@ -11,6 +12,9 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
+
+from uapkit import names
 
 
 def commit(app):
@@ -81,6 +85,26 @@ def fold_quick_run(app, doctree):
             section.append(nodes.raw("", "</details>", format="html"))
 
 
+CODE = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.comment, addnodes.desc_signature)
+
+
+def name_networks(app, doctree, docname):
+    """Networks by their names for people wherever a page is read, drawn tables included; keys stay in code."""
+    for node in list(doctree.findall(nodes.Text)):
+        above = node.parent
+        if isinstance(above, nodes.raw):
+            shown = names.readable_html(str(node)) if "html" in above.get("format", "") else str(node)
+        else:
+            while above is not None and not isinstance(above, CODE):
+                above = above.parent
+            shown = names.readable(str(node)) if above is None else str(node)
+        if shown != str(node):
+            node.parent.replace(node, nodes.Text(shown))
+    for image in doctree.findall(nodes.image):
+        if image.get("alt"):
+            image["alt"] = names.readable(image["alt"])
+
+
 NAMES = [  # the theme's controls that a screen reader could not name, or named otherwise than they read
     (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Show or hide the pages below">'),
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
@@ -108,5 +132,6 @@ def setup(app):
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("doctree-read", fold_quick_run)
     app.connect("doctree-resolved", name_sources)
+    app.connect("doctree-resolved", name_networks, priority=900)
     app.connect("build-finished", name_controls)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
