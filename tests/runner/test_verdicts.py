@@ -59,6 +59,16 @@ def test_where_any_effect_satisfies_the_claim_the_null_has_to_be_exceeded():
     assert verdicts.verdict(evidence((0.1, 0.2), bound=0.0, nulls=[(0.01, 0.15)])) == "not above chance"
 
 
+def test_one_setting_of_many_names_no_verdict():
+    null_too = evidence(HOLDS, UNCLEAR, nulls=[(0.45, 0.6), (0.1, 0.2)])
+    assert verdicts.answers(null_too) == ["the null too", "open"]
+    assert verdicts.verdict(null_too) == "undecided"
+    assert verdicts.verdict(evidence(FAILS, UNCLEAR)) == "undecided"
+    assert verdicts.verdict(evidence(FAILS, UNCLEAR, FAILS)) == "differs"
+    mixed = evidence(HOLDS, FAILS, FAILS, UNCLEAR, nulls=[(0.45, 0.6), *[(0.1, 0.2)] * 3])
+    assert verdicts.verdict(mixed) == "differs"
+
+
 def test_a_setting_counts_once_and_has_to_pass_all_its_tests():
     both = pd.concat([evidence(HOLDS), evidence(HOLDS, sense="<", bound=0.9), evidence(FAILS)], ignore_index=True)
     found = verdicts.settings(both.assign(network=["a", "a", "b"]))

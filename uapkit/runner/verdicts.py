@@ -58,9 +58,8 @@ def verdict(evidence: pd.DataFrame) -> str:
     """The verdict on one claim from its rows of evidence; a setting counts once.
 
     "confirmed": it holds in every setting; "holds on 3 of 5"; "depends on the training": it holds in at least half of the
-    settings of one training, two at least, and in none of another. Where it holds nowhere: "not above chance" if the null
-    satisfies it in at least as many settings as it fails in, "differs" if it fails in more than half of them, else
-    "undecided".
+    settings of one training, two at least, and in none of another. Where it holds nowhere: "undecided" unless it fails,
+    or its null satisfies it too, in more than half of the settings; then "differs" or "not above chance", as most of them say.
     """
     if evidence.empty:
         return "not run here"
@@ -71,9 +70,9 @@ def verdict(evidence: pd.DataFrame) -> str:
         return "confirmed"
     if yes:
         return DEPENDS if _by_training(found) else f"holds on {yes} of {len(found)}"
-    if null and null >= no:
-        return "not above chance"
-    return "differs" if 2 * no > len(found) else "undecided"
+    if 2 * (no + null) <= len(found):
+        return "undecided"
+    return "differs" if no > null else "not above chance"
 
 
 def answers(evidence: pd.DataFrame) -> list[str]:
