@@ -128,7 +128,7 @@ def _title(text: str) -> str:
 
 
 def _article(text: str) -> str:
-    """What a reader reads of a page: no scripts and no quick run, folded parts open, what stands there without JavaScript visible."""
+    """What a reader reads of a page: no scripts, no quick run, folded parts open, what is there without JavaScript visible."""
     start = text.index(">", text.index('<article class="bd-article"')) + 1
     own = text[start : text.index("</article>", start)]
     own = _without_quick_run(re.sub(r"<script.*?</script>", "", own, flags=re.S))
