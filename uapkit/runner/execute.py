@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -74,16 +75,24 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
     full = check_parameters(about, params)
     if save:
         savable(about)
+    table = computed(about, full, cache_folder("kept"))
+    if save:
+        store(table, about, table.attrs["provenance"])
+    return table
+
+
+def computed(about: Item, full: dict[str, Any], kept: Path) -> pd.DataFrame:
+    """The item's table for checked parameters, its record in ``attrs["provenance"]``; answers are kept in the folder ``kept``."""
     function = about.function
     assert function is not None
     at, dirty = commit()
-    with provenance.recording() as inputs, keeping(cache_folder("kept")) as memo:
+    with provenance.recording() as inputs, keeping(kept) as memo:
         given = {k: own.networks(v) for k, v in full.items()}
         started = time.perf_counter()
         table = function(**given)
         elapsed = time.perf_counter() - started
-    record = {
-        "id": name,
+    table.attrs["provenance"] = {
+        "id": about.name,
         "params": _plain(full),
         "seed": full.get("seed", full.get("seeds")),
         "commit": at,
@@ -100,9 +109,6 @@ def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
         "columns": {c: str(t) for c, t in table.dtypes.items()},
         "rows": len(table),
     }
-    table.attrs["provenance"] = record
-    if save:
-        store(table, about, record)
     return table
 
 
