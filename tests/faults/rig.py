@@ -155,6 +155,10 @@ def kills(folder, job, count, seed):
             project(folder / f"{job}{k // 3}")
         row, reports = one(job, start, draw.uniform(0, longest))
         made.append(row)
+        if row["lost"]:  # what is left may be unreadable: the next kill starts from nothing
+            start, folder = 0, folder / "again"
+            project(folder / job)
+            continue
         if job in ("save", "keep", "page"):
             start = max(start, reports[-1] + 2) if reports else start + 1
             if job != "keep":
