@@ -1,12 +1,8 @@
 """kill -9 at random moments, the fast part of the rig; and that the rig sees a loss when there is one."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults import jobs, rig
 from uapkit.runner import catalogue, results
