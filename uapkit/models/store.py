@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from uapkit.checks import NotHere
-from uapkit.files import cache_folder, sha256
+from uapkit.files import cache_folder, refuse_bomb, sha256
 from uapkit.models.catalogue import Entry
 
 TIMEOUT = 20  # seconds without an answer after which a download is given up
@@ -147,6 +147,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        refuse_bomb(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
