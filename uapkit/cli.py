@@ -79,7 +79,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from uapkit import runner
-    from uapkit.runner import given
+    from uapkit.runner import company, given
 
     about = runner.item(args.item)
     if args.check:
@@ -88,7 +88,8 @@ def _run(args: argparse.Namespace) -> int:
         return _verify([about.name], args.save)
     params = (runner.full_parameters(about) if args.full else {}) | given.parameters(args.parameter)
     save = bool(params.pop("save", False)) or args.save
-    table = runner.run(about.name, save=save, **params)
+    with company.of(args.item, args.jobs, full=args.full, parameters=args.parameter) as others:
+        table = runner.run(about.name, save=save, in_company=args.together or others, **params)
     _print_table(table)
     record = table.attrs["provenance"]
     print(f"\n{record['rows']} rows in {record['seconds']} s, {record['kept']['reused']} kept answers reused", end="")
@@ -219,6 +220,12 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--full", action="store_true", help="start from the item's full.yml instead of its quick defaults")
     one.add_argument("--save", action="store_true", help="store table and provenance under results/")
+    one.add_argument("--jobs", type=int, default=1, metavar="N", help="N processes on this machine divide the work")
+    one.add_argument(
+        "--together",
+        action="store_true",
+        help="divide the work with other such runs that share the cache, on any machine",
+    )
     one.add_argument("--check", action="store_true", help="rerun a part of the stored full run and compare")
     one = command("check", _check, "rerun a part of stored runs, about two minutes each, and compare: a table")
     one.add_argument("item", nargs="*", help="all stored items without")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from uapkit.checks import NotHere
 from uapkit.data.images import Images
 from uapkit.lab.memo import keep
 from uapkit.lab.sweep import PerNetwork, for_network
+from uapkit.lab.together import each
 from uapkit.models.catalogue import find
 from uapkit.seeds import child_seed, generator
 
@@ -26,6 +28,7 @@ SIZED = (
     "pictures",
     "caltech101",
 )  # sets of photographs that are resized to the network's input
+SHARD = 10_000  # images that are scored at once; what is kept of them is what several processes divide among themselves
 TRAINED_APART = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet")  # sets with a training split
 
 
@@ -154,13 +157,17 @@ class Bench:
         checks.one_of(part, ("fit", "held_in", "scored"), "part of the images")
         key = (name, part)
         if key not in self._clean:
-            self._clean[key] = keep(evaluate.labels, self.network(name), getattr(self.split(name), part))
+            network = self.network(name)
+            parts = [partial(keep, evaluate.labels, network, some) for some in shards(getattr(self.split(name), part))]
+            self._clean[key] = torch.cat(each(parts))
         return self._clean[key]
 
     def fooled(self, name: str, v: Tensor, part: str = "scored") -> Tensor:
         """(n,) bool: which images of ``part`` change their label under ``v``; items that score the same share the answer."""
-        clean, images = self.clean(name, part), getattr(self.split(name), part)
-        return keep(evaluate.fooled, self.network(name), images, v, clean=clean).to(self.device)
+        network, images = self.network(name), shards(getattr(self.split(name), part))
+        clean = self.clean(name, part).split(SHARD)
+        parts = [partial(keep, evaluate.fooled, network, x, v, clean=y) for x, y in zip(images, clean, strict=True)]
+        return torch.cat(each(parts)).to(self.device)
 
     def shape(self, name: str) -> tuple[int, int, int]:
         """(c, h, w) of the images."""
@@ -173,6 +180,11 @@ class Bench:
         if "data" not in table:
             table["data"] = [self.setting(m, "data") for m in table["model"]]
         return table
+
+
+def shards(images: Images) -> list[Images]:
+    """The images in parts of at most :data:`SHARD`, in order; all of them in one part where there are no more."""
+    return [images[k : k + SHARD] for k in range(0, len(images), SHARD)] if len(images) > SHARD else [images]
 
 
 def layers_of(

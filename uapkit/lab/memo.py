@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from uapkit import provenance, sources
 from uapkit.data.images import Images
 from uapkit.lab import stored
 from uapkit.lab.identity import Unidentified, identity, stands_in_its_module
+from uapkit.lab.together import Busy, passing_over
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,11 +136,17 @@ class Memo:
 
     @contextlib.contextmanager
     def _alone(self, path: Path) -> Iterator[bool]:
-        """One process at a time computes an entry, the others wait for it; False where no lock can be had."""
+        """One process at a time computes an entry; the others wait for it, or raise Busy where they have other work.
+
+        False where no lock can be had.
+        """
         lock = FileLock(path.with_suffix(".lock"))
+        leave = passing_over() and not self._inside  # inside another entry, whose lock is held here, it waits
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            lock.acquire(timeout=0 if leave else -1)
+        except Timeout:
+            raise Busy from None
         except (OSError, NotImplementedError) as error:
             self._say(f"nothing can be kept in the cache ({error}); the run goes on without it")
             yield False

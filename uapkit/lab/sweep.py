@@ -6,7 +6,9 @@ resumes and items share what they have in common.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -14,6 +16,7 @@ from tqdm.auto import tqdm
 
 from uapkit.checks import NotHere
 from uapkit.lab.run import Arrays
+from uapkit.lab.together import each, in_company
 
 Rows: TypeAlias = list[dict[str, Any]]
 PerNetwork: TypeAlias = (
@@ -44,11 +47,16 @@ def sweep(
     """``compute(**point)`` for every point, as one tidy table; each row also carries its point's plain values.
 
     ``compute`` returns rows (a list of dicts) or (rows, arrays); arrays end in ``table.attrs["arrays"]``. A point that
-    raises :class:`NotHere` becomes a row with status "not run here"; all others have "run".
+    raises :class:`NotHere` becomes a row with status "not run here"; all others have "run". Where other processes are at
+    the same run (:mod:`uapkit.lab.together`), the points are first gone through in the order in which they are free; the
+    rows are then made from what is kept, in the order of ``points``, as ever.
     """
+    points = [dict(p) for p in points]
+    if in_company():
+        each([partial(_attempt, compute, point) for point in points])
     rows: Rows = []
     arrays = Arrays()
-    for point in tqdm([dict(p) for p in points], desc=desc, disable=None):
+    for point in tqdm(points, desc=desc, disable=None):
         try:
             result = compute(**point)
         except NotHere:
@@ -60,3 +68,8 @@ def sweep(
     table = pd.DataFrame(rows)
     table.attrs["arrays"] = arrays
     return table
+
+
+def _attempt(compute: Callable[..., Any], point: Mapping[str, Any]) -> None:
+    with contextlib.suppress(NotHere):
+        compute(**point)

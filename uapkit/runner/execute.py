@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from uapkit import checks, provenance, sources
 from uapkit.files import cache_folder
 from uapkit.lab import keeping
+from uapkit.lab.together import together
 from uapkit.runner import own
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.results import commit, savable, store, versions
@@ -61,21 +63,23 @@ def notebook_parameters(name: str, namespace: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def run(name: str, *, save: bool = False, **params: Any) -> pd.DataFrame:
+def run(name: str, *, save: bool = False, in_company: bool = False, **params: Any) -> pd.DataFrame:
     """Run the item ``name`` with ``params`` over its defaults and return its tidy table.
 
     ``attrs["provenance"]`` holds id, parameters, seed, commit, inputs' sha256, versions, device and seconds: what the
     run's own code took, and what every kept answer once took, each counted once. What items compute is kept in the
     user's cache (:func:`uapkit.lab.keep`), so an interrupted run resumes. With ``save`` the table is stored under
     ``results/``. A parameter ``"file.py:name"`` stands for a network of the user's own, see
-    :func:`uapkit.runner.own.load`. Raises ValueError for an unknown item or parameter, OSError if the results cannot be
-    written.
+    :func:`uapkit.runner.own.load`. in_company: other processes that share the cache are at the same run now; each takes
+    what no other is at, and all end with the same table. Raises ValueError for an unknown item or parameter, OSError if
+    the results cannot be written.
     """
     about = item(name)
     full = check_parameters(about, params)
     if save:
         savable(about)
-    table = computed(about, full, cache_folder("kept"))
+    with together() if in_company else contextlib.nullcontext():
+        table = computed(about, full, cache_folder("kept"))
     if save:
         store(table, about, table.attrs["provenance"])
     return table

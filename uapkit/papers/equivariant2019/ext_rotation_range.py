@@ -26,7 +26,7 @@ def run(
     *,
     nets: Sequence[str] = ("stdcnn",),
     ranges: Sequence[float] = (0.0, 90.0),
-    seeds: Sequence[int] = (0,),
+    seeds: Sequence[int] | Mapping[str, Sequence[int]] = (0,),
     data: str = "digits",
     epochs: int | Mapping[str, int] | None = 3,
     n_fit: int = 200,
@@ -41,12 +41,13 @@ def run(
 ) -> pd.DataFrame:
     """Does more invariance mean a stronger universal direction? An extension of [equivariant2019].
 
-    Each net is trained here with random rotations of each range from each of the training seeds, by its recipe; epochs:
-    one number, one a net, or None for the recipe's own. One row a (net, range, training_seed, kind, sign, norm), columns as in
-    fig5_fooling, for the top gradient direction of test images turned in the net's own range; besides accuracy (on the
-    scored images), turned_accuracy (on the same images turned by up to 180 degrees instead), invariance (the share of them that
-    keep their label then; 1 where the range is 180), and top_share of the top k with its jackknife interval. Kind "random
-    direction" is the null of equal norm, each at its better sign, the same directions for all networks.
+    Each net is trained here with random rotations of each range from each of the training seeds (one list, or one a net),
+    by its recipe; epochs: one number, one a net, or None for the recipe's own. One row a (net, range, training_seed,
+    kind, sign, norm), columns as in fig5_fooling, for the top gradient direction of test images turned in the net's own
+    range; besides accuracy (on the scored images), turned_accuracy (on the same images turned by up to 180 degrees
+    instead), invariance (the share of them that keep their label then; 1 where the range is 180), and top_share of the
+    top k with its jackknife interval. Kind "random direction" is the null of equal norm, each at its better sign, the
+    same directions for all networks.
     """
 
     def trained(model: str, trained_range: float, training_seed: int) -> list[dict]:
@@ -79,7 +80,12 @@ def run(
         }
         return [{**row, **about} for row in found]
 
-    points = [{"model": net, "trained_range": r, "training_seed": s} for net in nets for r in ranges for s in seeds]
+    points = [
+        {"model": net, "trained_range": r, "training_seed": s}
+        for net in nets
+        for r in ranges
+        for s in for_network(seeds, net, "seeds")
+    ]
     table = lab.sweep(points, trained, desc="ranges")
     table.insert(0, "data", data)
     return table
