@@ -1,6 +1,7 @@
 """kill -9 at random moments, the fast part of the rig; and that the rig sees a loss when there is one."""
 
 import os
+import time
 
 import pytest
 
@@ -28,5 +29,12 @@ def test_the_rig_sees_a_save_that_is_not_whole(tmp_path, monkeypatch):
     """Three files written one after another, without a journal: some of the kills leave a table with the other record."""
     monkeypatch.setattr(results, "_journal", lambda about: tmp_path / "nowhere" / str(os.getpid()))
     monkeypatch.setenv("UAPKIT_RIG_QUIET", "1")
+    write = results.write_whole
+
+    def slowly(path, data):
+        write(path, data)
+        time.sleep(0.03)  # most of the time is between two files, however fast the disk is
+
+    monkeypatch.setattr(results, "write_whole", slowly)
     log = rig.kills(tmp_path, "save", 12, seed=0)
     assert any(row["lost"] for row in log)
