@@ -33,7 +33,7 @@ def test_the_rig_sees_a_save_that_is_not_whole(tmp_path, monkeypatch):
 
     def slowly(path, data):
         write(path, data)
-        time.sleep(0.03)  # most of the time is between two files, however fast the disk is
+        time.sleep(0.008)  # most of the time is between two files, however fast the disk is
 
     monkeypatch.setattr(results, "write_whole", slowly)
     log = rig.kills(tmp_path, "save", 12, seed=0)
