@@ -40,25 +40,42 @@ def fork(job, start):
     status = 1
     try:
         os.close(read)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        jobs.told(write, 0)
         getattr(jobs, job)(write, start)
         status = 0
     finally:
         os._exit(status)
 
 
-def killed(job, start, seconds):
-    """The job's reports when it was killed after ``seconds``; AssertionError where it had ended by itself."""
+def killed(job, start, after, share):
+    """(the job's reports when it was killed, seconds that it ran); AssertionError where it had ended by itself.
+
+    It is killed ``share`` times a usual step after its report number ``after``: however fast the machine is, each moment of a
+    step is as likely as any other.
+    """
     pid, read = fork(job, start)
-    time.sleep(seconds)
+    reports = os.read(read, 4)  # it has begun
+    began = step = time.monotonic()
+    for _ in range(after):
+        reports += os.read(read, 4)
+        step = time.monotonic()
+    usual = (step - began) / after if after else USUAL.get(job, 0.05)
+    USUAL[job] = usual
+    time.sleep(share * usual)
     os.kill(pid, signal.SIGKILL)
-    reports = b""
+    took = time.monotonic() - began
     while piece := os.read(read, 1 << 16):
         reports += piece
     os.close(read)
     _, status = os.waitpid(pid, 0)
     assert os.WIFSIGNALED(status), f"{job} ended by itself with status {os.waitstatus_to_exitcode(status)}"
-    return [int.from_bytes(reports[k : k + 4], "little") for k in range(0, len(reports) - 3, 4)]
+    return [int.from_bytes(reports[k : k + 4], "little") for k in range(4, len(reports) - 3, 4)], took
+
+
+USUAL = {}  # seconds of a step of each job, as met last
 
 
 def look_save(start, reports):
@@ -70,7 +87,7 @@ def look_save(start, reports):
         return
     number = table.attrs["provenance"]["params"]["number"]
     assert number in (last, last + 1), f"run {last} was reported as saved, {number} is stored"
-    assert (table["fooling_rate"] == pd.Series(number / 4096, table.index)).all()
+    assert (table["fooling_rate"] == pd.Series(number / 8, table.index)).all()
     assert (table.attrs["arrays"]["v"] == float(number)).all()
 
 
@@ -116,25 +133,17 @@ def look_page(start, reports):
         assert json.loads(stage.build_folder("status", f"{jobs.NAME}.json").read_text(encoding="utf-8"))["ok"]
 
 
-def one(job, start, seconds):
-    """Kill once and look; the row of the log."""
+def one(job, start, after, share):
+    """Kill once and look; the row of the log, and the reports."""
     began = time.perf_counter()
-    reports, lost = [], ""
+    reports, ran, lost = [], 0.0, ""
     try:
-        reports = killed(job, start, seconds)
+        reports, ran = killed(job, start, after, share)
         globals()[f"look_{job}"](start, reports)
     except Exception as error:
         lost = f"{type(error).__name__}: {error}"
-    if lost and __name__ != "__main__" and "UAPKIT_RIG_QUIET" not in os.environ:
-        raise AssertionError(f"{job} killed after {seconds:.4f} s: {lost}")
-    took = time.perf_counter() - began
-    return {
-        "job": job,
-        "killed_after_s": round(seconds, 4),
-        "reports": len(reports),
-        "lost": lost,
-        "seconds": took,
-    }, reports
+    row = {"job": job, "killed_after_s": round(ran, 4), "reports": len(reports), "lost": lost}
+    return row | {"seconds": round(time.perf_counter() - began, 3)}, reports
 
 
 def project(folder):
@@ -148,12 +157,12 @@ def kills(folder, job, count, seed):
     """Kill ``count`` times at random moments of the job, each in the state that the kills before have left."""
     draw = random.Random(f"{seed}/{job}")
     project(folder / job)
-    longest = {"save": 0.15, "run": 0.2, "keep": 0.15, "resume": 0.3, "page": 0.1}[job]
+    steps = {"run": jobs.PARTS, "resume": 40}.get(job, 3)
     made, start = [], 0
     for k in range(count):
         if job == "run":  # a new cache and no stored run every third time
             project(folder / f"{job}{k // 3}")
-        row, reports = one(job, start, draw.uniform(0, longest))
+        row, reports = one(job, start, draw.randint(0, steps), draw.uniform(0, 1.2))
         made.append(row)
         if row["lost"]:  # what is left may be unreadable: the next kill starts from nothing
             start, folder = 0, folder / "again"

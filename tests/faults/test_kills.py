@@ -28,7 +28,6 @@ def test_nothing_is_lost(job, tmp_path):
 def test_the_rig_sees_a_save_that_is_not_whole(tmp_path, monkeypatch):
     """Three files written one after another, without a journal: some of the kills leave a table with the other record."""
     monkeypatch.setattr(results, "_journal", lambda about: tmp_path / "nowhere" / str(os.getpid()))
-    monkeypatch.setenv("UAPKIT_RIG_QUIET", "1")
     write = results.write_whole
 
     def slowly(path, data):
