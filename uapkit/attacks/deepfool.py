@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from uapkit import checks
 from uapkit.attacks.base import batch_for, ready
@@ -17,6 +16,7 @@ from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
 from uapkit.gate import Network, own
 from uapkit.norms import dual_exponent, psi
+from uapkit.progress import Bar
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,7 +133,7 @@ def deepfool(
     use = ready(model, x)
     parts = [
         walk(use, x[i : i + size], settings, goal if goal is None else goal[i : i + size])
-        for i in tqdm(range(0, len(x), size), desc="DeepFool", unit="batch", disable=None, leave=False)
+        for i in Bar(range(0, len(x), size), desc="DeepFool", unit="batch")
     ]
     return DeepFoolResult(
         *(torch.cat([getattr(part, name) for part in parts]) for name in DeepFoolResult.__annotations__)

@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-from tqdm import tqdm
 
 from uapkit import checks
 from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, warn_of_size
@@ -26,6 +25,7 @@ from uapkit.data.views import View, viewed
 from uapkit.files import write_whole
 from uapkit.gate import Network
 from uapkit.norms import lp_norm, project
+from uapkit.progress import Bar
 from uapkit.seeds import generator
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within a pass
@@ -202,7 +202,7 @@ class _Sweep:
 
     def __call__(self, state: _State) -> None:
         number = len(state.rates) + 1
-        with tqdm(total=self.fit.n, desc=f"uap, pass {number}", unit="image", disable=None, leave=False) as bar:
+        with Bar(total=self.fit.n, desc=f"uap, pass {number}", unit="image") as bar:
             for i, (batch, clean) in enumerate(zip(self.fit, self.fit.clean, strict=True)):
                 if i >= state.batch:
                     draw = generator(self.made_by["seed"], f"uap/pass{number}/batch{i}")
@@ -214,7 +214,7 @@ class _Sweep:
                     state.batch, state.place = i + 1, 0
                 bar.n = sum(map(len, self.fit.clean[: i + 1]))
 
-    def _through(self, state: _State, x: Tensor, clean: Tensor, order: Tensor, bar: tqdm) -> None:
+    def _through(self, state: _State, x: Tensor, clean: Tensor, order: Tensor, bar: Bar) -> None:
         start = state.place
         while state.place < len(order):
             found = self._not_fooled(state, x, clean, order)
