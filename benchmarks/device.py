@@ -73,7 +73,7 @@ def _rows(name: str, scale: Scale, device: str, repeats: int) -> list[dict[str, 
 
     def deepfool() -> None:
         nonlocal evaluations
-        evaluations = float(walk(model, fit, settings).n_iter.double().mean()) * (CANDIDATES - 1)
+        evaluations = float(walk(model, fit, settings).gradients.double().mean())
 
     def power() -> None:
         pq_singular(JacobianOperator(model.until(layer), fit), p=math.inf, q=10, max_iter=ITERATIONS)
