@@ -26,6 +26,7 @@ OF_THE_WHOLE = {
 }
 OF_THE_WHOLE |= {
     "test_same_with_and_without_store",
+    "test_figures",
     "test_own",
     "test_chapter",
     "test_wheel",

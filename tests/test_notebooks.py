@@ -13,7 +13,20 @@ from uapkit import runner
 ROOT = runner.project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
 NAMES = [path.relative_to(ROOT / "notebooks").with_suffix("").as_posix() for path in NOTEBOOKS]
-ORDER = ("full is not None", "page.not_run()", "page.verdicts()", "page.setting(quick", "page.about()")
+ORDER = (
+    "page.answer(",
+    'page.setting(full, "Stored full run")',
+    "page.verdicts()",
+    "## What is measured",
+    "## Ours: ",
+    "page.not_run()",
+    "## The quick run",
+    "page.quick_run(globals())",
+    "save: bool = False",
+    "quick = page.run(globals())",
+    "page.setting(quick",
+    "page.about()",
+)
 
 
 def cells(name):
@@ -64,17 +77,46 @@ def test_papermill_knows_every_parameter_and_its_type(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_page_shows_theirs_then_ours_then_the_quick_run(name):
+def test_page_answers_first_and_ends_with_the_quick_run(name):
     paper, slug = name.split("/")
     text = "\n".join(source(c) for c in cells(name))
     if "item." in text:
         assert f"from uapkit.papers.{paper} import {slug} as item" in text
-    assert f'page = Page("{name}", globals())' in text
+    assert f'page = Page("{name}")\n' in text
     places = [text.find(mark) for mark in ORDER]
     assert all(place > 0 for place in places), dict(zip(ORDER, places, strict=True))
     assert places == sorted(places), dict(zip(ORDER, places, strict=True))
     assert source(cells(name)[-1]) == "page.about()", "one block ends every page"
     assert text.count("page.about()") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_answer_is_a_line_right_under_the_title(name):
+    """Title, answer, figure; the question is one line of plain words."""
+    box = cells(name)[1]
+    assert box["metadata"]["tags"] == ["remove-input", "answer"]
+    last = ast.parse(source(box)).body[-1].value
+    assert ast.unparse(last.func) == "page.answer"
+    question = last.args[0].value
+    assert 10 < len(question) <= 100
+    assert not set(question) & set("$`{}\\"), "it is shown as it stands"
+    assert len(source(cells(name)[0]).strip().splitlines()) == 2, "the title alone; the question at length comes later"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_figure_follows_the_answer(name):
+    kinds = [found for cell, found in shown(code(name)) if cell["id"] != "answer"]
+    if any("figure" in found for found in kinds):
+        assert "figure" in kinds[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_before_the_quick_run_comes_from_it(name):
+    """All that is told above the quick run is told of the stored run."""
+    seen = [source(c) for c in code(name)]
+    start = next(i for i, text in enumerate(seen) if text.startswith("page.quick_run("))
+    for text in seen[:start]:
+        assert "quick" not in {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}, text
 
 
 def shown(notebook):

@@ -1,8 +1,9 @@
 """Mends of Jupyter Book 1, and what stands on every page.
 
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
-stands which run drew it, with a link to its parameters; the theme's controls get names that screen readers can say; the size of
-the book stands where a page asks for it.
+stands which run drew it, with a link to its parameters; the quick run of such a page is folded away; the theme's controls get
+names that screen readers can say; the size of the book stands where a page asks for it; networks and papers have their names
+for people outside code.
 """
 
 import json
@@ -11,6 +12,9 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
+
+from uapkit import names
 
 
 def commit(app):
@@ -54,13 +58,11 @@ def name_sources(app, doctree, docname):
     for node in doctree.findall(lambda n: isinstance(n, (nodes.title, nodes.image))):
         if isinstance(node, nodes.title):
             quick = quick or node.astext().startswith("The quick run")
-        elif "cell_output" in node.parent.get("classes", []):
+        elif "cell_output" in node.parent.get("classes", []) and "tag_answer" not in node.parent.parent["classes"]:
             figures.append((node, quick))
-    first = next(iter(doctree.findall(nodes.section)), None)
-    top = first["ids"][0] if first is not None else ""
     for node, is_quick in figures:
         words, target = (
-            ("drawn from the quick run: its parameters and code", top)
+            ("drawn from the quick run: its parameters and code", "the-quick-run")
             if is_quick
             else (
                 f"drawn from the stored run at commit {made_at}: its parameters, data and weights",
@@ -70,6 +72,37 @@ def name_sources(app, doctree, docname):
         line = f'<p class="uapkit-source"><a class="reference internal" href="#{target}">{words}</a></p>'
         place = node.parent.index(node)
         node.parent.insert(place + 1, nodes.raw("", line, format="html"))
+
+
+def fold_quick_run(app, doctree):
+    """The quick run is a smoke test, not the finding: its parameters, figure and numbers open on a click, and on paper."""
+    if not app.env.docname.startswith("notebooks/"):
+        return
+    for section in list(doctree.findall(nodes.section)):
+        if section[0].astext() == "The quick run":
+            summary = "<summary>Parameters, figure and numbers of the quick run, a smoke test on small data</summary>"
+            section.insert(1, nodes.raw("", f'<details class="uapkit-quick">{summary}', format="html"))
+            section.append(nodes.raw("", "</details>", format="html"))
+
+
+CODE = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.comment, addnodes.desc_signature)
+
+
+def name_networks(app, doctree, docname):
+    """Networks by their names for people wherever a page is read, drawn tables included; keys stay in code."""
+    for node in list(doctree.findall(nodes.Text)):
+        above = node.parent
+        if isinstance(above, nodes.raw):
+            shown = names.readable_html(str(node)) if "html" in above.get("format", "") else str(node)
+        else:
+            while above is not None and not isinstance(above, CODE):
+                above = above.parent
+            shown = names.readable(str(node)) if above is None else str(node)
+        if shown != str(node):
+            node.parent.replace(node, nodes.Text(shown))
+    for image in doctree.findall(nodes.image):
+        if image.get("alt"):
+            image["alt"] = names.readable(image["alt"])
 
 
 NAMES = [  # the theme's controls that a screen reader could not name, or named otherwise than they read
@@ -97,6 +130,8 @@ def name_controls(app, exception):
 def setup(app):
     app.connect("config-inited", add_commit, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("doctree-read", fold_quick_run)
     app.connect("doctree-resolved", name_sources)
+    app.connect("doctree-resolved", name_networks, priority=900)
     app.connect("build-finished", name_controls)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -59,7 +59,9 @@ def shown(monkeypatch):
     table.attrs = {"provenance": dict(RECORD), "arrays": {}, "stale": ""}
     monkeypatch.setattr(runner, "run", lambda name, **params: table)
     monkeypatch.setattr(runner, "stored_run", lambda name: Run.of(table))
-    return page.Page(NAME, {"seed": 1, "q": 10.0, "save": False})
+    made = page.Page(NAME)
+    made.run({"seed": 1, "q": 10.0, "save": False})
+    return made
 
 
 def stale(made):
@@ -137,7 +139,7 @@ def test_a_stored_run_is_loaded_once_a_page(monkeypatch):
     loads, load = [], results.load
     monkeypatch.setattr(results, "load", lambda name: loads.append(name) or load(name))
     monkeypatch.setattr(runner, "run", lambda name, **params: load(name))
-    made = page.Page(NAME, {"seed": 1})
+    made = page.Page(NAME)
     for block in (made.published, made.verdicts, made.not_run, made.about):
         block()
     made.setting(made.full, "Stored full run")
@@ -161,7 +163,38 @@ def test_a_verdict_stays_in_its_column_where_all_are_the_same(shown, monkeypatch
 
 def test_a_parameter_that_the_item_lacks_is_refused():
     with pytest.raises(ValueError, match=r"unknown parameter .*'qq'"):
-        page.Page(NAME, {"qq": 5})
+        page.Page(NAME).run({"qq": 5})
+
+
+def test_what_the_page_bound_before_its_parameters_is_none_of_them(monkeypatch):
+    given = []
+    monkeypatch.setattr(runner, "run", lambda name, **params: given.append(params) or ROWS.copy())
+    made = page.Page(NAME)
+    notebook = {"columns": ["model"], "names": "a"}
+    assert "quick run" in made.quick_run(notebook).data
+    notebook |= {"seed": 1, "save": False}
+    made.run(notebook)
+    assert given == [{"seed": 1, "save": False}]
+    made.quick_run(notebook)
+    with pytest.raises(ValueError, match=r"unknown parameter .*'names'"):  # bound anew: it was meant as one
+        made.run(notebook | {"names": "b"})
+
+
+def test_a_run_with_other_parameters_is_called_so(shown):
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in runner.item(NAME).parameters.items()}
+    plain |= {"p": "inf"}  # as a record holds it
+    shown.quick = dataclasses.replace(shown.quick, provenance=RECORD | {"params": plain})
+    assert shown.setting(shown.quick, "Quick run").data.startswith("<p><strong>Quick run:</strong>")
+    shown.quick = dataclasses.replace(shown.quick, provenance=RECORD | {"params": plain | {"q": 5.0}})
+    text = shown.setting(shown.quick, "Quick run").data
+    assert "<strong>Run with other parameters (q = 5.0):</strong>" in text
+    assert "Quick run" not in text
+
+
+def test_the_foot_says_what_the_runs_took(shown):
+    text = shown.about().data
+    assert "The quick run took at most 12.5 s, the full run at most 12.5 s on cpu, 1 thread." in text
+    assert page.duration(RECORD | {"seconds": 9000, "seconds_count": "each once"}).startswith("2.5 hours on cpu")
 
 
 def test_a_network_with_fewer_images_to_score_is_named():

@@ -1,9 +1,11 @@
 """Every page of the built book in a real browser: quiet, self-contained, typeset, narrow enough, accessible."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from uapkit import names
 from uapkit.book.build import pages
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
@@ -37,6 +39,7 @@ def test_page_from_disk(desk, name):
     )
     assert broken == []
     assert serious(page) == []
+    assert raw_keys(page) == [], "networks and papers have names for people, uapkit/names.py; keys stand in code"
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, f"sideways scroll: {too_wide(page)}"
     assert desk.complaints() == []
@@ -61,6 +64,26 @@ def serious(page):
         for v in found
         if v["impact"] in ("serious", "critical")
     ]
+
+
+KEYS = re.compile(
+    rf"(?<![\w/.-])(?:(?:{'|'.join(names.NETWORKS)})\w*(?:\[\w+\])?|\[(?:{'|'.join(names.PAPERS)})\])(?![\w/]|\.\w)"
+)
+
+
+def raw_keys(page):
+    """Keys of networks and papers in what a page shows outside code, and in what a screen reader says."""
+    texts = page.evaluate(
+        """() => {
+            const found = [], code = 'code, pre, script, style, kbd, samp, .sig, .highlight';
+            const walk = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+            while (walk.nextNode()) if (!walk.currentNode.parentElement.closest(code)) found.push(walk.currentNode.data);
+            for (const e of document.querySelectorAll('main [alt], main [aria-label]'))
+                found.push(e.getAttribute('alt') || '', e.getAttribute('aria-label') || '');
+            return found;
+        }"""
+    )
+    return sorted({found[0] for text in texts for found in KEYS.finditer(text)})
 
 
 def too_wide(page):

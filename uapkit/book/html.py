@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import math
-import re
 from functools import cache
 from typing import Any
 
 import yaml
 
 from uapkit.book import scoreboard
+from uapkit.book.markup import badge, breakable, text
 from uapkit.book.scoreboard import Record, describe, number, with_interval
 from uapkit.runner.catalogue import papers, project_root
 from uapkit.runner.results import commit
@@ -28,21 +27,6 @@ def repository() -> str:
     config = yaml.safe_load((project_root() / "_config.yml").read_text(encoding="utf-8"))["repository"]
     name, _ = commit()
     return f"{config['url']}/blob/{name if name != 'unknown' else config['branch']}/"
-
-
-def text(value: Any) -> str:
-    """Escaped for HTML; a dash where there is nothing."""
-    return "–" if value is None or value == "" or value != value else html.escape(str(value))
-
-
-def breakable(name: str) -> str:
-    """A long name that may break at its underscores, slashes and brackets, and nowhere else."""
-    return re.sub(r"([_/])|(?=\[)", r"\1<wbr>", text(name))
-
-
-def badge(verdict: str) -> str:
-    """A verdict as a coloured word; the word alone says it, too."""
-    return f'<span class="uapkit-verdict" data-verdict="{text(verdict)}">{text(verdict)}</span>'
 
 
 def redo(record: Record, *, why: bool = False) -> str:
@@ -203,12 +187,11 @@ def errata_table(records: list[Record], up: str) -> str:
 
 
 def fragments() -> dict[str, str]:
-    """Files that the book's pages include: each paper's items and claims, the whole scoreboard, and its errata."""
+    """Files that the book's pages include: each paper's claims, the whole scoreboard, and its errata."""
     found, whole = {}, []
     records = scoreboard.records()
     for key, about in papers().items():
         part = [r for r in records if r["item"].startswith(f"{key}/")]
-        found[f"items_{key}.md"] = raw(table(part, "../../", f"items of {about['short']}"))
         found[f"claims_{key}.md"] = raw(claims_table(part, "../../", f"claims of {about['short']}"))
         shown = raw(table(part, "../", f"items of {about['short']}"))
         authors, _, title = about["paper"].partition("), ")

@@ -1,12 +1,14 @@
-"""What every item's page shows, in one order: published numbers, our stored full run, the quick run just made.
+"""What every item's page shows, in one order: the answer, the stored full run, the published numbers, the quick run.
 
-A notebook opens its page once, ``page = Page("paper/item", globals())``; each method returns an object that Jupyter shows.
+A notebook opens its page once, ``page = Page("paper/item")``; each method returns an object that Jupyter shows. The quick
+run, which is made anew, comes last with its own parameters, so that nobody takes them for those of the stored run.
 """
 
 from __future__ import annotations
 
 import html
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,8 +16,10 @@ from IPython import get_ipython
 from IPython.display import HTML
 
 from uapkit import runner
+from uapkit.book import answer
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
+from uapkit.runner.execute import plain
 from uapkit.runner.verdicts import STATED
 
 if get_ipython() is not None:  # in a notebook: figures as vector graphics or compact pictures
@@ -63,18 +67,39 @@ def _without_constants(frame: pd.DataFrame, keep: tuple[str, ...] = ()) -> tuple
 
 
 class Page:
-    """An item's page: its quick run, made now with the notebook's parameters, and its stored full run, loaded once.
+    """An item's page: its stored full run, loaded once, and the quick run made with the notebook's parameters.
 
-    name: the item. namespace: the notebook's ``globals()``, whose parameters are checked against the item (ValueError
-    naming the nearest for one that the item does not have). ``quick`` is the run just made, ``full`` the stored one or
-    None.
+    name: the item. ``full``: the stored run or None. ``quick``: the run that :meth:`run` makes, None before.
     """
 
-    def __init__(self, name: str, namespace: dict[str, Any]) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        params = runner.notebook_parameters(name, namespace)
-        self.quick = Run.of(runner.run(name, **params))  # stored too if the notebook says ``save``
         self.full = runner.stored_run(name)
+        self.quick: Run | None = None
+        self._before: dict[str, int] = {}
+
+    def answer(self, question: str) -> HTML:
+        """The box that opens the page: the question, the verdict, one sentence with the number and its null."""
+        return HTML(answer.box(question, runner.compare(self.name, self.full), self.full))
+
+    def quick_run(self, namespace: dict[str, Any]) -> HTML:
+        """Say what follows. namespace: the notebook's ``globals()``; names bound from here on are parameters."""
+        self._before = {name: id(value) for name, value in namespace.items()}
+        return HTML(
+            "<p>These parameters belong to the quick run alone, which is made anew whenever the notebook runs. Those of the "
+            'stored run, which all numbers above come from, stand under <a href="#where-the-numbers-come-from">where the '
+            "numbers come from</a>.</p>"
+        )
+
+    def run(self, namespace: dict[str, Any]) -> Run:
+        """The item's run with the parameters that the notebook has bound since :meth:`quick_run`.
+
+        Stored, too, where ``save`` says so. Raises ValueError naming the nearest for a parameter that the item lacks.
+        """
+        own = {*runner.item(self.name).parameters, "save"}
+        bound = {n: v for n, v in namespace.items() if n in own or self._before.get(n) != id(v)}
+        self.quick = Run.of(runner.run(self.name, **runner.notebook_parameters(self.name, bound)))
+        return self.quick
 
     def published(self, *, only_paper: bool = True) -> HTML:
         """What the paper prints for the item, with source and confidence; third parties' numbers with ``only_paper=False``."""
@@ -99,6 +124,8 @@ class Page:
             return HTML(f"<p><strong>{html.escape(what)}:</strong> no full run is stored yet.</p>")
         record, rows = run.provenance, run.rows
         params = record["params"]
+        changed = self._changed(params) if run is self.quick else ""
+        what = f"Run with other parameters ({changed})" if changed else what
         networks = ", ".join(dict.fromkeys(map(str, rows.get("model", pd.Series(dtype=str)))))
         bits = [f"networks {networks}" if networks else "", f"images {_by_network(params.get('data', ''))}"]
         fit = params.get("n_images") if isinstance(params.get("n_images"), dict) else params.get("n_fit")
@@ -110,6 +137,11 @@ class Page:
         return HTML(
             f"{stale}<p><strong>{html.escape(what)}:</strong> {html.escape('; '.join(b for b in bits if b))}.</p>"
         )
+
+    def _changed(self, params: Mapping[str, Any]) -> str:
+        """The parameters that are not the item's defaults, in words; "" where none is."""
+        defaults = plain(runner.item(self.name).parameters)
+        return ", ".join(f"{k} = {v}" for k, v in params.items() if v != defaults.get(k, v))
 
     def verdicts(self) -> HTML:
         """Claim by claim: theirs, ours with 95 % intervals, the rows that carry the claim, verdict; checks are marked."""
@@ -142,8 +174,14 @@ class Page:
         )
 
     def about(self) -> HTML:
-        """The block that ends every page: where the stored numbers come from, and the commands that make them again."""
-        return HTML(self._provenance() + self._rerun())
+        """The block that ends every page: where the stored numbers come from, what they cost, how to make them again."""
+        return HTML(self._provenance() + self._cost() + self._rerun())
+
+    def _cost(self) -> str:
+        quick = "" if self.quick is None else f"The quick run took {seconds(self.quick.provenance)}"
+        full = "" if self.full is None else f"the full run {duration(self.full.provenance)}"
+        told = ", ".join(part for part in (quick, full) if part)
+        return f"<p><strong>Cost:</strong> {html.escape(told)}.</p>" if told else ""
 
     def _provenance(self) -> str:
         if self.full is None:
@@ -176,6 +214,14 @@ def seconds(record: Any) -> str:
     """How long a run took; old records counted an answer shared by several points once for each of them."""
     bound = "" if "seconds_count" in record else "at most "
     return f"{bound}{record['seconds']} s"
+
+
+def duration(record: Any) -> str:
+    """:func:`seconds` of a full run, in hours or minutes where it took long, and what it ran on."""
+    bound, took = "" if "seconds_count" in record else "at most ", float(record["seconds"])
+    unit, size = next(((u, n) for u, n in (("hours", 3600), ("minutes", 60)) if took >= 2 * n), ("s", 1))
+    threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
+    return f"{bound}{took / size:.1f} {unit} on {record['device']}, {threads}"
 
 
 def _by_network(value: Any) -> str:

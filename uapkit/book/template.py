@@ -48,25 +48,30 @@ def _notebook(about: Item) -> str:
     alt = (inspect.getdoc(module.figure) or "").partition("\n\n")[0]
     drawn = {"mystnb": {"image": {"alt": " ".join(alt.split())}}}
     cells = [
-        _text(f"({about.name})=\n# {about.title}\n\n**The question.** {question}"),
-        _code("\n".join(_parameters(about.parameters)), "parameters"),
+        _text(f"({about.name})=\n# {about.title}"),
         _code(
             "from uapkit.book.page import Page, table\n"
             f"from uapkit.papers.{about.paper} import {about.slug} as item\n\n"
-            f'page = Page("{about.name}", globals())  # refuses a parameter that the item does not have\n'
-            "quick, full = page.quick, page.full",
-            "hide-input",
+            f'page = Page("{about.name}")\n'
+            "full = page.full\n"
+            f"page.answer({_written(_first_sentence(question))})",
+            "remove-input",
+            "answer",
         ),
+        _code("if full is not None:\n    display(item.figure(full))", "hide-input", **drawn),
+        _code('page.setting(full, "Stored full run")', "remove-input"),
+        _text("## Claim by claim"),
+        _code("page.verdicts()", "remove-input"),
+        _text(f"## What is measured\n\n**The question.** {question}"),
         _text("## Theirs"),
         _code("page.published()", "remove-input"),
         _text("## Ours: the stored full run"),
-        _code('page.setting(full, "Stored full run")', "remove-input"),
-        _code("if full is not None:\n    display(item.figure(full))", "hide-input", **drawn),
         _code('if full is not None:\n    display(table(full.rows, "Stored full run, 95 % intervals"))', "hide-input"),
         _code("page.not_run()", "remove-input"),
-        _text("## Claim by claim"),
-        _code("page.verdicts()", "remove-input"),
-        _text("## The quick run just made"),
+        _text("## The quick run"),
+        _code("page.quick_run(globals())  # the names defined from here on are its parameters", "remove-input"),
+        _code("\n".join(_parameters(about.parameters)), "parameters"),
+        _code("quick = page.run(globals())  # refuses a parameter that the item does not have", "hide-input"),
         _code(f'page.setting(quick, "{QUICK}")', "remove-input"),
         _code("item.figure(quick)", "hide-input", **drawn),
         _code('table(quick.table, "Quick run, 95 % intervals")', "remove-input"),
@@ -91,12 +96,17 @@ def _parameters(defaults: dict[str, Any]) -> list[str]:
     return [*lines, "save: bool = False  # store table and provenance in results/"]
 
 
+def _first_sentence(question: str) -> str:
+    """The line of the box that opens the page; the author shortens it."""
+    return " ".join(question.split()).partition(". ")[0]
+
+
 def _text(source: str) -> dict[str, Any]:
     return {"cell_type": "markdown", "metadata": {}, "source": source.splitlines(keepends=True)}
 
 
-def _code(source: str, tag: str, **metadata: Any) -> dict[str, Any]:
-    about = {"tags": [tag], **metadata}
+def _code(source: str, *tags: str, **metadata: Any) -> dict[str, Any]:
+    about = {"tags": list(tags), **metadata}
     lines = source.splitlines(keepends=True)
     return {"cell_type": "code", "execution_count": None, "metadata": about, "outputs": [], "source": lines}
 

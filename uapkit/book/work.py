@@ -117,7 +117,7 @@ class Profile:
         """The profile as lines for a terminal."""
         lines = [f"{name:<28}{seconds:8.1f} s" for name, seconds in self.stages.items()]
         made = [s for s in self.steps if "stages" in s]
-        for part in ("start", "first cells", "cells", "end", "writing"):
+        for part in ("start", "quick run", "cells", "end", "writing"):
             took = sorted(s["stages"][part] for s in made if part in s["stages"])
             if took:
                 median = took[len(took) // 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from uapkit.figures.style import short, style
+from uapkit.figures.style import broken, short, style
 
 
 def as_picture(v: np.ndarray, *, stretch: bool) -> np.ndarray:
@@ -20,56 +21,60 @@ def as_picture(v: np.ndarray, *, stretch: bool) -> np.ndarray:
 
 
 def gallery(arrays: Mapping[str, np.ndarray], *, stretch: bool = True, columns: int | None = None) -> Figure:
-    """Perturbations ``v/<model>/<layer>`` as pictures; each network begins a line, ``columns`` (at most 6) to a line."""
-    networks: dict[str, dict[str, np.ndarray]] = {}
+    """Perturbations ``v/<model>/<layer>`` as pictures over the whole width, ``columns`` (at most 5) to a line.
+
+    Each network begins a line, unless every one of them has one picture only.
+    """
+    networks: dict[str, list[tuple[str, str, np.ndarray]]] = {}
     for key, v in arrays.items():
         if key.startswith("v/"):
             model, layer = key.removeprefix("v/").split("/", 1)
-            networks.setdefault(model, {})[layer] = v
-    columns = columns or min(6, max(map(len, networks.values()), default=1))
-    lines = [
-        (model, dict(list(vectors.items())[i : i + columns]))
-        for model, vectors in networks.items()
-        for i in range(0, len(vectors), columns)
-    ]
-    size = 9.2 / max(4, columns)
+            networks.setdefault(model, []).append((model, layer, v))
+    groups = list(networks.values())
+    if all(len(group) == 1 for group in groups):
+        groups, columns = [[one for group in groups for one in group]], columns or min(4, len(groups))
+    columns = columns or min(5, max(map(len, groups), default=1)) or 1
+    lines = [group[i : i + columns] for group in groups for i in range(0, len(group), columns)]
+    size = 7.4 / max(3, columns)
     with style(grid=False):
-        figure, axes = plt.subplots(
-            max(1, len(lines)),
-            columns,
-            figsize=(size * columns, (size + 0.4) * len(lines)),
-            squeeze=False,
-            layout="constrained",
-        )
+        shape = (size * columns, (size + 0.45) * len(lines))
+        figure, axes = plt.subplots(max(1, len(lines)), columns, figsize=shape, squeeze=False, layout="constrained")
         for ax in axes.flat:
             ax.axis("off")
-        for (model, vectors), line in zip(lines, axes, strict=True):
-            for k, (ax, (layer, v)) in enumerate(zip(line, vectors.items(), strict=False)):
+        for line, pictures in zip(axes, lines, strict=False):
+            said = ""
+            for ax, (model, layer, v) in zip(line, pictures, strict=False):
                 ax.imshow(as_picture(v, stretch=stretch), interpolation="nearest")
-                ax.set_title(f"{short(model) if k == 0 else ''}\n{layer}", fontsize=8, loc="left")
+                ax.set_title(
+                    f"{'' if model == said else broken(short(model))}\n{broken(layer)}", fontsize=8, loc="left"
+                )
+                said = model
     return figure
 
 
 def examples(images: np.ndarray, v: np.ndarray, rows: pd.DataFrame, title: str = "") -> Figure:
     """Pictures (n, c, h, w) before and after ``v``, clipped for display, with predicted labels and confidences.
 
-    title: whose ``v`` it is, for pages that show several.
+    Six to a line. title: whose ``v`` it is, for pages that show several.
     """
-    n = len(rows)
+    across = min(6, max(1, len(rows)))
+    down, side = -(-len(rows) // across), 7.4 / max(3, across)
     with style(grid=False):
-        figure, axes = plt.subplots(2, n, figsize=(2.2 * n, 5.2), squeeze=False, layout="constrained")
+        size = (side * across, 2 * down * (side + 0.5))
+        figure, axes = plt.subplots(2 * down, across, figsize=size, squeeze=False, layout="constrained")
         figure.suptitle(title, fontsize=11)
-        for ax, words in zip(axes[:, 0], ("before", "after"), strict=True):
-            ax.text(-0.04, 0.5, words, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=9)
+        for ax in axes.flat:
+            ax.axis("off")
         for k, row in enumerate(rows.to_dict("records")):
-            for line, shift, name, share in (
+            for after, shift, name, share in (
                 (0, 0, "label", "confidence"),
                 (1, v, "perturbed_label", "perturbed_confidence"),
             ):
-                shown = (images[k] + shift).clip(0, 1)
-                axes[line, k].imshow(
-                    np.repeat(shown, 3 // len(shown), axis=0).transpose(1, 2, 0), interpolation="nearest"
-                )
-                axes[line, k].set_title(f"{str(row[name])[:22]}\n{row[share]:.0%}", fontsize=9)
-                axes[line, k].axis("off")
+                ax, shown = axes[2 * (k // across) + after, k % across], (images[k] + shift).clip(0, 1)
+                ax.imshow(np.repeat(shown, 3 // len(shown), axis=0).transpose(1, 2, 0), interpolation="nearest")
+                words = textwrap.fill(str(row[name]), int(15 * side), max_lines=2, placeholder=" …")
+                ax.set_title(f"{words}\n{row[share]:.0%}", fontsize=8)
+                if k % across == 0:
+                    when = ("before", "after")[after]
+                    ax.text(-0.04, 0.5, when, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=9)
     return figure

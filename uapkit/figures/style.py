@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
+from uapkit import names
+
 
 class Look(NamedTuple):
     """How one meaning is drawn, in every figure: the marker and the line tell the same as the colour."""
@@ -76,6 +78,7 @@ _NETWORKS = (
     "cifar10_resnet20_adv", "cifar10_resnet56", "nin_cifar10", "lenet_mnist", "stdcnn_mnist_rot", "gcnn_mnist_rot",
     "roteqnet_mnist_rot", "vgg_digits", "lenet_digits", "mlp_digits", "linear_digits", "stdcnn_digits", "gcnn_digits",
     "roteqnet_digits", "cifar10_resnet32", "cifar10_resnet44", "vgg16", "vgg19", "resnet50", "alexnet", "googlenet",
+    "stdcnn_mnist_rot_sgd", "resnet152", "resnet18", "resnet101", "gcnn_mnist_rot_sgd",
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
@@ -134,14 +137,19 @@ def style(*, grid: bool = True) -> Iterator[None]:
 
 
 def short(spec: str) -> str:
-    """A network's name as a label: without the tag "default"."""
-    return spec.replace("[default]", "").replace("_", " ")
+    """A network's name for people, as :func:`uapkit.names.network` gives it; other words stay as they are."""
+    return " ".join(names.network(word) for word in spec.split(" "))
 
 
-def broken(layer: str) -> str:
-    """A layer's name on two lines where it is long, so that neighbouring labels do not overlap."""
-    head, dot, tail = layer.rpartition(".")
-    return f"{head}{dot}\n{tail}" if len(layer) > 14 and head else layer
+def broken(name: str) -> str:
+    """A name on two lines where it is long, so that neighbours do not overlap: at a bracket, else at the dot nearest its middle."""
+    if len(name) <= 14:
+        return name
+    if " (" in name:
+        return name.replace(" (", "\n(")
+    dots = [k + 1 for k, letter in enumerate(name) if letter == "."]
+    at = min(dots, key=lambda k: abs(k - len(name) / 2), default=0)
+    return f"{name[:at]}\n{name[at:]}" if at else name
 
 
 def with_intervals(

@@ -88,7 +88,7 @@ def run(name: str, *, save: bool = False, in_company: bool = False, **params: An
         elapsed = time.perf_counter() - started
     record = {
         "id": name,
-        "params": _plain(full),
+        "params": plain(full),
         "seed": full.get("seed", full.get("seeds")),
         "commit": at,
         "dirty": dirty,
@@ -122,11 +122,12 @@ def _device(name: str) -> str:
     return torch.cuda.get_device_name(name) if name.startswith("cuda") else name
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A parameter as a record holds it: tuples are lists, infinities their names. TypeError for what is no plain value."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value if value not in (float("inf"), float("-inf")) else str(value)
     raise TypeError(f"an item's parameters are plain values, got {type(value).__name__}: {value!r}")

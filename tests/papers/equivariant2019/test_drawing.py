@@ -19,15 +19,15 @@ def drawn(ax, label):
     return list(line.get_xdata()), list(line.get_ydata())
 
 
-def test_bars_are_as_high_as_the_shares_and_leave_out_what_was_not_run():
+def test_bars_are_as_long_as_the_shares_and_leave_out_what_was_not_run():
     rows = [
         {"status": "run", "model": m, "kind": k, "share": s, "low": s - 0.1, "high": s + 0.1}
         for (m, k), s in zip(itertools.product("ab", ("trained", "random")), (0.5, 0.2, 0.6, 0.3), strict=True)
     ]
     table = pd.DataFrame([*rows, {"status": "not run here", "model": "c"}])
     (ax,) = bars(Run.of(table).rows, "share").axes
-    assert sorted(bar.get_height() for bar in ax.patches) == pytest.approx([0.2, 0.3, 0.5, 0.6])
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+    assert sorted(bar.get_width() for bar in ax.patches) == pytest.approx([0.2, 0.3, 0.5, 0.6])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
 
 
 @pytest.fixture

@@ -79,4 +79,4 @@ def test_the_slider_holds_each_position_once(run):
 
 def test_figures_have_a_plot_a_direction(run):
     for draw in (item.figure, item.directions):
-        assert [ax.get_title().split("\n")[0].split(",")[0] for ax in draw(run, "mlp_digits").axes] == ["class 3"] * 3
+        assert [ax.get_title().split("\n")[0].split(",")[0] for ax in draw(run, "mlp_digits").axes] == ["digit 3"] * 3

@@ -48,14 +48,17 @@ def bars(rows: pd.DataFrame, value: str) -> Figure:
     names, kinds = list(dict.fromkeys(rows["model"])), list(dict.fromkeys(rows["kind"]))
     width = 0.8 / (len(kinds) or 1)
     with style():
-        figure, ax = plt.subplots(figsize=(max(6.0, 1.6 * len(names)), 4.0), layout="constrained")
+        # one bar below another, a group a network, so that many networks need no wider figure
+        figure, ax = plt.subplots(figsize=(6.6, 0.9 + max(1.6, 0.17 * len(names) * len(kinds))), layout="constrained")
         for j, kind in enumerate(kinds):
             here = rows_of(rows, kind=kind).drop_duplicates("model").set_index("model").reindex(names)
             place = np.arange(len(names)) + (j - (len(kinds) - 1) / 2) * width
-            colour = look("trained" if kind == "clean" else kind).colour  # the trained network on clean images
-            ax.bar(place, here[value], width, yerr=bounds(here, value), capsize=2, color=colour, label=kind)
-        ax.set(ylabel=value.replace("_", " "), xticks=range(len(names)))
-        ax.set_xticklabels([short(str(n)).replace(" ", "\n", 1) for n in names], fontsize=8)
+            shown, label = ("trained", "clean images") if kind == "clean" else (kind, kind)
+            colour = look(shown).colour
+            ax.barh(place, here[value], width, xerr=bounds(here, value), capsize=2, color=colour, label=label)
+        ax.set(xlabel=value.replace("_", " "), yticks=range(len(names)))
+        ax.set_yticklabels([short(str(n)) for n in names], fontsize=9)
+        ax.invert_yaxis()
         legend(figure, [ax])
     return figure
 
@@ -64,12 +67,12 @@ def vectors(run: Run, prefix: str, columns: int = 5) -> Figure:
     """The vectors whose names begin with ``prefix`` as contrast-stretched pictures, ``columns`` a line."""
     chosen = {name: v for name, v in run.arrays.items() if name.startswith(prefix)}
     with style(grid=False):
-        figure, axes = panels(list(chosen), columns, height=1.75, width=1.5 * columns)
+        figure, axes = panels(list(chosen), columns, height=1.95, width=1.5 * columns)
         for ax, (name, v) in zip(axes, chosen.items(), strict=False):
             ax.imshow(as_picture(v, stretch=True), interpolation="nearest")
             ax.axis("off")
             parts = name.split("/")[1:]
-            ax.set_title("\n".join([*map(short, parts[:-1]), f"vector {parts[-1]}"]), fontsize=7)
+            ax.set_title("\n".join([*map(short, parts[:-1]), f"vector {parts[-1]}"]), fontsize=8)
     return figure
 
 
@@ -86,7 +89,7 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
     pairs, sizes = pairs_in(scored), sorted(set(scored["n_fit"]))
     colour = look("singular vector").colour
     with style():
-        figure, axes = panels(pairs, columns=3)
+        figure, axes = panels(pairs)
         for ax, (model, attack) in zip(axes, pairs, strict=False):
             for (fit, n, chosen), one in _samples(rows_of(scored, model=model, attack=attack)):
                 one, line, label = one.sort_values("relative_norm"), FITS[fit], f"{n:.0f} images, {fit}"
@@ -120,7 +123,7 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
             titled(ax, f"{short(model)}\n{attack}")
             ax.set(ylim=(0, 1), xlabel="norm / mean image norm")
         axes[0].set_ylabel(value.replace("_", " "))
-        legend(figure, axes)
+        legend(figure, axes, 2)
     return figure
 
 

@@ -83,7 +83,7 @@ def figure(run: Run) -> Figure:
     size = run.rows["relative_norm"].max()
     networks = [(name, lab.rows_of(rows, relative_norm=size)) for name, rows in run.by_network()]
     with style():
-        drawn, axes = panels([name for name, _ in networks], columns=3, height=3.2)
+        drawn, axes = panels([name for name, _ in networks], height=3.0)
         for ax, (network, of_network) in zip(axes, networks, strict=False):
             chosen = lab.rows_of(of_network, kind="singular vector", chosen=True)
             for attack, rows in chosen.groupby("attack", sort=False):

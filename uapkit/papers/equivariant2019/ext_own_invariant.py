@@ -123,7 +123,7 @@ def figure(run: Run) -> Figure:
     between = run.rows[run.rows["kind"].str.startswith("agreement")]
     titles = ("attack direction against invariant direction", "first vectors of two attacks")
     with style():
-        drawn, axes = panels(titles, columns=1, height=3.4, width=8.0)
+        drawn, axes = panels(titles, columns=1, height=3.4, width=7.6)
         for ax, title, rows in zip(axes, titles, (own, between), strict=True):
             places = list(dict.fromkeys(zip(rows["model"], rows["attack"], strict=True)))
             for j, (kind, here) in enumerate(rows.groupby("kind", sort=False)):
@@ -139,8 +139,8 @@ def figure(run: Run) -> Figure:
                     capsize=2,
                     label=kind,
                 )
-            words = [f"{short(m).replace(' mnist rot', '')}, {a}" for m, a in places]
+            words = [f"{short(m)}, {a}" for m, a in places]
             ax.set(title=title, ylabel="mean |cos|", ylim=(0, None), xticks=range(len(places)))
-            ax.set_xticklabels(words, rotation=60, ha="right", fontsize=7)
+            ax.set_xticklabels(words, rotation=60, ha="right", fontsize=8)
             legend(drawn, [ax])
     return drawn

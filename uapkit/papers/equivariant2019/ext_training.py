@@ -162,7 +162,7 @@ def figure(run: Run) -> Figure:
     """Share of the top five over the epochs, and against accuracy, margin and gradient norm: a line a training."""
     states = ("epoch", "test_accuracy", "margin", "gradient_norm")
     with style():
-        drawn, axes = panels(states, columns=2, height=3.2, width=8.5)
+        drawn, axes = panels(states, columns=2, height=3.2)
         for ax, state in zip(axes, states, strict=True):
             for network, of_network in run.rows.groupby("network", sort=False):
                 colour = look_of_network(f"{network}_mnist_rot").colour

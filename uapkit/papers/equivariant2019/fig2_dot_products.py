@@ -89,7 +89,7 @@ def figure(run: Run) -> Figure:
     rows = first_seed(run.rows)
     ks, kinds = sorted(set(rows["k"])), list(dict.fromkeys(rows["kind"]))
     with style():
-        drawn, axes = panels(ks, columns=1, height=3.6, width=8.0)
+        drawn, axes = panels(ks, columns=1, height=3.6, width=7.6)
         for ax, k in zip(axes, ks, strict=False):
             of_k = lab.rows_of(rows, k=k)
             points = list(dict.fromkeys(zip(of_k["model"], of_k["attack"], of_k["sample"], strict=True)))
@@ -108,7 +108,7 @@ def figure(run: Run) -> Figure:
                 )
             ax.axhline(0.07, color=look("published").colour, linestyle="--", linewidth=0.8)
             ax.set(title=f"top {k:.0f}", ylabel="mean |dot product|", ylim=(0, None), xticks=range(len(points)))
-            words = [f"{short(m).replace(' mnist rot', '')}, {a}, {n:.0f}" for m, a, n in points]
-            ax.set_xticklabels(words, rotation=60, ha="right", fontsize=7)
+            words = [f"{short(m)}, {a}, {n:.0f}" for m, a, n in points]
+            ax.set_xticklabels(words, rotation=60, ha="right", fontsize=8)
         legend(drawn, axes[:1], columns=4)
     return drawn

@@ -96,7 +96,7 @@ def figure(run: Run) -> Figure:
     pairs = pairs_in(rows)
     samples = sorted(set(rows["sample"]), reverse=True)
     with style():
-        drawn, axes = panels(pairs, columns=3)
+        drawn, axes = panels(pairs)
         for ax, (model, attack) in zip(axes, pairs, strict=False):
             for kind in dict.fromkeys(rows["kind"]):
                 for line, sample in zip(LINES, samples, strict=False):

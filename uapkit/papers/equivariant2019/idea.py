@@ -34,7 +34,7 @@ def figure() -> Figure:
     turned = image.rotated(2.0 * torch.ones(1)).x[0] - image.rotated(torch.zeros(1)).x[0]
     one, common = look("gradient").colour, look("singular vector").colour
     with style(grid=False):
-        shown, axes = plt.subplots(1, 4, figsize=(9.5, 3.0), layout="constrained", width_ratios=[1.3, 0.8, 1, 1])
+        shown, axes = plt.subplots(1, 4, figsize=(8.2, 2.9), layout="constrained", width_ratios=[1.3, 0.8, 1, 1])
         for row in rows:
             axes[0].plot([0, row[0]], [0, row[1]], color=one, linewidth=0.8)
         axes[0].plot(*np.array([-v[0], v[0]]).T * 1.15, color=common, linewidth=3)

@@ -119,7 +119,7 @@ def figure(run: Run) -> Figure:
     """Principal angles, the largest first, a panel a network, with bands or points of the nulls."""
     networks = list(run.by_network())
     with style():
-        drawn, axes = panels([name for name, _ in networks], columns=3, height=3.2)
+        drawn, axes = panels([name for name, _ in networks], height=3.0)
         for ax, (network, of_network) in zip(axes, networks, strict=False):
             for kind in dict.fromkeys(of_network["kind"]):
                 rows, shown = lab.rows_of(of_network, kind=kind).sort_values("index"), look(kind)

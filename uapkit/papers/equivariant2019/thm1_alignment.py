@@ -119,7 +119,7 @@ def figure(run: Run) -> Figure:
     """Share of directions aligned by at least delta, held out and in sample, with the bound and the random null."""
     pairs = pairs_in(run.rows)
     with style():
-        drawn, axes = panels(pairs, columns=3)
+        drawn, axes = panels(pairs)
         for ax, (model, attack) in zip(axes, pairs, strict=False):
             here = run.where(model=model, attack=attack)
             for kind in dict.fromkeys(here["kind"]):

@@ -196,7 +196,7 @@ def figure(run: Run) -> Figure:
         "davis_kahan": ("2 error / gap", theory.colour, "D:"),
     }
     with style():
-        drawn, axes = panels(pairs, columns=3)
+        drawn, axes = panels(pairs)
         for ax, (model, attack) in zip(axes, pairs, strict=False):
             here = run.where(model=model, attack=attack, kind="trained")
             for column, (label, colour, line) in lines.items():

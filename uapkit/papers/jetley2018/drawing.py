@@ -12,7 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from uapkit import lab
+from uapkit import lab, names
 from uapkit.figures.panels import legend, panels
 from uapkit.figures.style import Look, look, short, style
 from uapkit.lab import Run
@@ -30,7 +30,7 @@ SUBSPACES = {  # kind: how it is called in legends
 
 def grid(rows: int, columns: int, height: float = 2.3) -> tuple[Figure, np.ndarray]:
     """A figure of small plots with one axis of positions for all of a column."""
-    size = (2.7 * columns, height * rows)
+    size = (min(7.6, 2.7 * columns), height * rows)
     return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", sharex=True)
 
 
@@ -58,12 +58,12 @@ def bands(rows: pd.DataFrame, network: str) -> Figure:
                 shown = look("best other")
                 lower.plot(part["s"], part["changed"], color=shown.colour, linestyle=shown.line, label="change label")
                 lower.set_ylim(-0.03, 1.03)
-                upper.set_title(f"class {target}, {kind}", fontsize=9)
+                upper.set_title(f"{names.label(network, target)}, {kind}", fontsize=9)
             axes[2 * line, 0].set_ylabel("score")
             axes[2 * line + 1, 0].set_ylabel("share")
         for ax in axes[-1]:
             ax.set_xlabel("s")
-        axes[0, 0].set_title(f"{short(network)}\nclass {targets[0]}, {kinds[0]}", fontsize=9)
+        axes[0, 0].set_title(f"{short(network)}\n{names.label(network, targets[0])}, {kinds[0]}", fontsize=9)
         legend(figure, [axes[0, 0], axes[1, 0]], 3)
     return figure
 

@@ -17,7 +17,7 @@ from uapkit import curvature, lab
 from uapkit.curvature import Curvatures
 from uapkit.data.images import Images
 from uapkit.evaluate import Rate
-from uapkit.figures.panels import of_a_run
+from uapkit.figures.panels import legend, of_a_run
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
@@ -215,7 +215,7 @@ def figure(run: Run) -> Figure:
     positive, negative, chance = (look(meaning) for meaning in ("positive", "negative", "random"))
     with style():
         drawn, axes = plt.subplots(
-            len(networks), 3, figsize=(8.4, 2.9 * len(networks)), squeeze=False, layout="constrained", sharey="row"
+            len(networks), 3, figsize=(7.6, 3.0 * len(networks)), squeeze=False, layout="constrained", sharey="row"
         )
         for (values, overlap, moved), (network, rows) in zip(axes, networks, strict=True):
             ways = [f"{how} {size:g}" if size else how for how, size in zip(rows["how"], rows["size"], strict=True)]
@@ -224,11 +224,11 @@ def figure(run: Run) -> Figure:
             for column, shown in (("largest", positive), ("smallest", negative)):
                 values.plot(rows[column], places, shown.marker, color=shown.colour, label=column)
             values.set(yticks=range(len(names)), yticklabels=names, title=short(network), xlabel="curvature")
-            values.legend(fontsize=8)
             overlap.plot(rows["overlap"], places, positive.marker, color=positive.colour)
             overlap.axvline(rows["chance"].iloc[0], color=chance.colour, linestyle=chance.line)
             overlap.set(xlim=(-0.03, 1.03), xlabel="overlap with the paper's step")
             moved.plot(rows["moved_in"], places, positive.marker, color=positive.colour)
             moved.set(xlim=(-0.03, 1.03), xlabel="share moved in")
             values.invert_yaxis()
+        legend(drawn, [axes[0, 0]])
     return drawn

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from uapkit import lab
+from uapkit import lab, names
 from uapkit.figures.panels import of_a_run
 from uapkit.figures.pictures import as_picture
 from uapkit.figures.style import look, short, style
@@ -166,7 +166,7 @@ def figure(run: Run, network: str) -> Figure:
                 ax.plot(s, curves.T, color=colour, linewidth=0.6, alpha=0.35)
                 ax.plot(s, curves.mean(0), color=colour, linewidth=2.4)
                 share = lab.rows_of(rows, target=target, kind=kind)["shift_share"].iloc[0]
-                ax.set_title(f"class {target}, {kind}\n{share:.0%} by shifts", fontsize=9)
+                ax.set_title(f"{names.label(network, target)}, {kind}\n{share:.0%} by shifts", fontsize=9)
                 if line == len(targets) - 1:
                     ax.set_xlabel("s")
             axes[line, 0].set_ylabel("class score")
@@ -184,7 +184,7 @@ def directions(run: Run, network: str) -> Figure:
         for line, target in zip(axes, targets, strict=True):
             for ax, kind in zip(line, kinds, strict=True):
                 ax.imshow(as_picture(run.flags("v", network, target, kind), stretch=True), interpolation="nearest")
-                ax.set_title(f"class {target}\n{kind}", fontsize=9)
+                ax.set_title(f"{names.label(network, target)}\n{kind}", fontsize=9)
                 ax.axis("off")
     return drawn
 
@@ -201,7 +201,7 @@ def slider(
         n_images = 1 if x.shape[1] == 3 else 2
     target, s = rows["target"].iloc[0], run.flags("s", network)[::every]
     n_classes = run.all_flags("scores", network)[0].shape[-1]
-    names = [str(c) for c in (classes or range(n_classes))]
+    called = [str(c) for c in classes or (names.label(network, k) for k in range(n_classes))]
     states = []
     for kind in dict.fromkeys(rows["kind"]):
         v, logits = (run.flags(what, network, target, kind) for what in ("v", "scores"))
@@ -210,20 +210,23 @@ def slider(
         share /= share.sum(-1, keepdims=True)
         for i in range(min(n_images, len(x))):
             for at, place in enumerate(s):
-                label = names[int(logits[i, at].argmax())]
+                label = called[int(logits[i, at].argmax())]
                 states.append(
                     State(
                         at={"direction": kind, "image": f"image {i + 1}", "s": round(float(place), 2)},
                         pictures=x[i] + place * v,
-                        facts={"predicted": label, f"score of {names[target]}": round(float(logits[i, at, target]), 2)},
-                        bars=dict(zip(names, share[i, at].tolist(), strict=True)),
-                        marked=names[target],
+                        facts={
+                            "predicted": label,
+                            f"score of {called[target]}": round(float(logits[i, at, target]), 2),
+                        },
+                        bars=dict(zip(called, share[i, at].tolist(), strict=True)),
+                        marked=called[target],
                         alt=f"a test image moved by {place:.2f} along a {kind} direction, predicted {label}",
                     )
                 )
     return frames(
         states,
-        title=f"A walk along directions of class {names[target]}, {short(network)}",
+        title=f"A walk along directions of {called[target]}, {short(network)}",
         bars="softmax of the class scores",
         start=len(s) // 2,
         note="Pictures are clipped to the pixel range for display only.",

@@ -125,12 +125,12 @@ def claims(run: Run) -> Iterator[Claim]:
 
 @of_a_run
 def figure(run: Run) -> Figure:
-    """Norm of confined DeepFool (above) and of the projected images (below) against d, a column a network."""
+    """Norm of confined DeepFool (left) and of the projected images (right) against d, a row a network."""
     networks, clean = list(run.by_network()), look("clean")
     with style():
-        size = (max(6.0, 4.0 * len(networks)), 5.6)
-        drawn, axes = plt.subplots(2, len(networks), figsize=size, squeeze=False, layout="constrained")
-        for (above, below), (network, rows) in zip(axes.T, networks, strict=True):
+        size = (7.6, 2.6 * len(networks))
+        drawn, axes = plt.subplots(len(networks), 2, figsize=size, squeeze=False, layout="constrained")
+        for (above, below), (network, rows) in zip(axes, networks, strict=True):
             for kind in SPANS:
                 some, shown = lab.rows_of(rows, kind=kind), look(kind)
                 draws(above, some, "d", ("norm", "norm_low", "norm_high"), shown, kind)
@@ -139,11 +139,13 @@ def figure(run: Run) -> Figure:
             whole = lab.rows_of(rows, kind="unconfined").iloc[0]
             above.axhline(whole["norm"], color=clean.colour, linestyle=clean.line, label="unconfined, whole images")
             below.axhline(whole["image_norm"], color=clean.colour, linestyle=clean.line)
-            above.set(title=short(network), xscale="log", yscale="log", ylabel="norm of the attack")
+            above.set(
+                title=short(network), xscale="log", yscale="log", xlabel="directions d", ylabel="norm of the attack"
+            )
             below.set(xscale="log", ylim=(0, None), xlabel="directions d", ylabel="norm of the image")
             for axis in (above.xaxis, below.xaxis, above.yaxis):
                 plain_log(axis)
-        legend(drawn, list(axes[0]))
+        legend(drawn, list(axes[:, 0]))
     return drawn
 
 

@@ -44,7 +44,7 @@ def figure() -> Figure:
     found = bend()
     shade, bent, flat = (look(meaning).colour for meaning in ("none", "positive", "flat"))
     with style(grid=False):
-        made, (left, right) = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+        made, (left, right) = plt.subplots(1, 2, figsize=(7.6, 4.2), layout="constrained")
         left.contourf(x, y, score, levels=[0, 10], colors=[shade], alpha=0.15)
         left.contour(x, y, score, levels=9, colors=shade, linewidths=0.5)
         left.contour(x, y, score, levels=[0], colors=shade, linewidths=1.8)
@@ -63,5 +63,5 @@ def figure() -> Figure:
             right.axvline(sign * STEP, color=shade, linestyle=":", label="finite step" if sign > 0 else None)
         left.set(title="shaded: the class", xlabel="pixel 1", ylabel="pixel 2", aspect="equal")
         right.set(title="its score on the way, three images", xlabel="s", ylabel="class score")
-        right.legend(fontsize=8, frameon=False, loc="upper center")
+        right.legend(fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return made

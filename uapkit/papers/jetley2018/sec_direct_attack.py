@@ -142,7 +142,7 @@ def figure(run: Run) -> Figure:
     rows = run.rows[run.rows["d_low"] < PAPERS_SIDE]  # at full size there is no resampling
     points = list(dict.fromkeys(zip(rows["model"], rows["d_low"], strict=True)))
     with style():
-        drawn, axes = panels(["all"], height=3.6)
+        drawn, axes = panels(["all"], height=4.0, width=7.0)
         ax = axes[0]
         for place, kind in enumerate(KINDS):
             shown = look("equal length" if kind == RANDOM_SPAN else kind)  # apart from a random direction
@@ -160,6 +160,6 @@ def figure(run: Run) -> Figure:
             for (m, d), one, other in zip(points, direct, spanned, strict=True)
         ]
         ax.set(ylim=(-0.04, 1.04), ylabel="fooling rate", xticks=range(len(points)))
-        ax.set_xticklabels(names, fontsize=7, rotation=40, ha="right")
+        ax.set_xticklabels(names, fontsize=8, rotation=40, ha="right")
         legend(drawn, [ax])
     return drawn

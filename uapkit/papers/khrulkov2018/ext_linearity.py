@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from uapkit import evaluate, lab
-from uapkit.figures.panels import models_of, of_a_run, panels
+from uapkit.figures.panels import legend_beside, models_of, of_a_run, panels
 from uapkit.figures.style import in_order, look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.models import Model
@@ -130,7 +130,7 @@ def figure(run: Run) -> Figure:
     Logarithmic; 0.5 as a thin line; random signs dotted.
     """
     with style():
-        drawn, axes = panels(models_of(run.rows), height=3.3)
+        drawn, axes = panels(models_of(run.rows), columns=1, height=2.5, width=7.4)
         for ax, (network, rows) in zip(axes, run.by_network(), strict=False):
             layers = list(lab.rows_of(rows, direction="singular vector").groupby("layer", sort=False))
             for (layer, part), shown in zip(layers, in_order(len(layers)), strict=True):
@@ -140,5 +140,5 @@ def figure(run: Run) -> Figure:
                 ax.loglog(null["eps"], null["error"], linestyle=line, color=shown.colour)
             ax.axhline(0.5, color="black", linewidth=0.8)
             ax.set(title=short(network), xlabel="norm", ylabel="error (dotted: random signs)")
-            ax.legend(fontsize=7)
+            legend_beside(ax)
     return drawn

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from uapkit import lab
 from uapkit.figures import pictures as drawn_pictures
-from uapkit.figures.panels import panels
-from uapkit.figures.style import in_order, look, short, style
+from uapkit.figures.panels import legend_beside, panels
+from uapkit.figures.style import broken, in_order, look, short, style
 from uapkit.fourier import mean_wavelength, radial_spectrum
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.models import Model
@@ -174,7 +174,7 @@ def spectra(run: Run) -> Figure:
     found = [(k.split("/", 2)[1:], v) for k, v in run.arrays.items() if k.startswith("spectrum/")]
     networks = list(dict.fromkeys(network for (network, _), _ in found))
     with style():
-        drawn, axes = panels(networks, height=3.3)
+        drawn, axes = panels(networks, columns=1, height=2.5, width=7.4)
         for ax, network in zip(axes, networks, strict=False):
             lines = {layer: line for (name, layer), line in found if name == network}
             layers = [layer for layer in lines if layer != nulls.RANDOM_SIGNS]
@@ -185,7 +185,7 @@ def spectra(run: Run) -> Figure:
                 ax.loglog(frequency, power, looks[layer].line, color=looks[layer].colour, label=layer)
             ax.set(title=short(network), xlabel="cycles a pixel", ylabel="power over its mean")
             ax.xaxis.set_minor_formatter(NullFormatter())
-            ax.legend(fontsize=7)
+            legend_beside(ax)
     return drawn
 
 
@@ -194,12 +194,12 @@ def beside(run: Run) -> Figure:
     names = [k.removeprefix("activation/") for k in run.arrays if k.startswith("activation/")]
     with style(grid=False):
         rows, columns = 2 * max(1, math.ceil(len(names) / 4)), max(1, min(4, len(names)))
-        drawn, axes = plt.subplots(rows, columns, figsize=(9.2, 2.5 * rows), squeeze=False, layout="constrained")
+        drawn, axes = plt.subplots(rows, columns, figsize=(7.4, 2.3 * rows), squeeze=False, layout="constrained")
         for ax in axes.flat:
             ax.axis("off")
         for k, name in enumerate(names):
             network, layer = name.split("/", 1)
-            kinds = {"v": f"{short(network)}\n{layer}", "activation": "its features"}
+            kinds = {"v": f"{short(network)}\n{broken(layer)}", "activation": "its features"}
             for line, (kind, words) in enumerate(kinds.items()):
                 ax = axes[2 * (k // 4) + line, k % 4]
                 v = drawn_pictures.as_picture(run.flags(kind, name), stretch=True)

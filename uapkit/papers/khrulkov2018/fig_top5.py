@@ -132,7 +132,7 @@ def figure(run: Run) -> Figure:
     rows = run.where(kind="curve")
     pictures = list(rows.assign(flips=rows["flips"].astype(str)).groupby(["model", "flips", "picture"], sort=False))
     with style():
-        drawn, axes = panels([str(place) for place, _ in pictures], columns=4 if len(pictures) > 2 else 2, height=2.4)
+        drawn, axes = panels([str(place) for place, _ in pictures], columns=4 if len(pictures) > 2 else 2, height=2.0)
         for ax, ((network, flips, _), part) in zip(axes, pictures, strict=False):
             lines = list(part.groupby("rank"))
             for (rank, line), shown in zip(lines, in_order(len(lines)), strict=True):
@@ -143,7 +143,12 @@ def figure(run: Run) -> Figure:
                     "label": f"rank {rank:g}",
                 }
                 ax.plot(line["eps"], line["probability"], **given)
-            ax.set_title(f"{short(network)}: {'flips' if flips == 'True' else 'keeps its label'}", fontsize=8)
-            ax.set(xlabel="norm", ylabel="probability", ylim=(-0.02, 1.02))
+            name = short(network).replace(" (", "\n(")
+            ax.set_title(f"{name}\n{'flips' if flips == 'True' else 'keeps its label'}", fontsize=8)
+            ax.set(ylim=(-0.02, 1.02))
+            ax.tick_params(labelsize=8)
+            ax.locator_params(axis="x", nbins=3)
+        drawn.supxlabel("norm", fontsize=10)
+        drawn.supylabel("probability", fontsize=10)
         legend(drawn, axes, columns=5)
     return drawn

@@ -32,7 +32,7 @@ def figure() -> Figure:
     grid = np.linspace(-1.35, 1.35, 181)
     x, y = np.meshgrid(grid, grid)
     with style(grid=False):
-        made, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+        made, axes = plt.subplots(1, 2, figsize=(7.6, 3.8), layout="constrained")
         for ax, (p, q, title) in zip(axes, SETTINGS, strict=True):
             rows = np.tensordot(np.array(STACKED), np.stack([x, y]), axes=1)
             change = (np.abs(rows) ** q).sum(0) ** (1 / q)

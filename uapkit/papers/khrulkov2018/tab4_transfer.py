@@ -119,7 +119,7 @@ def figure(run: Run) -> Figure:
     columns = sorted(dict.fromkeys(run.rows["built_on"]), key=lambda s: (s.startswith(FRESH), s == nulls.RANDOM_SIGNS))
     grid = rates.reindex(index=list(dict.fromkeys(run.rows["model"])), columns=columns)
     with style(grid=False):
-        size = (1.0 * len(columns) + 2.2, 0.6 * len(grid) + 2.4)
+        size = (min(7.6, 1.0 * len(columns) + 2.2), 0.6 * len(grid) + 2.4)
         drawn, ax = plt.subplots(figsize=size, layout="constrained")
         shown = ax.imshow(grid, vmin=0, vmax=1, cmap="cividis", aspect="auto")
         for (i, j), rate in np.ndenumerate(grid.to_numpy()):

@@ -66,7 +66,7 @@ def figure(run: Run) -> Figure:
     v = run.flags("v", model)
     images = shown_in(run, len(rows), v.shape[-1]).x.numpy()
     with style(grid=False):
-        drawn, axes = plt.subplots(len(rows), 3, figsize=(6.6, 2.2 * len(rows)), squeeze=False, layout="constrained")
+        drawn, axes = plt.subplots(len(rows), 3, figsize=(7.2, 2.5 * len(rows)), squeeze=False, layout="constrained")
         for ax in axes.flat:
             ax.axis("off")
         for k, row in enumerate(rows):

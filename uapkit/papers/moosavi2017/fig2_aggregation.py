@@ -126,7 +126,7 @@ def figure(run: Run) -> Figure:
     colours = [look_of_place(i).colour for i in range(len(points))]
     pale = ListedColormap([0.25 * np.array(to_rgb(look_of_place(k).colour)) + 0.75 for k in range(3)])
     with style(grid=False):
-        drawn, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.4), layout="constrained")
+        drawn, (left, right) = plt.subplots(1, 2, figsize=(7.6, 4.2), layout="constrained")
         left.imshow(run.flags("plane").astype(int), origin="lower", extent=(0, 1, 0, 1), cmap=pale, vmin=0, vmax=2)
         for i, (x, y) in enumerate(points):
             left.plot(x, y, look_of_place(i).marker, color=colours[i])

@@ -113,7 +113,7 @@ def gallery(run: Run) -> Figure:
     vectors = [{k.rpartition("/")[2]: v for k, v in run.arrays.items() if k.startswith(f"v/{m}/")} for m in models]
     columns = max(map(len, vectors))
     with style(grid=False):
-        size = (1.9 * columns, 2.2 * len(models))
+        size = (7.4, (7.4 / columns + 0.5) * len(models))
         drawn, axes = plt.subplots(len(models), columns, figsize=size, squeeze=False, layout="constrained")
         for ax in axes.flat:
             ax.axis("off")

@@ -15,7 +15,8 @@ CSS = """
 .lg{display:flex;flex-wrap:wrap;gap:4px;margin:0}
 .lg-hub{position:relative;width:170px;text-align:center;cursor:pointer;border-radius:6px}
 .lg-hub:focus{outline:2px solid currentColor}
-.lg-hub:hover line,.lg-hub:focus line{stroke-width:2.5;opacity:1}
+.lg-hub line{stroke:currentColor;stroke-width:1.5}
+.lg-hub:hover line,.lg-hub:focus line{stroke-width:3}
 .lg-hub svg{width:100%;display:block}
 .lg-note{display:none;position:absolute;left:0;top:100%;z-index:3;width:16rem;max-width:80vw;padding:6px;text-align:left;
 font-size:.85rem;background:var(--pst-color-surface,#fff);color:var(--pst-color-text-base,#111);border:1px solid #888}
@@ -54,7 +55,7 @@ def _hub(edges: pd.DataFrame, target: str, colour: str) -> str:
     for k, (name, count, _) in enumerate(sources):
         ring, angle = 88 * (0.62 + 0.38 * (k % 2) if many else 1.0), 2 * math.pi * k / len(sources) - math.pi / 2
         x, y, size = ring * math.cos(angle), ring * math.sin(angle), min(9.0, 3 + math.sqrt(count) / 2)
-        parts.append(f'<line x1="{x:.0f}" y1="{y:.0f}" x2="0" y2="0" stroke="{colour}" opacity="0.45"/>')
+        parts.append(f'<line x1="{x:.0f}" y1="{y:.0f}" x2="0" y2="0"/>')
         title = f"<title>{html.escape(name)}</title>"
         parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{size:.1f}" fill="{colour}">{title}</circle>')
     return (

@@ -39,7 +39,7 @@ def walk(norm: float, passes: int = 2) -> np.ndarray:
 def figure() -> Figure:
     """Two panels: three images' boundaries, moved so that the images coincide, the ball, and the steps of the algorithm."""
     with style(grid=False):
-        made, axes = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained")
+        made, axes = plt.subplots(1, 2, figsize=(7.6, 4.0), layout="constrained")
         for ax, norm in zip(axes, (2.0, math.inf), strict=True):
             ball = Circle((0, 0), 1, fill=False) if norm == 2 else Rectangle((-1, -1), 2, 2, fill=False)
             ax.add_patch(ball)

@@ -88,18 +88,19 @@ def figure(run: Run) -> Figure:
     """Fooling rates of random vectors, a panel a network: a dot a draw, a bar their mean."""
     models = models_of(run.rows)
     with style():
-        drawn, axes = panels(models, height=3.8)
+        drawn, axes = panels(models, height=2.4)
         for ax, model in zip(axes, models, strict=False):
             names = []
             for place, ((kind, k), part) in enumerate(run.where(model=model).groupby(["kind", "k"], sort=False)):
                 colour = look(MEANINGS[kind]).colour
-                ax.bar(place, part["fooling_rate"].mean(), color=colour, alpha=0.5)
+                ax.barh(place, part["fooling_rate"].mean(), color=colour, alpha=0.5)
                 spread = place + 0.6 * (np.arange(len(part)) / max(1, len(part) - 1) - 0.5)
-                ax.plot(spread, part["fooling_rate"], ".", color=colour)
-                name = kind.replace(" of the ", "\nof the\n").replace(" of ", "\nof\n").replace(" dir", "\ndir")
-                names.append(f"{name}\nk = {k:g}" if k else name)
-            ax.set_xticks(range(len(names)), names, fontsize=7)
-            ax.set(title=short(model), ylabel="fooling rate", ylim=(0, None))
+                ax.plot(part["fooling_rate"], spread, ".", color=colour)
+                name = kind.removeprefix("subspace of ").removeprefix("the ")
+                names.append(f"{name}, {k:g}" if k else name)
+            ax.set_yticks(range(len(names)), names, fontsize=8)
+            ax.set(title=short(model), xlabel="fooling rate", xlim=(0, None))
+            ax.invert_yaxis()
     return drawn
 
 

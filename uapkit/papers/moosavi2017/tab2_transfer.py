@@ -120,7 +120,7 @@ def figure(run: Run) -> Figure:
     most = max(len(models_of(run.where(data=name))) for name in sets)
     with style(grid=False):
         drawn, axes = panels(sets, columns=1, height=0.5 * most + 3.0)
-        drawn.set_figwidth(max(5.0, most + 2.6))
+        drawn.set_figwidth(min(7.6, max(5.0, most + 2.6)))
         for ax, name in zip(axes, sets, strict=True):
             part = run.where(data=name)
             own = models_of(part)

@@ -1,0 +1,206 @@
+"""How readable the built book is, measured page by page in Chromium: screens to the answer, tables, lettering.
+
+``python tests/browser/measure.py BUILT OUT.csv`` measures every page of the book built at BUILT, at desktop and phone size;
+``python tests/browser/measure.py --compare BEFORE.csv AFTER.csv OUT.csv`` writes the summary that the book shows.
+
+A *screen* is one height of the window. What is folded away or not visible counts for nothing. Lettering is the size of a
+figure's text as the page renders it: matplotlib writes text as outlines scaled by size / 100, so an SVG tells its sizes in
+its own units, and the page tells how large it draws the SVG. Sub- and superscripts are not counted. A PNG's sizes stand in
+its text chunk ``lettering`` (points and dots per inch, written by :mod:`uapkit.figures.output`); one without is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pandas as pd
+from PIL import Image
+
+SIZES = {"1280": (1280, 800), "390": (390, 844)}
+# Text as outlines: translate, perhaps rotate, and a scale with the vertical axis turned round.
+SCALE = re.compile(r'<g transform="translate\([^)]*\)(?: rotate\([^)]*\))? scale\(([\d.]+) -[\d.]+\)')
+LOOK = r"""() => {
+  const tall = window.innerHeight, main = document.querySelector('article.bd-article') || document.querySelector('main');
+  const seen = e => e.checkVisibility({contentVisibilityAuto: true, opacityProperty: true, visibilityProperty: true});
+  const at = e => e ? (e.getBoundingClientRect().top + window.scrollY) / tall : null;
+  const all = s => [...main.querySelectorAll(s)].filter(seen);
+  const big = e => { const r = e.getBoundingClientRect(); return r.width >= 60 && r.height >= 60; };
+  const pictures = all('img, svg, canvas').filter(e => big(e) && !e.closest('mjx-container'));
+  const heads = all('h2, h3').find(e => e.textContent.trim().startsWith('Claim by claim'));
+  const column = t => [...t.querySelectorAll('thead th')].findIndex(h => h.textContent.trim().toLowerCase() === 'verdict');
+  const cell = t => { const k = column(t); return k < 0 ? null : t.querySelector(`tbody td:nth-child(${k + 1})`); };
+  const cells = all('table').map(cell);
+  const verdicts = [...all('.uapkit-verdict'), ...cells.filter(Boolean)].sort((a, b) => at(a) - at(b));
+  const first = list => list.length ? Math.min(...list.map(at)) : null;
+  const wide = t => { let box = t.parentElement;
+    while (box !== main && !['auto', 'scroll', 'hidden'].includes(getComputedStyle(box).overflowX)) box = box.parentElement;
+    return t.getBoundingClientRect().width > box.clientWidth + 1; };
+  const across = t => Math.max(0, ...[...t.rows].map(r => [...r.cells].reduce((n, c) => n + c.colSpan, 0)));
+  return {
+    screens: main.getBoundingClientRect().height / tall, picture: first(pictures), verdict: first(verdicts), claims: at(heads),
+    tables: all('table').map(t => [across(t), wide(t)]),
+    images: pictures.filter(e => e.tagName === 'IMG').map(e => [e.currentSrc, e.getBoundingClientRect().width]),
+    texts: all('svg text').filter(e => e.textContent.trim()).map(e => {
+      const m = e.getScreenCTM(); return parseFloat(getComputedStyle(e).fontSize) * Math.hypot(m.a, m.b); }),
+  };
+}"""
+
+
+def lettering_of_svg(text: str) -> tuple[float, float] | None:
+    """(smallest size of its text, its width), both in the SVG's own units; None for one without text."""
+    sizes = [100 * float(found) for found in SCALE.findall(text)]
+    box = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+) [\d.]+"', text)
+    return (min(sizes), float(box[1])) if sizes and box else None
+
+
+@functools.cache
+def lettering(path: Path) -> float | None:
+    """Smallest text of a picture as a share of the picture's width; None where the file does not tell."""
+    if path.suffix == ".svg":
+        found = lettering_of_svg(path.read_text(encoding="utf-8"))
+        return found and found[0] / found[1]
+    if path.suffix != ".png":
+        return None
+    with Image.open(path) as picture:
+        points, _, dpi = picture.info.get("lettering", "").partition(" ")
+        return float(points) / 72 * float(dpi) / picture.width if points and dpi else None
+
+
+def measured(page, built: Path, name: str) -> dict:
+    """What one open page shows: a row of the table."""
+    found = page.evaluate(LOOK)
+    sizes = list(found["texts"])
+    for address, width in found["images"]:
+        share = lettering(built / unquote(urlparse(address).path).lstrip("/")) if address.startswith("http") else None
+        sizes += [share * width] if share else []
+    columns = [n for n, _ in found["tables"]]
+    return {
+        "page": name,
+        "screens": round(found["screens"], 2),
+        "to_picture": None if found["picture"] is None else round(found["picture"], 2),
+        "to_verdict": None if found["verdict"] is None else round(found["verdict"], 2),
+        "to_claims": None if found["claims"] is None else round(found["claims"], 2),
+        "tables": len(columns),
+        "tables_cut": sum(cut for _, cut in found["tables"]),
+        "most_columns": max(columns, default=0),
+        "tables_over_5_columns": sum(n > 5 for n in columns),
+        "figures_with_text": len(sizes),
+        "smallest_lettering_px": round(min(sizes), 1) if sizes else None,
+        "figures_under_8_px": sum(size < 7.95 for size in sizes),
+    }
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves the book without a line for each request."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(built: Path) -> Iterator[str]:
+    """Address of the built book while the block runs."""
+    handler = functools.partial(Quiet, directory=str(built))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def measure(built: Path, names: list[str]) -> pd.DataFrame:
+    """All measurements of the named pages, one row a page and width."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = os.environ.get("UAPKIT_CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    )
+    rows = []
+    with serving(built) as home, sync_playwright() as tools:
+        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        browser = tools.chromium.launch(executable_path=chromium, args=arguments)
+        for width, (across, down) in SIZES.items():
+            page = browser.new_page(viewport={"width": across, "height": down})
+            page.set_default_timeout(120_000)
+            for name in names:
+                page.goto(f"{home}/{name}.html", wait_until="load")
+                page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
+                rows.append({"width": width} | measured(page, built, name))
+        browser.close()
+    return pd.DataFrame(rows)
+
+
+def summary(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """The measurements that matter, {(what, width): number as words}."""
+    found = {}
+    for width, rows in table.astype({"width": str}).groupby("width", sort=False):
+        items, chapters = (
+            rows[rows["page"].str.startswith("notebooks/")],
+            rows[rows["page"].str.contains("book/papers/")],
+        )
+        shown = {
+            "Item pages with a picture and a verdict in the first screen": f"{_both(items)} of {len(items)}",
+            "Screens to the first picture, median of the item pages": f"{items['to_picture'].median():.1f}",
+            "Screens to the first verdict, median of the item pages": f"{items['to_verdict'].median():.1f}",
+            "Screens to “Claim by claim”, median of the item pages": f"{items['to_claims'].median():.1f}",
+            "Screens of an item page, median": f"{items['screens'].median():.1f}",
+            "Screens of a chapter, shortest to longest": f"{chapters['screens'].min():.0f} to {chapters['screens'].max():.0f}",
+            "Tables wider than their column": f"{rows['tables_cut'].sum()} of {rows['tables'].sum()}",
+            "Tables with more than five columns": f"{rows['tables_over_5_columns'].sum()} of {rows['tables'].sum()}",
+            "Smallest lettering in a figure, pixels": f"{rows['smallest_lettering_px'].min():.1f}",
+            "Figures whose smallest lettering is under 8 pixels": (
+                f"{rows['figures_under_8_px'].sum():.0f} of {rows['figures_with_text'].sum()}"
+            ),
+        }
+        found |= {(what, str(width)): value for what, value in shown.items()}
+    return found
+
+
+def _both(items: pd.DataFrame) -> int:
+    return int(((items["to_picture"] < 1) & (items["to_verdict"] < 1)).sum())
+
+
+def compared(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """The summary of two tables side by side: what, and before and after at each width."""
+    then, now = summary(before), summary(after)
+    whats = list(dict.fromkeys(what for what, _ in then))
+    heads = {"1280": "1280 px", "390": "390 px"}
+    return pd.DataFrame(
+        {"What": what}
+        | {f"{head}, {when}": table[what, width] for width, head in heads.items() for when, table in
+           (("before", then), ("after", now))}
+        for what in whats
+    )  # fmt: skip
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--compare", action="store_true", help="of two tables make the summary")
+    arguments.add_argument("paths", nargs="+", type=Path, help="BUILT OUT.csv, or with --compare BEFORE AFTER OUT.csv")
+    given = arguments.parse_args()
+    if given.compare:
+        before, after, out = given.paths
+        compared(*(pd.read_csv(path, dtype={"width": str}) for path in (before, after))).to_csv(out, index=False)
+    else:
+        built, out = given.paths
+        pages = (path.relative_to(built).with_suffix("").as_posix() for path in built.rglob("*.html"))
+        names = sorted(
+            name for name in pages if any((built / "_sources").glob(f"{name}.*"))
+        )  # lists and indexes have none
+        table = measure(built, names)
+        table.to_csv(out, index=False)
+        for (what, width), value in summary(table).items():
+            print(f"{width:>5}  {what}: {value}")
+
+
+if __name__ == "__main__":
+    main()
