@@ -191,8 +191,9 @@ def _models(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from uapkit.book.benchmarks import run
+    from uapkit.runner import given
 
-    return run(args.name, args.save, _parameters(args.parameter))
+    return run(args.name, args.save, given.parameters(args.parameter))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -134,7 +134,7 @@ def test_cut_off_anywhere(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_bytes_changed_anywhere(tmp_path, suffix):
-    """Three hundred files with a few other bytes each; `python -m tests.hostile.fuzz` does it a million times."""
+    """Three hundred files with a few other bytes each."""
     draw, whole, path = random.Random(suffix), contents()[suffix], tmp_path / f"v{suffix}"
     for _ in range(300):
         changed = bytearray(whole)
