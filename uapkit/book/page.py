@@ -16,7 +16,7 @@ from IPython import get_ipython
 from IPython.display import HTML
 
 from uapkit import runner
-from uapkit.book import answer
+from uapkit.book import answer, exercise
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
 from uapkit.runner.execute import plain
@@ -172,6 +172,10 @@ class Page:
             "With them at hand (<code>uapkit models</code> and <code>uapkit data</code> say where to put what) one command "
             f"fills these rows:</p>{command}"
         )
+
+    def exercise(self) -> HTML:
+        """The item's exercise: predict, change one parameter of the quick run, check; the answer is folded."""
+        return HTML(exercise.box(self.name))
 
     def about(self) -> HTML:
         """The block that ends every page: where the stored numbers come from, what they cost, how to make them again."""

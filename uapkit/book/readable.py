@@ -1,0 +1,68 @@
+"""How readable the book was and is: the measurements of ``tests/browser/measure.py`` in one table, before and after."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from uapkit.book.markup import text
+from uapkit.runner.catalogue import project_root
+
+WIDTHS = {"1280": "desktop, 1280 px", "390": "phone, 390 px"}
+
+
+def summary(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """The measurements that matter, {(what, width): number as words}."""
+    found = {}
+    for width, rows in table.astype({"width": str}).groupby("width", sort=False):
+        items, chapters = (
+            rows[rows["page"].str.startswith("notebooks/")],
+            rows[rows["page"].str.contains("book/papers/")],
+        )
+        shown = {
+            "Item pages with a picture and a verdict in the first screen": f"{_both(items)} of {len(items)}",
+            "Screens to the first picture, median of the item pages": f"{items['to_picture'].median():.1f}",
+            "Screens to the first verdict, median of the item pages": f"{items['to_verdict'].median():.1f}",
+            "Screens to “Claim by claim”, median of the item pages": f"{items['to_claims'].median():.1f}",
+            "Screens of an item page, median": f"{items['screens'].median():.1f}",
+            "Screens of a chapter, shortest to longest": f"{chapters['screens'].min():.0f} to {chapters['screens'].max():.0f}",
+            "Tables wider than their column": f"{rows['tables_cut'].sum()} of {rows['tables'].sum()}",
+            "Tables with more than five columns": f"{rows['tables_over_5_columns'].sum()} of {rows['tables'].sum()}",
+            "Smallest lettering in a figure, pixels": f"{rows['smallest_lettering_px'].min():.1f}",
+            "Figures whose smallest lettering is under 8 pixels": (
+                f"{rows['figures_under_8_px'].sum():.0f} of {rows['figures_with_text'].sum()}"
+            ),
+        }
+        found |= {(what, str(width)): value for what, value in shown.items()}
+    return found
+
+
+def _both(items: pd.DataFrame) -> int:
+    return int(((items["to_picture"] < 1) & (items["to_verdict"] < 1)).sum())
+
+
+def compared(before: pd.DataFrame, after: pd.DataFrame | None) -> pd.DataFrame:
+    """What was measured, before and after at each width; a dash where there is no second measurement yet."""
+    then, now = summary(before), {} if after is None else summary(after)
+    whats = dict.fromkeys(what for what, _ in then)
+    columns: dict[str, list[str]] = {"What": list(whats)}
+    for width, head in WIDTHS.items():
+        for when, table in (("before", then), ("after", now)):
+            columns[f"{head}: {when}"] = [table.get((what, width), "–") for what in whats]
+    return pd.DataFrame(columns)
+
+
+def table() -> str:
+    """The comparison of the stored measurements as HTML, for the page that shows it."""
+    found = {when: project_root() / "book" / "measured" / f"{when}.csv" for when in ("before", "after")}
+    before, after = (pd.read_csv(f, dtype={"width": str}) if f.is_file() else None for f in found.values())
+    if before is None:
+        raise ValueError(f"{found['before']} is missing; tests/browser/measure.py writes such a file")
+    shown = compared(before, after)
+    head = "".join(f'<th scope="col">{text(column)}</th>' for column in shown.columns)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in shown.itertuples(index=False)
+    )
+    return (
+        '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="How readable the book is, before and after">'
+        f'<table class="uapkit-table"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    )
