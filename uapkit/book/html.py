@@ -187,12 +187,11 @@ def errata_table(records: list[Record], up: str) -> str:
 
 
 def fragments() -> dict[str, str]:
-    """Files that the book's pages include: each paper's items and claims, the whole scoreboard, and its errata."""
+    """Files that the book's pages include: each paper's claims, the whole scoreboard, and its errata."""
     found, whole = {}, []
     records = scoreboard.records()
     for key, about in papers().items():
         part = [r for r in records if r["item"].startswith(f"{key}/")]
-        found[f"items_{key}.md"] = raw(table(part, "../../", f"items of {about['short']}"))
         found[f"claims_{key}.md"] = raw(claims_table(part, "../../", f"claims of {about['short']}"))
         shown = raw(table(part, "../", f"items of {about['short']}"))
         authors, _, title = about["paper"].partition("), ")

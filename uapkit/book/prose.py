@@ -23,6 +23,9 @@ from uapkit.runner.verdicts import VERDICTS, reported, stored_run
 
 DRAW = re.compile(r"\[\[([^\[\]|]+(?:\|[^\[\]|]*)+)\]\]")
 STATISTICS = ("only", "max", "min", "mean", "count")
+PERCENT = (
+    " %"  # behind a statistic: the value as a whole percentage, without its interval, for sentences that link a page
+)
 ABSENT = "(not run here)"
 REDO = " (to be redone)"  # behind every number of a stored run that is stale
 
@@ -78,6 +81,8 @@ def _from_run(run: Run, name: str, parts: list[str], expression: str) -> str:
 
 
 def _statistic(rows: pd.DataFrame, column: str, how: str, expression: str) -> str:
+    if how.endswith(PERCENT):
+        return _percent(rows, column, how.removesuffix(PERCENT), expression)
     if how not in STATISTICS:
         raise ValueError(f"[[{expression}]]: the statistic is one of {', '.join(STATISTICS)}, not {how!r}")
     if rows.empty:
@@ -94,6 +99,16 @@ def _statistic(rows: pd.DataFrame, column: str, how: str, expression: str) -> st
         return number(float(row[column]))
     size = f" (n\u00a0=\u00a0{int(row['n'])})" if "n" in rows and row["n"] == row["n"] else ""
     return with_interval(float(row[column]), *interval) + size
+
+
+def _percent(rows: pd.DataFrame, column: str, how: str, expression: str) -> str:
+    plain = _statistic(rows[[column]], column, how, expression)
+    if plain == ABSENT:
+        return plain
+    share = float({"max": rows[column].max, "min": rows[column].min}.get(how, rows[column].mean)())
+    if not 0 <= share <= 1:
+        raise ValueError(f"[[{expression}]]: {share:.3g} is no share between 0 and 1 to be written in percent")
+    return f"{100 * share:.0f}\u00a0%"
 
 
 @cache

@@ -55,3 +55,30 @@ def test_three_lines_score_a_foreign_perturbation(tmp_path):
     np.save(tmp_path / "bgr.npy", colour)
     v = attacks.Perturbation.from_array(tmp_path / "bgr.npy", layout="hwc", channels="bgr", scale=255)
     assert np.allclose(v.v.numpy(), colour[:, :, ::-1].transpose(2, 0, 1) / 255)
+
+
+def test_unrelated_normals_are_all_crossed_at_rho_root_m():
+    rho, m, d = 0.3, 40, 4000
+    orthonormal = torch.linalg.qr(random_directions(m, d, seed=1).double().T).Q.T
+    v = rho * orthonormal.sum(0)
+    assert torch.allclose(orthonormal @ v, torch.full((m,), rho, dtype=torch.float64))
+    assert float(v.norm()) == pytest.approx(rho * m**0.5, rel=1e-9)
+    for seed in range(20):  # whatever else reaches all boundaries is at least as long
+        further = rho + 0.1 * torch.rand(m, generator=torch.Generator().manual_seed(seed)).double()
+        beside = random_directions(1, d, seed=100 + seed).double()[0]
+        other = orthonormal.T @ further + beside - orthonormal.T @ (orthonormal @ beside)
+        assert float((orthonormal @ other).min()) >= rho
+        assert float(other.norm()) > float(v.norm())
+
+    rows = random_directions(m, d, seed=2).double()
+    gram = rows @ rows.T
+    one = torch.ones(m, dtype=torch.float64)
+    shortest = rho * rows.T @ torch.linalg.solve(gram, one)
+    length = float(shortest.norm())
+    assert torch.allclose(rows @ shortest, rho * one)
+    assert length == pytest.approx(rho * float(one @ torch.linalg.solve(gram, one)) ** 0.5, rel=1e-9)
+    assert length <= rho * (m / float(torch.linalg.eigvalsh(gram)[0])) ** 0.5
+    assert length == pytest.approx(rho * m**0.5, rel=2 * (m / d) ** 0.5)
+
+    others = random_directions(1000, d, seed=3).double()
+    assert float((others @ shortest >= rho).double().mean()) == 0, "the rate on X is 1, on other images 0"
