@@ -70,7 +70,9 @@ def name_sources(app, doctree, docname):
                 "where-the-numbers-come-from",
             )
         )
-        finding = "A quick run, a smoke test on small data." if is_quick else findings.get(shown_claim(node, number), "")
+        finding = (
+            "A quick run, a smoke test on small data." if is_quick else findings.get(shown_claim(node, number), "")
+        )
         line = caption(number, finding, node.get("alt", ""))
         line += f'<p class="uapkit-source"><a class="reference internal" href="#{target}">{words}</a></p>'
         place = node.parent.index(node)

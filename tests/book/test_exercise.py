@@ -13,7 +13,12 @@ from uapkit.cli import _parameters
 from uapkit.lab import Run
 
 ALL = exercise.exercises()
-CHEAP = ("khrulkov2018/tab1_layers", "equivariant2019/fig1_energy", "moosavi2017/fig10_subspace", "jetley2018/fig2_positive")
+CHEAP = (
+    "khrulkov2018/tab1_layers",
+    "equivariant2019/fig1_energy",
+    "moosavi2017/fig10_subspace",
+    "jetley2018/fig2_positive",
+)
 
 
 def test_every_item_has_an_exercise_and_all_levels_occur():
@@ -48,7 +53,11 @@ def test_the_command_of_an_exercise_is_its_change(name):
     words = shlex.split(command)
     assert words[:4] == ["uapkit", "run", name, "-p"]
     assert _parameters(words[4:]) == dict([ALL[name].change])
-    assert shown.index(html.escape(ALL[name].question)) < shown.index("<details>") < shown.index(html.escape(ALL[name].why))
+    assert (
+        shown.index(html.escape(ALL[name].question))
+        < shown.index("<details>")
+        < shown.index(html.escape(ALL[name].why))
+    )
 
 
 def test_what_came_when_the_exercises_were_measured_is_what_they_say():
@@ -76,7 +85,7 @@ def test_the_number_is_taken_of_the_rows_asked_for():
     one = ALL[CHEAP[0]]._replace(column="rate", rows={"kind": "a"})
     numbers = [exercise.number(one._replace(take=take), run) for take in ("mean", "largest", "smallest")]
     assert numbers == [2.0, 3.0, 1.0]
-    with pytest.raises(ValueError, match="looks at rate of .*'kind': 'c'"):
+    with pytest.raises(ValueError, match=r"looks at rate of .*'kind': 'c'"):
         exercise.number(one._replace(rows={"kind": "c"}), run)
     with pytest.raises(ValueError, match="looks at speed"):
         exercise.number(one._replace(column="speed"), run)

@@ -36,7 +36,7 @@ def test_without_a_second_measurement_there_are_dashes():
 def test_the_page_shows_what_is_stored(monkeypatch, tmp_path):
     monkeypatch.setattr(readable, "project_root", lambda: tmp_path)
     (tmp_path / "book" / "measured").mkdir(parents=True)
-    with pytest.raises(ValueError, match="before.csv is missing"):
+    with pytest.raises(ValueError, match=r"before\.csv is missing"):
         readable.table()
     measured(1.25, 3).to_csv(tmp_path / "book" / "measured" / "before.csv", index=False)
     assert "<td>3 of 7</td><td>–</td><td>3 of 7</td><td>–</td>" in readable.table()

@@ -123,13 +123,14 @@ def _came_out(one: Exercise) -> str:
     if not measured().is_file():
         return ""
     rows = pd.read_csv(measured(), dtype={"value": str})
-    rows = rows[(rows["item"] == one.item) & (rows["parameter"] == one.change[0]) & (rows["value"] == str(one.change[1]))]
+    rows = rows[
+        (rows["item"] == one.item) & (rows["parameter"] == one.change[0]) & (rows["value"] == str(one.change[1]))
+    ]
     if rows.empty:
         return ""
     found = rows.iloc[0]
-    return (
-        f"It {outcome(found['before'], found['after'])}: {brief(found['before'])} before, {brief(found['after'])} after. "
-    )
+    before, after = found["before"], found["after"]
+    return f"It {outcome(before, after)}: {brief(before)} before, {brief(after)} after. "
 
 
 def _typed(value: Any) -> str:
