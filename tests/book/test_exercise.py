@@ -91,5 +91,16 @@ def test_the_number_is_taken_of_the_rows_asked_for():
         exercise.number(one._replace(column="speed"), run)
 
 
+def test_the_number_to_look_at_is_named():
+    one = ALL["khrulkov2018/tab1_layers"]._replace(column="fooling_rate", rows={"kind": "<a>", "fit": "b"}, take="mean")
+    assert exercise.looked_at(one) == (
+        "the column <em>fooling rate</em>: its mean where kind is <em>&lt;a&gt;</em> and fit is <em>b</em>"
+    )
+    assert (
+        exercise.looked_at(one._replace(rows={}, take="largest"))
+        == "the column <em>fooling rate</em>: its largest value"
+    )
+
+
 def test_a_new_item_says_where_its_exercise_belongs():
     assert "notebooks/exercises.yml" in exercise.box("khrulkov2018/not_there")

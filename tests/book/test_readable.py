@@ -18,27 +18,27 @@ def measured(to_picture, cut):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def test_before_stands_beside_after_at_each_width():
-    shown = readable.compared(measured(1.25, 3), measured(0.75, 0)).set_index("What")
-    assert list(shown.columns) == [f"{w}: {t}" for w in readable.WIDTHS.values() for t in ("before", "after")]
-    first = shown.loc["Item pages with a picture and a verdict in the first screen"]
-    assert list(first) == ["1 of 2", "2 of 2"] * 2
-    assert list(shown.loc["Tables wider than their column"]) == ["3 of 7", "0 of 7"] * 2
-    assert list(shown.loc["Screens to the first picture, median of the item pages"]) == ["0.8", "0.5"] * 2
-    assert list(shown.loc["Smallest lettering in a figure, pixels"]) == ["6.5"] * 4
+@pytest.mark.parametrize("width", readable.WIDTHS)
+def test_before_stands_beside_after_at_each_width(width):
+    shown = readable.compared(measured(1.25, 3), measured(0.75, 0), width)
+    assert list(shown.columns) == [readable.WIDTHS[width], "before", "after"]
+    shown = shown.set_index(readable.WIDTHS[width])
+    assert list(shown.loc["Item pages with a picture and a verdict in the first screen"]) == ["1 of 2", "2 of 2"]
+    assert list(shown.loc["Tables wider than their column"]) == ["3 of 7", "0 of 7"]
+    assert list(shown.loc["Screens to the first picture, median of the item pages"]) == ["0.8", "0.5"]
+    assert list(shown.loc["Smallest lettering in a figure, pixels"]) == ["6.5", "6.5"]
 
 
 def test_without_a_second_measurement_there_are_dashes():
-    shown = readable.compared(measured(1.25, 3), None)
-    assert set(shown["phone, 390 px: after"]) == {"–"}
+    assert set(readable.compared(measured(1.25, 3), None, "390")["after"]) == {"–"}
 
 
 def test_the_page_shows_what_is_stored(monkeypatch, tmp_path):
     monkeypatch.setattr(readable, "project_root", lambda: tmp_path)
     (tmp_path / "book" / "measured").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"before\.csv is missing"):
-        readable.table()
+        readable.tables()
     measured(1.25, 3).to_csv(tmp_path / "book" / "measured" / "before.csv", index=False)
-    assert "<td>3 of 7</td><td>–</td><td>3 of 7</td><td>–</td>" in readable.table()
+    assert "<td>3 of 7</td><td>–</td>" in readable.tables()
     measured(0.75, 0).to_csv(tmp_path / "book" / "measured" / "after.csv", index=False)
-    assert "<td>3 of 7</td><td>0 of 7</td>" in readable.table()
+    assert "<td>3 of 7</td><td>0 of 7</td>" in readable.tables()

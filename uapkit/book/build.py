@@ -41,7 +41,7 @@ def stage_sources() -> None:
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
     summary = {"summary.md": prose.summary(), "counts.md": prose.counted() + "\n"}
-    summary["readable.md"] = scoreboard_html.raw(readable.table())
+    summary["readable.md"] = scoreboard_html.raw(readable.tables())
     for name, text in (scoreboard_html.fragments() | story.fragments() | summary).items():
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():

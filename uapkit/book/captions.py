@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ def findings() -> dict[str, dict[str, str]]:
     A cell of a notebook names the claim that its figure shows in its metadata, ``"claim": "dominant_labels"``.
     """
     stored = [name for name, about in items().items() if about.path("json").is_file()]
-    return {name: sentences(runner.compare(name), lambda name=name: runner.stored_run(name)) for name in stored}
+    return {name: sentences(runner.compare(name), partial(runner.stored_run, name)) for name in stored}
 
 
 def sentences(judged: pd.DataFrame, load: Callable[[], Run | None]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from uapkit.files import write_whole
 from uapkit.lab import Run
 
 LEVELS = {"easy": "a warm-up", "medium": "takes thought", "hard": "takes the theory"}
-TAKE = {"mean": "mean", "largest": "max", "smallest": "min", "only": "mean"}
+TAKE = {"mean": "mean", "largest": "max", "smallest": "min"}
 SAME = 0.1  # of the number before: less of a change is called none
 OUTCOMES = ("rises", "falls", "stays")
 
@@ -112,10 +112,10 @@ def box(item: str) -> str:
 
 
 def looked_at(one: Exercise) -> str:
-    """The number to look at, in words: "the largest fooling rate where kind is singular vector"."""
+    """The number to look at, in words: "the column fooling rate: its largest value where kind is UAP"."""
     of = " and ".join(f"{c.replace('_', ' ')} is <em>{text(v)}</em>" for c, v in one.rows.items())
-    what = one.column.replace("_", " ")
-    return f"the {'' if one.take == 'only' else one.take + ' '}<em>{text(what)}</em>{' where ' + of if of else ''}"
+    what = "mean" if one.take == "mean" else f"{one.take} value"
+    return f"the column <em>{text(one.column.replace('_', ' '))}</em>: its {what}{' where ' + of if of else ''}"
 
 
 def _came_out(one: Exercise) -> str:

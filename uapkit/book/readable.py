@@ -7,12 +7,12 @@ import pandas as pd
 from uapkit.book.markup import text
 from uapkit.runner.catalogue import project_root
 
-WIDTHS = {"1280": "desktop, 1280 px", "390": "phone, 390 px"}
+WIDTHS = {"1280": "Desktop, 1280 pixels wide", "390": "Phone, 390 pixels wide"}
 
 
 def summary(table: pd.DataFrame) -> dict[tuple[str, str], str]:
     """The measurements that matter, {(what, width): number as words}."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for width, rows in table.astype({"width": str}).groupby("width", sort=False):
         items, chapters = (
             rows[rows["page"].str.startswith("notebooks/")],
@@ -40,29 +40,34 @@ def _both(items: pd.DataFrame) -> int:
     return int(((items["to_picture"] < 1) & (items["to_verdict"] < 1)).sum())
 
 
-def compared(before: pd.DataFrame, after: pd.DataFrame | None) -> pd.DataFrame:
-    """What was measured, before and after at each width; a dash where there is no second measurement yet."""
+def compared(before: pd.DataFrame, after: pd.DataFrame | None, width: str) -> pd.DataFrame:
+    """What was measured at a width, before and after; a dash where there is no second measurement yet."""
     then, now = summary(before), {} if after is None else summary(after)
-    whats = dict.fromkeys(what for what, _ in then)
-    columns: dict[str, list[str]] = {"What": list(whats)}
-    for width, head in WIDTHS.items():
-        for when, table in (("before", then), ("after", now)):
-            columns[f"{head}: {when}"] = [table.get((what, width), "–") for what in whats]
-    return pd.DataFrame(columns)
+    whats = [what for what, at in then if at == width]
+    return pd.DataFrame(
+        {
+            WIDTHS[width]: whats,
+            "before": [then[what, width] for what in whats],
+            "after": [now.get((what, width), "–") for what in whats],
+        }
+    )
 
 
-def table() -> str:
-    """The comparison of the stored measurements as HTML, for the page that shows it."""
+def tables() -> str:
+    """The comparison of the stored measurements as HTML, a table a width."""
     found = {when: project_root() / "book" / "measured" / f"{when}.csv" for when in ("before", "after")}
     before, after = (pd.read_csv(f, dtype={"width": str}) if f.is_file() else None for f in found.values())
     if before is None:
         raise ValueError(f"{found['before']} is missing; tests/browser/measure.py writes such a file")
-    shown = compared(before, after)
+    return "\n".join(_html(compared(before, after, width)) for width in WIDTHS)
+
+
+def _html(shown: pd.DataFrame) -> str:
     head = "".join(f'<th scope="col">{text(column)}</th>' for column in shown.columns)
     body = "\n".join(
         "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in shown.itertuples(index=False)
     )
     return (
-        '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="How readable the book is, before and after">'
+        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="How readable: {text(shown.columns[0])}">'
         f'<table class="uapkit-table"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
     )
