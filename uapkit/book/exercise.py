@@ -81,10 +81,23 @@ def outcome(before: float, after: float) -> str:
 
 
 def measure(one: Exercise) -> dict[str, Any]:
-    """Both runs of an exercise: its item, what was changed, the number before and after."""
+    """Both runs of an exercise: its item, what was changed and looked at, the number before and after."""
     name, value = one.change
     before, after = (number(one, Run.of(runner.run(one.item, **given))) for given in ({}, {name: value}))
-    return {"item": one.item, "parameter": name, "value": str(value), "before": before, "after": after}
+    return {**_of(one), "before": before, "after": after}
+
+
+def _of(one: Exercise) -> dict[str, str]:
+    """What a measurement is of: an exercise that changed is to be measured again."""
+    rows = ", ".join(f"{column}: {value}" for column, value in one.rows.items())
+    name, value = one.change
+    return {"item": one.item, "change": f"{name} = {value}", "look": f"{one.take} {one.column} of {rows or 'all'}"}
+
+
+def found(one: Exercise) -> dict[str, Any] | None:
+    """The stored measurement of an exercise as it stands, with the numbers before and after; None where there is none."""
+    rows = pd.read_csv(measured()).to_dict("records") if measured().is_file() else []
+    return next((row for row in rows if all(row[key] == value for key, value in _of(one).items())), None)
 
 
 def measured() -> Path:
@@ -119,17 +132,11 @@ def looked_at(one: Exercise) -> str:
 
 
 def _came_out(one: Exercise) -> str:
-    """What the stored runs of the exercise gave; nothing where it was never run, or with another value."""
-    if not measured().is_file():
+    """What the stored runs of the exercise gave; nothing where it was not measured as it stands."""
+    row = found(one)
+    if row is None:
         return ""
-    rows = pd.read_csv(measured(), dtype={"value": str})
-    rows = rows[
-        (rows["item"] == one.item) & (rows["parameter"] == one.change[0]) & (rows["value"] == str(one.change[1]))
-    ]
-    if rows.empty:
-        return ""
-    found = rows.iloc[0]
-    before, after = found["before"], found["after"]
+    before, after = row["before"], row["after"]
     return f"It {outcome(before, after)}: {brief(before)} before, {brief(after)} after. "
 
 
@@ -141,19 +148,18 @@ def _typed(value: Any) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the exercises of the items named, all without a name, and write down what came out."""
+    """Run the exercises of the items named, without a name those not measured as they stand, and write what came out."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("items", nargs="*")
-    wanted = parser.parse_args(argv).items or list(exercises())
-    known = pd.read_csv(measured(), dtype={"value": str}) if measured().is_file() else pd.DataFrame()
-    rows = {row["item"]: row for row in known.to_dict("records")}
-    for item in wanted:
-        one = exercises()[item]
+    known = exercises()
+    rows = {name: row for name, one in known.items() if (row := found(one)) is not None}
+    for item in parser.parse_args(argv).items or [name for name in known if name not in rows]:
+        one = known[checks.one_of(item, known, "item with an exercise")]
         rows[item] = row = measure(one)
         came = outcome(row["before"], row["after"])
         mark = "" if came == one.comes else f", but the exercise says that it {one.comes}"
-        print(f"{item}: {row['before']:.4g} -> {row['after']:.4g} {came}{mark}", flush=True)
-        table = pd.DataFrame([rows[name] for name in exercises() if name in rows])
+        print(f"{item}: {row['before']:.4g} before, {row['after']:.4g} after: it {came}{mark}", flush=True)
+        table = pd.DataFrame([rows[name] for name in known if name in rows])
         write_whole(measured(), table.to_csv(index=False, float_format="%.6g").encode())
 
 
