@@ -221,7 +221,7 @@ def _models(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     from uapkit.book.benchmarks import run
 
-    return run(args.name, args.save)
+    return run(args.name, args.save, _parameters(args.parameter))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -277,6 +277,9 @@ def parser() -> argparse.ArgumentParser:
     one = command("bench", _bench, "speed as ratios within one run")
     one.add_argument("name", nargs="?", help="one benchmark; all without")
     one.add_argument("--save", action="store_true", help="store the tables that the page of benchmarks shows")
+    one.add_argument(
+        "-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter of this benchmark"
+    )
     command("stage", _stage, None).add_argument("item")  # used by the workflow
     command("html", _html, None)
     return top

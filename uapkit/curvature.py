@@ -15,7 +15,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from uapkit import checks
 from uapkit.attacks.base import ready
@@ -24,6 +23,7 @@ from uapkit.data.images import Images, as_tensor
 from uapkit.gate import Network, own
 from uapkit.operators.base import Operator
 from uapkit.operators.hessian import HessianOperator
+from uapkit.progress import Bar
 from uapkit.seeds import generator
 
 MANY = 8  # with k > d / 8 directions at each end the whole eigenbasis costs no more products than Lanczos
@@ -224,7 +224,7 @@ def whole_basis(op: Operator, seed: int = 0) -> Solved:
     d = op.shape[0]
     normal = torch.randn(d, d, generator=generator(seed, "basis"), dtype=torch.float64, device="cpu")
     q = torch.linalg.qr(normal)[0].to(op.device, op.torch_dtype)
-    bar = tqdm(range(0, d, COLUMNS), desc="Hessian", unit="block", disable=None, leave=False)
+    bar = Bar(range(0, d, COLUMNS), desc="Hessian", unit="block")
     product = torch.cat([op.matmat(q[:, i : i + COLUMNS]) for i in bar], 1).double() @ q.double().T
     values, vectors, asymmetry = _eigen(product)
     return values.to(q), _turned(vectors).to(q), asymmetry, True, ()
@@ -248,7 +248,7 @@ def ends(
 
     basis, products = (torch.zeros(d, most, dtype=torch.float64, device=op.device) for _ in range(2))
     rest, history = fresh(), []
-    for j in tqdm(range(most), desc="Lanczos", unit="product", disable=None, leave=False):
+    for j in Bar(range(most), desc="Lanczos", unit="product"):
         q, w = basis[:, :j], rest
         for attempt in range(2):  # an invariant subspace is left by a new random direction
             for _ in range(2):

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from uapkit import checks, gate
 from uapkit.data.batches import Pictures, batches_of
 from uapkit.data.images import Images
 from uapkit.data.sets import Stream
 from uapkit.gate import Network
+from uapkit.progress import Bar
 
 Pixels = Tensor | Images | Stream | Pictures
 Change = Callable[[Tensor, int], Tensor]  # of a batch, whose first image stands at that place
@@ -46,7 +46,7 @@ def blocks(x: Pixels, batch_size: int | None) -> Iterator[tuple[int, Tensor]]:
         checks.count(batch_size, "batch_size")
     parts = (images.x for images in x) if isinstance(x, Stream) else (pixels for pixels, _ in batches_of(x))
     start = 0
-    with tqdm(total=count(x), desc="predicting", unit="image", disable=None, leave=False) as bar:
+    with Bar(total=count(x), desc="predicting", unit="image") as bar:
         for block in parts:
             for part in block.split(batch_size or default_batch(*block.shape[2:])):
                 yield start, part

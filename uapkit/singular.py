@@ -130,7 +130,7 @@ def _unit_maximiser(g: Tensor, p: float, previous: Tensor) -> Tensor:
     v = psi(g, dual_exponent(p), scaled=True)
     if p == math.inf:
         return torch.where(g == 0, previous, v)
-    return v / float(lp_norm(v, p))
+    return v / lp_norm(v, p).to(v)  # stays on the device: nothing is waited for
 
 
 def _escape_kernel(op: Operator, p: float, v: Tensor, seed: int) -> Tensor:

@@ -61,8 +61,10 @@
     if (!place) return; // the chapters show a part of the table, which is short
     const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
     const papers = [...new Set(rows.map((row) => row.dataset.paper))];
-    const verdicts = [...new Set(rows.flatMap((row) => row.dataset.verdicts.split("|")))].sort();
+    const claims = rows.flatMap((row) => [...row.querySelectorAll("li[data-whose]:not([data-whose=''])")]);
+    const verdicts = [...new Set(claims.map((claim) => claim.dataset.verdict))].sort();
     const [paperFrame, paper] = select("Paper", [["", "all"], ...papers.map((p) => [p, p])]);
+    const [whoseFrame, whose] = select("Whose", [["", "all"], ["papers", "the papers' claims"], ["ours", "our questions"]]);
     const [verdictFrame, verdict] = select("Verdict", [["", "all"], ...verdicts.map((v) => [v, v])]);
     const search = document.createElement("input");
     search.type = "search";
@@ -73,36 +75,53 @@
     ]);
     const shown = document.createElement("output");
     shown.setAttribute("aria-live", "polite");
-    place.append(paperFrame, verdictFrame, searchFrame, orderFrame, shown);
+    place.append(paperFrame, whoseFrame, verdictFrame, searchFrame, orderFrame, shown);
 
+    // Claims are what is counted and what is filtered: an item is shown for the claims of it that are.
     function filter() {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let count = 0;
+      const by = verdict.value || whose.value;
+      let items = 0, count = 0;
       for (const row of rows) {
         const text = row.textContent.toLowerCase();
-        const keep = (!paper.value || row.dataset.paper === paper.value)
-          && (!verdict.value || row.dataset.verdicts.split("|").includes(verdict.value))
-          && words.every((word) => text.includes(word));
-        row.hidden = !keep;
-        count += keep;
+        const keep = (!paper.value || row.dataset.paper === paper.value) && words.every((word) => text.includes(word));
+        let own = 0;
+        for (const claim of row.querySelectorAll("li[data-whose]")) {
+          const fits = (!verdict.value || claim.dataset.verdict === verdict.value) && (!whose.value || claim.dataset.whose === whose.value)
+            && (!by || claim.dataset.whose);
+          claim.hidden = !fits;
+          own += fits && claim.dataset.whose !== "";
+        }
+        row.hidden = !keep || (by && !own);
+        items += !row.hidden;
+        count += row.hidden ? 0 : own;
       }
       for (const table of tables) {
         const section = table.closest("section") || table;
         section.hidden = ![...table.tBodies[0].rows].some((row) => !row.hidden);
       }
-      shown.textContent = `${count} of ${rows.length} items shown`;
+      shown.textContent = `${count} of ${claims.length} claims, in ${items} of ${rows.length} items`;
+      tell();
+    }
+
+    // The address holds the filters, so that what is shown can be sent to somebody.
+    const boxes = { paper, whose, verdict, text: search };
+    function tell() {
+      const query = new URLSearchParams(Object.entries(boxes).map(([name, box]) => [name, box.value]).filter(([, value]) => value));
+      try { history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`); } catch { /* not from a disk */ }
     }
 
     const asked = new URLSearchParams(location.search);
-    if (papers.includes(asked.get("paper"))) paper.value = asked.get("paper");
-    if (verdicts.includes(asked.get("verdict"))) verdict.value = asked.get("verdict");
-    search.value = asked.get("text") || "";
-    for (const box of [paper, verdict, search]) box.addEventListener("input", filter);
+    for (const [name, box] of Object.entries(boxes)) {
+      const value = asked.get(name) || "";
+      if (box === search || [...box.options].some((option) => option.value === value)) box.value = value;
+    }
+    for (const box of Object.values(boxes)) box.addEventListener("input", filter);
     order.addEventListener("input", () => {
       for (const table of tables) sort(table, order.value.replace("-", ""), order.value.startsWith("-"));
     });
     filter();
-    if (asked.get("verdict") || asked.get("paper")) place.scrollIntoView();
+    if ([...asked.keys()].length) place.scrollIntoView();
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

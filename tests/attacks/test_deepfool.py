@@ -217,7 +217,9 @@ def test_gradients_are_those_of_the_running_images(small, monkeypatch):
         return true_grad(outputs, inputs, grad_outputs, **kwargs)
 
     monkeypatch.setattr(torch.autograd, "grad", counted)
-    steps = int(deepfool(model, x, num_classes=4).n_iter.sum())
+    result = deepfool(model, x, num_classes=4)
+    steps = int(result.n_iter.sum())
+    assert result.gradients.tolist() == (3 * result.n_iter).tolist()
     # three gradients an image and step; those of images found finished only where dropping them would cost more
     assert 3 * steps <= sum(rows) <= 4 * steps
 

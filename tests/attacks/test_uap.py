@@ -78,6 +78,9 @@ def test_the_course_says_what_v_was_after_each_pass(net, x, norm):
     assert [(c["steps"], c["l2_norm"]) for c in course] == [(s, pytest.approx(float(v.norm()))) for s, v in stands]
     assert course[0]["way"] >= course[0]["l2_norm"] > 0
     assert course[0]["way"] <= course[1]["way"] <= course[2]["way"]
+    # at least one gradient a step for each of the other candidates
+    assert all(c["gradients"] >= c["steps"] * (min(10, int(net(x).shape[1])) - 1) for c in course)
+    assert result.made_by["gradients"] == course[-1]["gradients"]
     if norm == inf:
         assert course[-1]["saturated"] == float((result.v.abs() >= 0.9 * 0.08).double().mean())
     else:

@@ -1,8 +1,9 @@
 """The benchmark of the attacks: what is timed is what is claimed, and peers that are not here are left out in words."""
 
-import importlib.util
+import importlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +12,8 @@ import torch
 from uapkit import data, models
 from uapkit.runner.catalogue import project_root
 
-spec = importlib.util.spec_from_file_location("benchmark_attacks", project_root() / "benchmarks" / "attacks.py")
-attacks = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(attacks)
+sys.path.insert(0, str(project_root()))
+attacks = importlib.import_module("benchmarks.attacks")
 
 
 def test_uap_rows_without_art(monkeypatch):
@@ -46,7 +46,17 @@ def test_deepfool_is_judged_against_the_fastest_peer():
     rows = pd.DataFrame(attacks._deepfool("toy", net, x, far, 0.0, 1)).set_index("method")
     assert rows.loc["uapkit", "mean_norm"] < rows.loc["slow", "mean_norm"]
     assert rows.loc["uapkit", "verdict"] == "ok"
+    assert rows.loc["uapkit", "gradients_each"] >= 9, "a step has nine other candidates"
     assert rows.loc[["slow", "slower"], "ratio"].isna().all()
+
+
+def test_a_miss_says_why():
+    x, net = data.load("digits").x[:4], models.load("linear_digits")
+    rows = pd.DataFrame(attacks._deepfool("toy", net, x, {"instant": lambda z: 1 - z}, 1e9, 5)).set_index("method")
+    assert rows.loc["uapkit", "verdict"] == "MISS"
+    assert "times faster, mean norm -" in rows.loc["uapkit", "why"]
+    assert rows.loc["uapkit", ["least_s", "cpu_seconds", "most_s"]].is_monotonic_increasing
+    assert rows.loc["uapkit", "repeats"] == 5
 
 
 def test_torchattacks_is_skipped_in_words_where_uv_is_missing(tmp_path):

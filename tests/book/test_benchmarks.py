@@ -39,6 +39,19 @@ def test_a_saved_benchmark_comes_back_with_its_provenance(project, capsys):
     assert about["commit"][:10] in page
 
 
+def test_parameters_go_to_the_one_benchmark_that_has_them(project, capsys):
+    (project / "benchmarks" / "sized.py").write_text(
+        "import pandas as pd\ndef run(n=1):\n    return pd.DataFrame({'n': [n]})\n"
+    )
+    assert bench.run("sized", save=True, parameters={"n": 7}) == 0
+    assert bench.stored("sized")["n"].tolist() == [7]
+    assert bench.stored("sized").attrs["provenance"]["parameters"] == {"n": 7}
+    with pytest.raises(ValueError, match="parameter of sized"):
+        bench.run("sized", parameters={"m": 7})
+    with pytest.raises(ValueError, match="name it"):
+        bench.run(parameters={"n": 7})
+
+
 def test_without_save_nothing_is_written(project):
     bench.run("toy")
     assert not (project / "results").exists()

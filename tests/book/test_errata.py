@@ -35,8 +35,8 @@ def test_what_is_stored_is_whole_and_stands_on_the_scoreboard():
 
 def test_what_it_is_comes_from_the_judged_claims(written):
     written(ONE)
-    claims = [{"claim": "f1_rises", "text": "It rises", "verdict": "partly"}]
-    assert errata.told(ITEM, claims) == [{**ONE, "text": "It rises", "is": "partly"}]
+    claims = [{"claim": "f1_rises", "text": "It rises", "verdict": "holds on 1 of 2"}]
+    assert errata.told(ITEM, claims) == [{**ONE, "text": "It rises", "is": "holds on 1 of 2"}]
     assert errata.told("jetley2018/fig1_scores", claims) == []
 
 
@@ -49,7 +49,7 @@ def test_a_claim_that_was_taken_back_says_so_and_no_other(written):
         errata.told(ITEM, [])
     written({**ONE, "now": "withdrawn"})
     with pytest.raises(ValueError, match="must go"):
-        errata.told(ITEM, [{"claim": "f1_rises", "text": "", "verdict": "partly"}])
+        errata.told(ITEM, [{"claim": "f1_rises", "text": "", "verdict": "holds on 1 of 2"}])
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_an_entry_that_is_not_whole_is_refused_in_one_sentence(written, change, 
 
 def test_the_table_escapes_and_marks():
     record = next(r for r in scoreboard.records() if r["item"] == ITEM)
-    entry = {**ONE, "text": "It rises", "is": "partly"}
+    entry = {**ONE, "text": "It rises", "is": "holds on 1 of 2"}
     shown = html.errata_table([{**record, "errata": [entry], "stale": "made anew"}], "../")
     assert "Another reference &lt;label&gt;." in shown
     assert 'data-verdict="differs"' in shown
-    assert 'data-verdict="partly"' in shown
+    assert 'data-verdict="holds on 1 of 2"' in shown
     assert "to be redone" in shown
     assert f'href="../{record["page"]}"' in shown
     assert html.errata_table([{**record, "errata": []}], "../") == "<p>No verdict has changed.</p>"

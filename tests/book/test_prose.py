@@ -38,12 +38,13 @@ def test_counts_are_those_of_the_scoreboard():
     claims = [c for r in records for c in r["claims"]]
     checks = [c for c in claims if c["kind"] == "check"]
     assert {c["verdict"] for c in checks} <= {"check passed", "check failed", "not run here"}
-    assert counts["claims"] == len(claims) - len(checks), "a check is no claim"
+    assert counts["claims"] + counts["asked"] == len(claims) - len(checks), "a check is no claim"
+    assert counts["asked"] == sum(c["confidence"] == "ours" for c in claims if c["kind"] != "check")
     assert sum(counts["verdicts"].values()) == counts["judged"] <= counts["claims"]
+    assert sum(counts["asked_verdicts"].values()) == counts["asked_judged"] <= counts["asked"]
     text = re.sub("<.*?>", "", prose.counted())
-    for key in ("experiments", "items", "run", "claims", "asked", "judged"):
+    for key in ("experiments", "items", "run", "claims", "asked", "judged", "asked_judged"):
         assert re.search(rf"\b{counts[key]}\b", text), key
-    assert sum(counts["verdicts"].values()) == counts["judged"]
     assert not re.search(r"\b0 ", text), "a state that nothing is in is not spoken of"
 
 
@@ -122,7 +123,7 @@ def test_a_finding_is_shown_only_while_its_verdicts_stand(monkeypatch):
     standing = {says: prose.standing(says) for says in prose.SAYS}
     records = [dict(r, claims=[dict(c, verdict="planned") for c in r["claims"]]) for r in scoreboard.records()]
     monkeypatch.setattr(scoreboard, "records", lambda: records)
-    assert [prose.standing(says) for says in prose.SAYS] == [[], [], []]
+    assert [prose.standing(says) for says in prose.SAYS] == [[]] * len(prose.SAYS)
     assert all(standing.values()), "the stored results support something of each kind"
 
 
@@ -132,6 +133,15 @@ def test_every_finding_is_of_a_kind_and_stands_under_its_heading():
     places = [text.index(f"**{title}**") for title in prose.SAYS.values()] + [len(text)]
     for says, start, end in zip(prose.SAYS, places, places[1:], strict=False):
         assert all(start < text.index(words) < end for words in prose.standing(says)), says
+
+
+def test_what_held_up_lists_confirmed_claims_only(monkeypatch):
+    one = {"when": {f"{NAME} early_layers_best": "holds on some"}, "words": "It holds.", "says": "held"}
+    monkeypatch.setattr(prose, "findings", lambda: [one])
+    with pytest.raises(ValueError, match="'What held up' stands on"):
+        prose.standing("held")
+    monkeypatch.setattr(prose, "findings", lambda: [one | {"says": "some"}])
+    assert prose.standing("some") == ["It holds."]
 
 
 def test_every_page_of_the_book_can_be_drawn():

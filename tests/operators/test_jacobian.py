@@ -16,6 +16,7 @@ from torchvision.models.squeezenet import Fire
 
 from uapkit.models import trust
 from uapkit.operators import DenseOperator, HessianOperator, JacobianOperator
+from uapkit.operators.replay.record import Replay
 from uapkit.singular import pq_singular
 
 
@@ -283,6 +284,62 @@ def test_layer_is_not_run_again_and_nothing_behind_it():
     assert before > 0
     op.rmatvec(op.matvec(vector(0, op.shape[1])))
     assert len(calls) == before
+
+
+class Images(TorchDispatchMode):
+    """How many images each first convolution is given, while shapes alone do not count."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.weight, self.seen = net[0].weight, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket is torch.ops.aten.convolution and args[1].shape == self.weight.shape:
+            self.seen += [args[0].shape[0]] * (type(args[0]) is torch.Tensor)
+        return func(*args, **(kwargs or {}))
+
+
+def test_recording_takes_one_forward_pass_and_an_eighth_of_a_chunk():
+    net, x = network(SMALL), pixels(0, 16, 3, 8)
+    JacobianOperator(net, x)  # the gate looks at a network once
+    with Images(net) as mode:
+        JacobianOperator(net, x, chunk=8)
+    assert mode.seen == [8, 8, *[1] * 3], "both chunks; then one image to verify, and the direction there and back"
+
+
+class Remembers(nn.Module):
+    """Keeps a tensor for each number of images, as masks and grids are kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.ones = conv(3, 2), None
+
+    def forward(self, x):
+        if self.ones is None or self.ones.shape[0] != len(x):
+            self.ones = x.new_ones(len(x), 1, 1, 1)
+        return (self.conv(x) * self.ones).relu()
+
+
+def test_tracing_leaves_nothing_in_the_network():
+    net, x = Remembers().double(), pixels(0, 5, 3, 8)
+    op = JacobianOperator(net, x)
+    assert op.way == "replay"
+    assert type(net.ones) is torch.Tensor
+    dense = jacobian(net, x)
+    assert error(op.matvec(v := vector(0, 192)), dense @ v) < 1e-12
+
+
+def test_layers_are_verified_on_few_images(monkeypatch):
+    looked = []
+    agrees = Replay.agrees
+    monkeypatch.setattr(
+        Replay, "agrees", lambda self, fn, images=None: looked.append(images) or agrees(self, fn, images)
+    )
+    for name in sorted(NETS.keys() - {"looks at values", "attention"}):  # one puts images and places in one axis
+        op = JacobianOperator(network(name), pixels(0, 9, 3, 8), chunk=9)
+        assert op.way == "replay", name
+        assert looked == [2], name
+        looked.clear()
 
 
 def test_products_own_their_memory():

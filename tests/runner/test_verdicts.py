@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from uapkit import runner
 from uapkit.runner import verdicts
 
 HOLDS, FAILS, UNCLEAR = (0.5, 0.6), (0.1, 0.2), (0.3, 0.5)  # against > 0.4
@@ -22,10 +23,12 @@ def evidence(*intervals, nulls=None, sense=">", bound=0.4):
     [
         ([HOLDS], "confirmed"),
         ([HOLDS, HOLDS], "confirmed"),
-        ([HOLDS, FAILS], "partly"),
-        ([HOLDS, UNCLEAR], "partly"),
+        ([HOLDS, FAILS], "holds on 1 of 2"),
+        ([HOLDS, UNCLEAR], "holds on 1 of 2"),
         ([FAILS], "differs"),
-        ([FAILS, UNCLEAR], "differs"),
+        ([FAILS, UNCLEAR], "undecided"),
+        ([FAILS, FAILS, UNCLEAR], "differs"),
+        ([FAILS] + [UNCLEAR] * 7, "undecided"),
         ([UNCLEAR], "undecided"),
         ([], "not run here"),
         ([(math.nan, math.nan)], "undecided"),
@@ -38,8 +41,58 @@ def test_rule(intervals, expected):
 def test_a_claim_its_null_satisfies_is_not_above_chance():
     assert verdicts.verdict(evidence(HOLDS, nulls=[(0.45, 0.6)])) == "not above chance"
     assert verdicts.verdict(evidence(HOLDS, nulls=[FAILS])) == "confirmed"
-    assert verdicts.verdict(evidence(HOLDS, HOLDS, nulls=[(0.45, 0.6), FAILS])) == "partly"
+    assert verdicts.verdict(evidence(HOLDS, HOLDS, nulls=[(0.45, 0.6), FAILS])) == "holds on 1 of 2"
     assert verdicts.verdict(evidence(FAILS, nulls=[FAILS])) == "differs"
+
+
+def test_the_null_is_compared_with_the_quantity_and_not_with_the_bound_alone():
+    assert verdicts.answers(evidence(HOLDS, nulls=[(0.3, 0.55)])) == ["open"], "the intervals overlap"
+    assert verdicts.answers(evidence(HOLDS, nulls=[(0.3, 0.45)])) == ["yes"]
+    lower = evidence((0.1, 0.2), (0.1, 0.2), sense="<", nulls=[(0.15, 0.5), (0.25, 0.5)])
+    assert verdicts.answers(lower) == ["open", "yes"]
+
+
+def test_where_any_effect_satisfies_the_claim_the_null_has_to_be_exceeded():
+    """A difference above 0, beside a null that is above 0 as well."""
+    assert verdicts.answers(evidence((0.1, 0.2), bound=0.0, nulls=[(0.01, 0.02)])) == ["yes"]
+    assert verdicts.answers(evidence((0.1, 0.2), bound=0.0, nulls=[(0.01, 0.15)])) == ["the null too"]
+    assert verdicts.verdict(evidence((0.1, 0.2), bound=0.0, nulls=[(0.01, 0.15)])) == "not above chance"
+
+
+def test_one_setting_of_many_names_no_verdict():
+    null_too = evidence(HOLDS, UNCLEAR, nulls=[(0.45, 0.6), (0.1, 0.2)])
+    assert verdicts.answers(null_too) == ["the null too", "open"]
+    assert verdicts.verdict(null_too) == "undecided"
+    assert verdicts.verdict(evidence(FAILS, UNCLEAR)) == "undecided"
+    assert verdicts.verdict(evidence(FAILS, UNCLEAR, FAILS)) == "differs"
+    mixed = evidence(HOLDS, FAILS, FAILS, UNCLEAR, nulls=[(0.45, 0.6), *[(0.1, 0.2)] * 3])
+    assert verdicts.verdict(mixed) == "differs"
+
+
+def test_a_setting_counts_once_and_has_to_pass_all_its_tests():
+    both = pd.concat([evidence(HOLDS), evidence(HOLDS, sense="<", bound=0.9), evidence(FAILS)], ignore_index=True)
+    found = verdicts.settings(both.assign(network=["a", "a", "b"]))
+    assert found.set_index("network")["answer"].to_dict() == {"a": "yes", "b": "no"}
+    assert verdicts.verdict(both.assign(network=["a", "a", "b"])) == "holds on 1 of 2"
+    assert verdicts.verdict(both.assign(network="a")) == "differs", "one of its tests fails"
+
+
+def test_a_level_is_judged_on_the_papers_networks_alone():
+    rows = evidence(HOLDS, FAILS, FAILS).assign(network=["vgg16[keras]", "squeezenet1_1", "resnet50: layer 2"])
+    assert list(verdicts._deciders(rows, "vgg16|vgg19|resnet50")["network"]) == ["vgg16[keras]", "resnet50: layer 2"]
+    assert verdicts._deciders(rows, "vgg19").empty
+    assert len(verdicts._deciders(rows, "")) == 3
+
+
+@pytest.mark.parametrize("paper", list(runner.papers()))
+def test_every_claim_says_whose_test_it_is(paper):
+    table = pd.read_csv(runner.project_root() / "reported" / f"{paper}.csv", keep_default_na=False)
+    stated = table[table["kind"].isin(verdicts.STATED)]
+    assert set(stated["test"]) <= {"paper", "ours"}
+    assert set(table.loc[~table["kind"].isin(verdicts.STATED), "test"]) == {""}
+    assert set(stated.loc[stated["confidence"] == "ours", "test"]) <= {"ours"}
+    numbers = stated[stated["value"].str.startswith((">", "<")) & (stated["confidence"] != "ours")]
+    assert set(numbers["test"]) <= {"paper"}, "a bound that the paper prints is its own test"
 
 
 def test_a_claim_that_one_training_carries_and_another_does_not_depends_on_the_training():
@@ -48,23 +101,22 @@ def test_a_claim_that_one_training_carries_and_another_does_not_depends_on_the_t
 
     assert verdicts.verdict(of([HOLDS, HOLDS], [FAILS, UNCLEAR])) == verdicts.DEPENDS
     assert verdicts.verdict(of([HOLDS, HOLDS, FAILS, FAILS], [FAILS])) == verdicts.DEPENDS, "half of them are enough"
-    assert verdicts.verdict(of([HOLDS], [FAILS])) == "partly", "one network of a training decides nothing"
-    assert verdicts.verdict(of([HOLDS, FAILS, FAILS], [FAILS])) == "partly", "one of three carries nothing"
-    assert verdicts.verdict(of([HOLDS, HOLDS], [HOLDS, FAILS])) == "partly"
+    assert verdicts.verdict(of([HOLDS], [FAILS])) == "holds on 1 of 2", "one network of a training decides nothing"
+    assert verdicts.verdict(of([HOLDS, FAILS, FAILS], [FAILS])) == "holds on 1 of 4", "one of three carries nothing"
+    assert verdicts.verdict(of([HOLDS, HOLDS], [HOLDS, FAILS])) == "holds on 3 of 4"
     assert verdicts.verdict(of([HOLDS], [HOLDS])) == "confirmed"
     assert verdicts.verdict(of([FAILS], [FAILS])) == "differs"
-    assert verdicts.verdict(evidence(HOLDS, FAILS).assign(training="")) == "partly"
+    assert verdicts.verdict(evidence(HOLDS, FAILS).assign(training="")) == "holds on 1 of 2"
     one_null = of([HOLDS, HOLDS], [HOLDS]).assign(null_low=[0.1, 0.1, 0.5], null_high=[0.2, 0.2, 0.6])
     assert verdicts.verdict(one_null) == verdicts.DEPENDS, "what the null satisfies, too, does not carry"
-    assert verdicts.carried(one_null) == [True, True, False]
+    assert verdicts.answers(one_null) == ["yes", "yes", "the null too"]
 
 
 def test_a_check_is_told_and_no_verdict(monkeypatch):
     name = "equivariant2019/thm1_alignment"
-    rows = pd.DataFrame(
-        [{"kind": kind, "metric": m, "value": "", "note": m, "confidence": "verified", "source": "s", "where": ""}
-         for kind, m in (("check", "exact"), ("order", "said"))]
-    )  # fmt: skip
+    same = {"value": "", "confidence": "verified", "source": "s", "where": "", "test": "ours", "judged_on": ""}
+    stated = (("check", "exact"), ("order", "said"))
+    rows = pd.DataFrame([same | {"kind": kind, "metric": m, "note": m} for kind, m in stated])
     monkeypatch.setattr(verdicts, "reported", lambda about: rows)
     for interval, word in ((HOLDS, "check passed"), (FAILS, "check failed"), (UNCLEAR, "check failed")):
         both = pd.concat([evidence(interval), evidence(HOLDS)], ignore_index=True)

@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from uapkit import checks
 from uapkit.attacks.base import batch_for, ready
@@ -17,6 +16,7 @@ from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
 from uapkit.gate import Network, own
 from uapkit.norms import dual_exponent, psi
+from uapkit.progress import Bar
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,7 +24,8 @@ class DeepFoolResult:
     """r: (n, c, h, w), added to the images as it is; where ``success`` is False, how far the attempt came.
 
     success: (n,) bool, the label of x + r differs from that of x (with a target: is the target). n_iter: (n,) steps.
-    label, adversarial: (n,) predicted classes of x and of x + r.
+    label, adversarial: (n,) predicted classes of x and of x + r. gradients: (n,) gradients of one class's score that the
+    steps took, a measure of the work that no machine changes.
     """
 
     r: Tensor
@@ -32,6 +33,7 @@ class DeepFoolResult:
     n_iter: Tensor
     label: Tensor
     adversarial: Tensor
+    gradients: Tensor
 
     def __repr__(self) -> str:
         n, won = len(self.r), int(self.success.sum())
@@ -133,7 +135,7 @@ def deepfool(
     use = ready(model, x)
     parts = [
         walk(use, x[i : i + size], settings, goal if goal is None else goal[i : i + size])
-        for i in tqdm(range(0, len(x), size), desc="DeepFool", unit="batch", disable=None, leave=False)
+        for i in Bar(range(0, len(x), size), desc="DeepFool", unit="batch")
     ]
     return DeepFoolResult(
         *(torch.cat([getattr(part, name) for part in parts]) for name in DeepFoolResult.__annotations__)
@@ -193,7 +195,7 @@ def walk(
         long[success], short[success] = middle.where(crossed, long[success]), middle.where(~crossed, short[success])
         adversarial[success] = now.where(crossed, adversarial[success])
     r = r * long[:, None, None, None]
-    return DeepFoolResult(r, success, n_iter, label, adversarial)
+    return DeepFoolResult(r, success, n_iter, label, adversarial, n_iter * max(1, candidates.shape[1] - 1))
 
 
 def _inside(point: Tensor, settings: Settings) -> Tensor:

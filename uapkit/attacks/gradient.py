@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from uapkit import checks
 from uapkit.attacks.base import batch_for, ready, warn_of_size
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
 from uapkit.gate import Network, own
+from uapkit.progress import Bar
 
 
 @torch.inference_mode(False)
@@ -22,7 +22,7 @@ def _pull(model: Network, x: Tensor, size: int | None, weights: Callable[[Tensor
     model, x = ready(model, x), own(x)
     size = batch_for(x) if size is None else checks.count(size, "batch_size")
     out = torch.empty_like(x)
-    for i in tqdm(range(0, len(x), size), desc="gradients", unit="batch", disable=None, leave=False):
+    for i in Bar(range(0, len(x), size), desc="gradients", unit="batch"):
         part = x[i : i + size].detach().requires_grad_()
         with torch.enable_grad():
             logits = model(part)

@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-from tqdm import tqdm
 
 from uapkit import checks
 from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, warn_of_size
@@ -26,6 +25,7 @@ from uapkit.data.views import View, viewed
 from uapkit.files import write_whole
 from uapkit.gate import Network
 from uapkit.norms import lp_norm, project
+from uapkit.progress import Bar
 from uapkit.seeds import generator
 
 SAVE_EVERY = 60.0  # seconds between checkpoints within a pass
@@ -52,6 +52,7 @@ class _State:
     moved: bool = False  # has anything changed v in this pass
     stalled: bool = False  # did the last pass change nothing
     steps: int = 0
+    gradients: int = 0  # of one class's score at one image, in all DeepFools
     way: float = 0.0  # the sum of the 2-norms of the steps
     failures: int = 0
     unfooled: float = 1.0  # running share, among the images looked at, of those not fooled yet
@@ -101,7 +102,7 @@ def uap(
     networks the rate goes up and down from pass to pass. made_by["kept_pass"] says which pass it was, from 1.
     history holds the fooling rate on x after each pass, made_by["held_out_rates"] that on ``held_out``, made_by["course"]
     what v was then: "steps" so far, "way" (the sum of their 2-norms), "l2_norm", "saturated" (share of the entries within
-    a tenth of eps, norm inf), all in the unit of the pixels.
+    a tenth of eps, norm inf), all in the unit of the pixels; and "gradients" of one class's score at one image so far.
 
     num_classes, overshoot, max_iter, linearise: of DeepFool, which minimises the 2-norm whatever ``norm`` is. A DeepFool
     that does not reach another label changes nothing. discard_from: also those that needed this many steps or more
@@ -161,6 +162,7 @@ def uap(
         "end": end,
         "n_passes": len(state.rates),
         "steps": state.steps,
+        "gradients": state.gradients,
         "failures": state.failures,
         "fooling_rate_fit": state.rates[kept],
         "course": state.course,
@@ -173,6 +175,7 @@ def uap(
 def _stand(state: _State, norm: float, eps: float) -> dict[str, float]:
     """What v is after a pass; see :func:`uap`."""
     stand = {"steps": state.steps, "way": state.way, "l2_norm": float(lp_norm(state.v, 2))}
+    stand["gradients"] = state.gradients
     if norm == math.inf:
         stand["saturated"] = float((state.v.abs() >= 0.9 * eps).double().mean())
     return stand
@@ -202,7 +205,7 @@ class _Sweep:
 
     def __call__(self, state: _State) -> None:
         number = len(state.rates) + 1
-        with tqdm(total=self.fit.n, desc=f"uap, pass {number}", unit="image", disable=None, leave=False) as bar:
+        with Bar(total=self.fit.n, desc=f"uap, pass {number}", unit="image") as bar:
             for i, (batch, clean) in enumerate(zip(self.fit, self.fit.clean, strict=True)):
                 if i >= state.batch:
                     draw = generator(self.made_by["seed"], f"uap/pass{number}/batch{i}")
@@ -214,7 +217,7 @@ class _Sweep:
                     state.batch, state.place = i + 1, 0
                 bar.n = sum(map(len, self.fit.clean[: i + 1]))
 
-    def _through(self, state: _State, x: Tensor, clean: Tensor, order: Tensor, bar: tqdm) -> None:
+    def _through(self, state: _State, x: Tensor, clean: Tensor, order: Tensor, bar: Bar) -> None:
         start = state.place
         while state.place < len(order):
             found = self._not_fooled(state, x, clean, order)
@@ -246,6 +249,7 @@ class _Sweep:
 
     def _step(self, state: _State, x: Tensor, clean: Tensor) -> None:
         result = walk(self.fit.model, x + state.v, self.settings, away=clean)
+        state.gradients += int(result.gradients.sum())
         used = result.success & (result.n_iter < (self.made_by["discard_from"] or math.inf))
         state.failures += int((~used).sum())
         used &= result.n_iter > 0

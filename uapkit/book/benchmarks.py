@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import json
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -26,19 +29,34 @@ def names() -> list[str]:
     return sorted(p.stem for p in (project_root() / "benchmarks").glob("[a-z]*.py"))
 
 
-def run(name: str | None = None, save: bool = False) -> int:
-    """Run one benchmark, or all, print their tables, with ``save`` store them; 1 if any row missed its target, else 0."""
+def run(name: str | None = None, save: bool = False, parameters: Mapping[str, Any] | None = None) -> int:
+    """Run one benchmark, or all, print their tables, with ``save`` store them; 1 if any row missed its target, else 0.
+
+    parameters: of the one benchmark's ``run``. ValueError for another name, or for parameters and no benchmark.
+    """
+    if parameters and not name:
+        raise ValueError(f"parameters are those of one benchmark: {', '.join(names())}; name it")
     chosen = [checks.one_of(name, names(), "benchmark")] if name else names()
     sys.path.insert(0, str(project_root()))
     missed = False
     for one in chosen:
         at, dirty = commit()  # before the run, which may take minutes
         started = time.perf_counter()
-        table = importlib.import_module(f"benchmarks.{one}").run()
+        work = importlib.import_module(f"benchmarks.{one}").run
+        for given in parameters or ():
+            checks.one_of(given, inspect.signature(work).parameters, f"parameter of {one}")
+        table = work(**(parameters or {}))
         print(f"\n{one}\n{table.to_string(index=False)}")
         if save:
             seconds = round(time.perf_counter() - started, 1)
-            record = {"benchmark": one, "commit": at, "dirty": dirty, "seconds": seconds, "processor": processor()}
+            record = {
+                "benchmark": one,
+                "parameters": dict(parameters or {}),
+                "commit": at,
+                "dirty": dirty,
+                "seconds": seconds,
+                "processor": processor(),
+            }
             _store(one, table, {**record, "versions": versions() | _peers(), "rows": len(table)})
         missed |= bool("verdict" in table and (table["verdict"] == "MISS").any())
     return 1 if missed else 0

@@ -30,7 +30,7 @@ __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "st
 
 def stage_sources() -> None:
     """Copy configuration and prose into the staging tree and write the computed fragments."""
-    from uapkit.book import captions, chapters, prose, readable, scoreboard, story
+    from uapkit.book import captions, chapters, prose, readable, scoreboard, story, what_holds
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
@@ -42,7 +42,7 @@ def stage_sources() -> None:
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
     summary = {"summary.md": prose.summary(), "counts.md": prose.counted() + "\n"}
     summary["readable.md"] = scoreboard_html.raw(readable.tables())
-    for name, text in (scoreboard_html.fragments() | story.fragments() | summary).items():
+    for name, text in (scoreboard_html.fragments() | story.fragments() | what_holds.fragments() | summary).items():
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
         write_whole(generated / name, data)

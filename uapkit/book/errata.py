@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from uapkit.runner.catalogue import items, papers, project_root
-from uapkit.runner.words import VERDICTS
+from uapkit.runner.words import FORMER, VERDICTS
 
 KEYS = {"item", "claim", "was", "why"}
 
@@ -28,7 +28,7 @@ def entries(paper: str) -> list[dict[str, str]]:
             raise ValueError(f"{named} must say {', '.join(sorted(KEYS))}, and `now` for a claim that was taken back")
         if one["item"] not in items() or not one["item"].startswith(f"{paper}/"):
             raise ValueError(f"{named} is no item of {paper}; see `uapkit list`")
-        if one["was"] not in VERDICTS:
+        if one["was"] not in VERDICTS + FORMER:
             raise ValueError(f"{named} was {one['was']!r}, which is no verdict; take one of {', '.join(VERDICTS)}")
     return found
 

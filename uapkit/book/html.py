@@ -8,17 +8,16 @@ from typing import Any
 
 import yaml
 
-from uapkit.book import scoreboard
+from uapkit.book import evidence, scoreboard
 from uapkit.book.markup import badge, breakable, text
-from uapkit.book.scoreboard import Record, describe, number, with_interval
+from uapkit.book.scoreboard import Record, describe, number
 from uapkit.runner.catalogue import papers, project_root
 from uapkit.runner.results import commit
-from uapkit.runner.verdicts import DEPENDS, VERDICTS
+from uapkit.runner.words import VERDICTS, kind
 
 HEAD = ("Id", "Experiment", "Claim: published, ours, verdict", "Networks and n", "Seconds")
 ERRATA_HEAD = ("Id", "Claim", "Was", "Is", "Why")
 CLAIM_HEAD = ("Id", "Claim", "Published", "Ours, 95 % interval", "Verdict")
-SENSES = {">": "claimed &gt; ", "<": "claimed &lt; ", "=": "claimed "}
 
 
 @cache
@@ -45,35 +44,45 @@ def seconds_of(record: Record) -> str:
 
 
 def ours_of(claim: Record) -> str:
-    """Our estimates for a claim with their intervals: the one, or smallest and largest of all networks, the rest unfolds."""
-    rows = sorted(claim["evidence"], key=lambda e: e["estimate"])
+    """What we measured for a claim, the test and the null in one line; the settings one by one unfold."""
+    rows = evidence.merged(claim["evidence"])
     if not rows:
         return text(claim["ours"])
-    claimed = [f" ({SENSES[e['sense']]}{number(e['bound'])})" for e in rows]
-    shared = claimed[0] if len(set(claimed)) == 1 else ""
-    each = [with_interval(e["estimate"], e["low"], e["high"]) for e in rows]
+    told = evidence.told(claim["evidence"])
+    null = f"; null {told['null']}" if told["null"] != "–" else ""
+    summary = f"{told['measured']}; test: {text(told['test'])}{null}"
     if len(rows) == 1:
-        return f"{breakable(rows[0]['network'])}: {each[0]}{shared}"
-    lines = "".join(
-        f"<li>{breakable(e['network'])}: {value}{'' if shared else bound}{_of(e['n'])}</li>"
-        for e, value, bound in zip(rows, each, claimed, strict=True)
-    )
-    summary = f"{each[0]} to {each[-1]}{shared}, {len(rows)} networks or settings"
-    return f"<details><summary>{summary}</summary><ul>{lines}</ul></details>"
+        return f"{breakable(rows[0]['network'])}: {summary}{_of(rows[0]['n'])}"
+    lines = "".join(f"<li>{_setting(row)}</li>" for row in rows)
+    return f"<details><summary>{summary}; {len(rows)} settings</summary><ul>{lines}</ul></details>"
+
+
+def _setting(row: Record) -> str:
+    null = evidence.null(row)
+    beside = f", null {null}" if null != "–" else ""
+    said = f"{evidence.measured(row)}, {text(row['test'])}? {text(row['answer'])}{beside}"
+    return f"{breakable(row['network'])}: {said}{_of(row['n'])}"
 
 
 def _of(n: Any) -> str:
-    return f", n = {int(n)}" if isinstance(n, (int, float)) and not math.isnan(n) else ""
+    return f"; n = {int(n)}" if isinstance(n, (int, float)) and not math.isnan(n) and n else ""
 
 
 def _claim(claim: Record, mark: str) -> str:
     theirs = f'<span class="uapkit-theirs">published {text(claim["theirs"])}</span> ' if claim["theirs"] else ""
-    tag = "" if claim["confidence"].startswith("verified") else f" <small>({text(claim['confidence'])})</small>"
+    tag = f" <small>({evidence.whose(claim)}{_unsure(claim)})</small>" if claim["kind"] != "level" else ""
     ours = ours_of(claim)
     shown = f'<div class="uapkit-ours">ours: {ours}</div>' if ours != "–" else ""
-    some = claim["verdict"] in ("partly", DEPENDS)
-    carried = f" <small>(holds on {text(claim['carried'])} rows)</small>" if some and claim["carried"] else ""
-    return f"<li>{badge(claim['verdict'])}{mark}{carried} {text(claim['text'])}{tag} {theirs}{shown}</li>"
+    where = evidence.which(claim["evidence"])
+    carried = f" <small>({breakable(where)})</small>" if where else ""
+    asked = "ours" if claim["confidence"] == "ours" else "papers"
+    keys = f'data-verdict="{text(kind(claim["verdict"]))}" data-whose="{asked if claim["kind"] != "check" else ""}"'
+    return f"<li {keys}>{badge(claim['verdict'])}{mark}{carried} {text(claim['text'])}{tag} {theirs}{shown}</li>"
+
+
+def _unsure(claim: Record) -> str:
+    known = claim["confidence"].startswith(("verified", "ours"))
+    return "" if known else f"; {text(claim['confidence'])}"
 
 
 def _claims(record: Record) -> str:
@@ -109,7 +118,7 @@ def _row(record: Record, up: str) -> str:
     about = f"{name}<br><code>{breakable(record['item'])}</code><br><small>{_links(record, up)}</small>"
     networks = ", ".join(breakable(n) for n in record["networks"]) or "–"
     sizes = f"<br>n = {record['n']}" if record["n"] else ""
-    verdicts = sorted({c["verdict"] for c in record["claims"]} or {record["verdict"]})
+    verdicts = sorted({kind(c["verdict"]) for c in record["claims"]} or {record["verdict"]})
     keys = {
         "paper": record["paper"],
         "verdicts": "|".join(verdicts),
@@ -171,7 +180,7 @@ def errata_table(records: list[Record], up: str) -> str:
         where = f"{record['paper']}, {', '.join(record['experiments']) or 'ours'}"
         linked = f'<a href="{up}{record["page"]}">{text(where)}</a>' if record["page"] else text(where)
         for one in record["errata"]:
-            now = badge(one["is"]) if one["is"] in VERDICTS else text(one["is"].replace("_", " "))
+            now = badge(one["is"]) if kind(one["is"]) in VERDICTS else text(one["is"].replace("_", " "))
             cells = (linked, text(one["text"]), badge(one["was"]), now + redo(record), text(one["why"].strip()))
             named = zip(ERRATA_HEAD, cells, strict=True)
             rows.append("<tr>" + "".join(f'<td data-label="{h}">{c}</td>' for h, c in named) + "</tr>")

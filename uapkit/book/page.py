@@ -16,7 +16,7 @@ from IPython import get_ipython
 from IPython.display import HTML
 
 from uapkit import runner
-from uapkit.book import answer, exercise
+from uapkit.book import answer, evidence, exercise
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
 from uapkit.names import label
@@ -156,14 +156,12 @@ class Page:
         return ", ".join(f"{k} = {v}" for k, v in params.items() if v != defaults.get(k, v))
 
     def verdicts(self) -> HTML:
-        """Claim by claim: theirs, ours with 95 % intervals, the rows that carry the claim, verdict; checks are marked."""
-        rows = runner.compare(self.name, self.full)
-        if rows.empty:
+        """Claim by claim: verdict, words, what was measured, the test and whose it is, the null; each setting unfolds."""
+        judged = runner.compare(self.name, self.full)
+        if judged.empty:
             return HTML("<p>The paper makes no claim here that could be judged.</p>")
-        shown = rows[["text", "theirs", "ours", "carried", "verdict", "confidence"]]
-        if self.full is not None and self.full.stale:
-            shown = shown.assign(verdict=shown["verdict"] + " (to be redone)")
-        return table(shown, f"Claims of {self.name}")
+        redo = " (to be redone)" if self.full is not None and self.full.stale else ""
+        return HTML(evidence.claims(judged, f"Claims of {self.name}", after=redo))
 
     def not_run(self) -> HTML:
         """Rows that need weights or data which are not on the machine of the stored run, with the command that fills them."""

@@ -19,7 +19,8 @@ from uapkit.book.record import interval_of
 from uapkit.book.scoreboard import number, with_interval
 from uapkit.lab import Run
 from uapkit.runner.catalogue import item, papers, project_root
-from uapkit.runner.verdicts import VERDICTS, reported, stored_run
+from uapkit.runner.verdicts import reported, stored_run
+from uapkit.runner.words import SOME, VERDICTS, kind
 
 DRAW = re.compile(r"\[\[([^\[\]|]+(?:\|[^\[\]|]*)+)\]\]")
 STATISTICS = ("only", "max", "min", "mean", "count")
@@ -156,7 +157,7 @@ def _claims(parts: list[str], up: str, *, by_verdict: bool) -> str:
     records = scoreboard.records()
     known = {(r["item"], c["claim"]): c for r in records for c in r["claims"]}
     if by_verdict:
-        wanted = {key for key, c in known.items() if c["verdict"] in parts and c["confidence"] != "ours"}
+        wanted = {key for key, c in known.items() if kind(c["verdict"]) in parts and c["confidence"] != "ours"}
     else:
         wanted = {(item, claim) for item, _, claim in (part.partition(" ") for part in parts)}
         if wanted - set(known):
@@ -180,15 +181,21 @@ def standing(says: str) -> list[str]:
         unknown = [" ".join(key) for key in wanted if key not in verdicts]
         if unknown:
             raise ValueError(f"book/findings.yml names claims that do not exist: {unknown}")
-        if all(verdicts[key] in str(word).split(" or ") for key, word in wanted.items()):
+        allowed = STANDS_ON.get(says)
+        if allowed and not all(set(str(word).split(" or ")) <= allowed for word in wanted.values()):
+            raise ValueError(
+                f"book/findings.yml: {SAYS[says]!r} stands on {sorted(allowed)} alone, not on {one['when']}"
+            )
+        if all(kind(verdicts[key]) in str(word).split(" or ") for key, word in wanted.items()):
             rests = sorted({name for name, _ in wanted} & stale)
             found.append(draw(one["words"].strip()) + (f" *(To be redone: {', '.join(rests)}.)*" if rests else ""))
     return found
 
 
 COUNTED = (
-    "The four papers' {experiments} experiments are {items} items here, {ours} that we added among them: {states}. They hold "
-    "{claims} claims, {asked} of them questions of ours; {judged} are judged: {verdicts}."
+    "The four papers' {experiments} experiments are {items} items here, {ours} that we added among them: {states}. The papers "
+    "make {claims} claims; {judged} of them are judged: {verdicts}. We ask {asked} questions of our own; {asked_judged} of them "
+    "are judged: {asked_verdicts}."
 )
 STATES = (
     ("run", "have a stored full run"),
@@ -199,15 +206,11 @@ STATES = (
 
 
 def counts() -> dict[str, Any]:
-    """The numbers of :data:`COUNTED`, and the claims' verdicts counted."""
+    """The numbers of :data:`COUNTED`: the papers' claims and our own questions apart, each with its verdicts counted."""
     records = scoreboard.records()
     claims = [c for r in records for c in r["claims"] if c["kind"] != "check"]
-    tally = Counter(c["verdict"] for c in claims)
-    judged = {
-        word: tally[word] for word in VERDICTS if tally[word] and word not in ("not run here", "planned", "not judged")
-    }
     has_run = [r for r in records if r["verdict"] not in scoreboard.STATES]
-    return {
+    found: dict[str, Any] = {
         "experiments": len({one for r in records for one in r["experiments"]}),
         "items": len(records),
         "ours": sum(not r["experiments"] for r in records),
@@ -215,24 +218,34 @@ def counts() -> dict[str, Any]:
         "stale": sum(bool(r["stale"]) for r in records),
         "waiting": sum(r["verdict"] == "not run here" for r in records),
         "planned": sum(r["verdict"] == "planned" for r in records),
-        "claims": len(claims),
-        "asked": sum(c["confidence"] == "ours" for c in claims),
-        "judged": sum(judged.values()),
-        "verdicts": judged,
     }
+    for total, judged, verdicts, asked in (
+        ("claims", "judged", "verdicts", False),
+        ("asked", "asked_judged", "asked_verdicts", True),
+    ):
+        tally = Counter(kind(c["verdict"]) for c in claims if (c["confidence"] == "ours") == asked)
+        found[verdicts] = {w: tally[w] for w in VERDICTS if tally[w] and w not in UNJUDGED}
+        found |= {total: sum(tally.values()), judged: sum(found[verdicts].values())}
+    return found
+
+
+UNJUDGED = ("not run here", "planned", "not judged")
 
 
 def counted(up: str = "") -> str:
     """The counts in words; each verdict links to the scoreboard filtered by it."""
     numbers = counts()
-    words = ", ".join(
-        f'<a href="{up}scoreboard.html?verdict={word.replace(" ", "%20")}">{word} {count}</a>'
-        for word, count in numbers["verdicts"].items()
-    )
+    words = {
+        key: ", ".join(
+            f'<a href="{up}scoreboard.html?whose={whose}&amp;verdict={word.replace(" ", "%20")}">{word} {count}</a>'
+            for word, count in numbers[key].items()
+        )
+        for key, whose in (("verdicts", "papers"), ("asked_verdicts", "ours"))
+    }
     states = ", ".join(
         f"{numbers[key]} {_of_one(what) if numbers[key] == 1 else what}" for key, what in STATES if numbers[key]
     )
-    return COUNTED.format(**numbers | {"verdicts": words, "states": states})
+    return COUNTED.format(**numbers | words | {"states": states})
 
 
 def _of_one(words: str) -> str:
@@ -240,14 +253,15 @@ def _of_one(words: str) -> str:
 
 
 def matrix() -> str:
-    """Claims by verdict and paper, as a table."""
-    records = scoreboard.records()
-    tally = Counter((r["paper"], c["verdict"]) for r in records for c in r["claims"])
+    """The papers' claims by verdict and paper, our own questions in a column of their own, as a table."""
+    claims = [(r["paper"], c) for r in scoreboard.records() for c in r["claims"]]
     short = [about["short"] for about in papers().values()]
-    lines = ["| claims | " + " | ".join(short) + " | all |", "|---|" + "---:|" * (len(short) + 1)]
-    for word in (w for w in VERDICTS if any(tally[p, w] for p in short)):
+    tally = Counter(("ours" if c["confidence"] == "ours" else p, kind(c["verdict"])) for p, c in claims)
+    lines = ["| claims | " + " | ".join(short) + " | all four | our questions |", "|---|" + "---:|" * (len(short) + 2)]
+    for word in (w for w in VERDICTS if any(tally[p, w] for p in [*short, "ours"])):
         numbers = [tally[p, word] for p in short]
-        lines.append(f"| {word} | " + " | ".join(str(n) if n else "–" for n in numbers) + f" | {sum(numbers)} |")
+        cells = [str(n) if n else "–" for n in [*numbers, sum(numbers), tally["ours", word]]]
+        lines.append(f"| {word} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -255,8 +269,8 @@ def _listed(title: str, verdicts: tuple[str, ...]) -> str:
     """Claims with one of the verdicts behind a heading that unfolds, a line each; the words are the papers'."""
     lines = []
     for record in (r for r in scoreboard.records() if r["page"]):
-        for claim in (c for c in record["claims"] if c["verdict"] in verdicts):
-            word = "" if len(verdicts) == 1 else f" *({claim['verdict']})*"
+        for claim in (c for c in record["claims"] if kind(c["verdict"]) in verdicts):
+            word = "" if verdicts == ("confirmed",) or verdicts == ("undecided",) else f" *({claim['verdict']})*"
             word += REDO if record["stale"] else ""
             asked = ", our question" if claim["confidence"] == "ours" else ""
             lines.append(f"- **{record['paper']}**{asked}: {claim['text']} ({{ref}}`page <{record['item']}>`){word}")
@@ -264,10 +278,16 @@ def _listed(title: str, verdicts: tuple[str, ...]) -> str:
     return f"````{{admonition}} {title}: {len(lines)}\n:class: dropdown\n\n{body}\n````"
 
 
-SAYS = {"held": "What held up", "fell": "What did not hold up", "surprised": "What surprised us"}
+SAYS = {
+    "held": "What held up",
+    "some": "What held up on some networks only",
+    "fell": "What did not hold up",
+    "surprised": "What surprised us",
+}
+STANDS_ON = {"held": {"confirmed"}, "some": {SOME, "depends on the training"}}  # what a finding of a kind may stand on
 LISTS = (
     ("held", "All that held up, on every network where it was tested", ("confirmed",)),
-    ("held", "What held up on some networks only", ("partly",)),
+    ("some", "All that held up on some", (SOME, "depends on the training")),
     ("fell", "All that did not hold up", ("differs", "not above chance")),
     ("surprised", "What our runs are too small to say", ("undecided",)),
 )

@@ -103,7 +103,7 @@ def _ours(theirs: pd.DataFrame, run: pd.DataFrame) -> list[Record]:
 
 def _claims(theirs: pd.DataFrame, judged: pd.DataFrame | None) -> list[Record]:
     """Each claim with its verdict and the evidence it was judged by, one a network."""
-    keys = ("claim", "kind", "text", "theirs", "ours", "carried", "verdict", "confidence", "source")
+    keys = ("claim", "kind", "text", "theirs", "ours", "carried", "verdict", "confidence", "source", "test")
     if judged is None:
         rows = theirs[theirs["kind"].isin(STATED)] if len(theirs) else theirs
         renamed = rows.rename(columns={"metric": "claim", "note": "text", "value": "theirs"}).assign(
@@ -111,7 +111,7 @@ def _claims(theirs: pd.DataFrame, judged: pd.DataFrame | None) -> list[Record]:
         )
         judged = renamed.reindex(columns=list(keys))
     evidence = judged.attrs.get("evidence", [])
-    numbers = ("network", "estimate", "low", "high", "sense", "bound", "n")
+    numbers = ("network", "estimate", "low", "high", "sense", "bound", "n", "null", "null_low", "null_high", "answer")
     return [
         {k: row[k] for k in keys}
         | {"evidence": [{k: e.get(k) for k in numbers} for e in evidence if e["claim"] == row["claim"]]}

@@ -11,7 +11,7 @@ from uapkit.book import html, prose, scoreboard
 from uapkit.book.scoreboard import Record
 from uapkit.figures.style import short
 from uapkit.runner.catalogue import papers, project_root
-from uapkit.runner.verdicts import VERDICTS
+from uapkit.runner.words import VERDICTS, kind
 
 SHOWN = 5  # findings on the home page
 
@@ -46,7 +46,7 @@ def _line(record: Record, up: str) -> str:
 
 def findings() -> list[str]:
     """The home page's findings whose verdicts the stored results give, numbers drawn, the first five; from ``book/home.yml``."""
-    verdicts = {(r["item"], c["claim"]): c["verdict"] for r in scoreboard.records() for c in r["claims"]}
+    verdicts = {(r["item"], c["claim"]): kind(c["verdict"]) for r in scoreboard.records() for c in r["claims"]}
     found = []
     for one in _home()["findings"]:
         wanted = {tuple(key.split(" ")): word.split(" or ") for key, word in one["when"].items()}
@@ -90,7 +90,7 @@ def not_run() -> str:
 def counts() -> str:
     """Claims by verdict, the papers' apart from our questions; checks of what holds by construction are neither."""
     claims = [c for r in scoreboard.records() for c in r["claims"] if c["kind"] != "check"]
-    tally = Counter((c["verdict"], c["confidence"] == "ours") for c in claims)
+    tally = Counter((kind(c["verdict"]), c["confidence"] == "ours") for c in claims)
     lines = [
         f"| {word} | {tally[word, False] or '–'} | {tally[word, True] or '–'} |"
         for word in VERDICTS

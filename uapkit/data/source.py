@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from uapkit.data.images import Images
 from uapkit.files import cache_folder, write_whole
+from uapkit.progress import Bar
 
 TIMEOUT = 30  # seconds without an answer after which a download is given up
 
@@ -91,7 +91,7 @@ def download(urls: Sequence[str], target: Path, checksum: str) -> None:
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
                 total = int(answer.headers.get("Content-Length") or 0) or None
-                with tqdm(total=total, unit="B", unit_scale=True, desc=target.name, disable=None) as bar:
+                with Bar(total=total, unit="B", unit_scale=True, desc=target.name) as bar:
                     parts = []
                     while part := answer.read(1 << 20):
                         parts.append(part)

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from uapkit.checks import NotHere
 from uapkit.lab.run import Arrays
 from uapkit.lab.together import each, in_company
+from uapkit.progress import Bar
 
 Rows: TypeAlias = list[dict[str, Any]]
 PerNetwork: TypeAlias = (
@@ -56,7 +56,7 @@ def sweep(
         each([partial(_attempt, compute, point) for point in points])
     rows: Rows = []
     arrays = Arrays()
-    for point in tqdm(points, desc=desc, disable=None):
+    for point in Bar(points, desc=desc):
         try:
             result = compute(**point)
         except NotHere:

@@ -16,11 +16,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from uapkit.checks import NotHere
 from uapkit.files import cache_folder, sha256
 from uapkit.models.catalogue import Entry
+from uapkit.progress import Bar
 
 TIMEOUT = 20  # seconds without an answer after which a download is given up
 RELEASE = "UAPKIT_RELEASE_URL"
@@ -129,7 +129,7 @@ def _download(url: str, target: Path, expected: str) -> None:
 
 def _chunks(answer: http.client.HTTPResponse, name: str) -> Iterator[bytes]:
     total = int(answer.headers.get("Content-Length") or 0) or None
-    with tqdm(total=total, unit="B", unit_scale=True, desc=name, disable=None) as bar:
+    with Bar(total=total, unit="B", unit_scale=True, desc=name) as bar:
         try:
             while chunk := answer.read(1 << 20):
                 bar.update(len(chunk))

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from uapkit import checks
 from uapkit.data.images import Images
 from uapkit.files import write_whole
+from uapkit.progress import Bar
 from uapkit.seeds import child_seed, generator
 
 Row = dict[str, float]
@@ -75,7 +75,7 @@ def fit(
         steps = torch.optim.Adam(parameters, lr, weight_decay=weight_decay)
     history = _resume(checkpoint, settings, net, steps)
     try:
-        for epoch in tqdm(range(len(history) + 1, epochs + 1), desc="training", disable=None):
+        for epoch in Bar(range(len(history) + 1, epochs + 1), desc="training"):
             for group in steps.param_groups:
                 group["lr"] = lr if schedule == "constant" else lr * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
             row = _epoch(net.train(), images, steps, batch_size, f"epoch {epoch}", seed, augment)

@@ -44,7 +44,7 @@ def drawn_all(function: str) -> dict[str, Any]:
 
 
 def item_verdict(name: str) -> str:
-    """One word for the scoreboard: the verdicts on an item's stored run joined, e.g. "confirmed 3, partly 1"."""
+    """One word for the scoreboard: the verdicts on an item's stored run joined, e.g. "confirmed 3, holds on some 1"."""
     if not item(name).path("module").is_file():
         return "planned"
     return str(drawn("uapkit.runner.verdicts:judge", name)["verdict"])

@@ -1,13 +1,14 @@
 """Verdicts: computed by one function from the reported rows and our stored table, never typed.
 
-An item's ``claims(run)`` turns the stored run into :class:`uapkit.lab.Claim` objects, one a (claim, network), whose rows are
+An item's ``claims(run)`` turns the stored run into :class:`uapkit.lab.Claim` objects, each a row of evidence:
 
     claim, network, estimate, low, high, sense, bound [, null, null_low, null_high, n]
 
-The claim holds on a network if the whole 95 % interval [low, high] lies on the claimed side of ``bound``; its null
-(random direction, untrained network, ...) is judged in the same way. Level claims, where network, weights and images
-are the paper's, are the reported rows themselves. A statement that holds by construction (an identity, a theorem applied
-to its own inputs) has the kind "check" in ``reported/``: it is shown, as passed or failed, and is no verdict.
+A row's answer is "yes" where the whole 95 % interval [low, high] lies on the claimed side of ``bound`` and beyond the null,
+see :func:`answers`. A setting (a network, or network and setting) counts once, however many tests it has to pass. Published
+numbers, where network, weights and images are the paper's, are the reported rows themselves. A level that the paper states
+in words is judged on the paper's networks alone (column ``judged_on`` of ``reported/``). A statement that holds by construction
+(an identity, a theorem applied to its own inputs) has the kind "check": it is shown, as passed or failed, and is no verdict.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from uapkit.lab.claims import evidence_table
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.drawn import drawn
 from uapkit.runner.results import stored
-from uapkit.runner.words import DEPENDS, VERDICTS, stale
+from uapkit.runner.words import DEPENDS, NO, NULL_TOO, OPEN, VERDICTS, YES, kind, stale, worst
 
 CHECKS = {
     "confirmed": "check passed",
@@ -33,7 +34,7 @@ CHECKS = {
 STATED = ("order", "check")  # kinds of reported rows that an item's claims speak of
 NO_EVIDENCE = {False: "not run here", True: "not judged"}  # by whether a full run is stored
 DECIDING = ("verified", "verified-code", "ours")
-COLUMNS = ("claim", "kind", "text", "theirs", "ours", "networks", "carried", "verdict", "confidence", "source")
+COLUMNS = ("claim", "kind", "text", "theirs", "ours", "networks", "carried", "verdict", "confidence", "source", "test")
 EVIDENCE_COLUMNS = ("claim", "network", "estimate", "low", "high", "sense", "bound")
 
 
@@ -54,37 +55,65 @@ def holds(low: float, high: float, sense: str, bound: float) -> bool | None:
 
 
 def verdict(evidence: pd.DataFrame) -> str:
-    """The verdict on one claim from its evidence rows, one a network.
+    """The verdict on one claim from its rows of evidence; a setting counts once.
 
-    "depends on the training": the claim holds on at least half of the networks of one training, two at least, and on none
-    of another.
+    "confirmed": it holds in every setting; "holds on 3 of 5"; "depends on the training": it holds in at least half of the
+    settings of one training, two at least, and in none of another. Where it holds nowhere: "undecided" unless it fails,
+    or its null satisfies it too, in more than half of the settings; then "differs" or "not above chance", as most of them say.
     """
     if evidence.empty:
         return "not run here"
-    alone = [holds(r.low, r.high, r.sense, r.bound) for r in evidence.itertuples()]
-    judged = carried(evidence)
-    if any(alone) and not any(judged):
-        return "not above chance"
-    if all(judged):
+    found = settings(evidence)
+    count = found["answer"].value_counts()
+    yes, no, null = (int(count.get(word, 0)) for word in (YES, NO, NULL_TOO))
+    if yes == len(found):
         return "confirmed"
-    if any(judged):
-        return DEPENDS if _by_training(evidence, judged) else "partly"
-    return "differs" if any(j is False for j in judged) else "undecided"
+    if yes:
+        return DEPENDS if _by_training(found) else f"holds on {yes} of {len(found)}"
+    if 2 * (no + null) <= len(found):
+        return "undecided"
+    return "differs" if no > null else "not above chance"
 
 
-def carried(evidence: pd.DataFrame) -> list[bool | None]:
-    """Of each evidence row whether the claim holds there and its null does not satisfy it; None where it straddles."""
-    judged = [holds(r.low, r.high, r.sense, r.bound) for r in evidence.itertuples()]
-    if "null_low" in evidence and "null_high" in evidence:
-        nulls = [holds(r.null_low, r.null_high, r.sense, r.bound) for r in evidence.itertuples()]
-        judged = [j and not n if j else j for j, n in zip(judged, nulls, strict=True)]
-    return judged
+def answers(evidence: pd.DataFrame) -> list[str]:
+    """Of each row of evidence: "yes", "no", "open", or "the null too".
+
+    The interval is compared with the bound; where it lies on the claimed side, the null is compared with the same bound and
+    then with the interval itself. A null that satisfies the claim takes its meaning, "the null too", unless the bound is 0,
+    which any effect exceeds: there the null only has to be exceeded. An interval that overlaps its null's leaves it open.
+    """
+    return [_answer(row) for row in evidence.to_dict("records")]
 
 
-def _by_training(evidence: pd.DataFrame, judged: list[bool | None]) -> bool:
-    if "training" not in evidence or evidence["training"].nunique() < 2:
+def _answer(row: dict[str, Any]) -> str:
+    held = holds(row["low"], row["high"], row["sense"], row["bound"])
+    if not held:
+        return OPEN if held is None else NO
+    low, high = (float(row.get(end, math.nan)) for end in ("null_low", "null_high"))
+    if math.isnan(low) or math.isnan(high) or row["sense"] == "=":
+        return YES
+    if row["bound"] != 0 and holds(low, high, row["sense"], row["bound"]):
+        return NULL_TOO
+    beyond = holds(row["low"], row["high"], row["sense"], high if row["sense"] == ">" else low)
+    return YES if beyond else NULL_TOO if row["bound"] == 0 else OPEN
+
+
+def settings(evidence: pd.DataFrame) -> pd.DataFrame:
+    """One row a setting with its answer: "yes" if it passes all its tests, "no" if it fails one; and its training."""
+    if "network" not in evidence:
+        evidence = evidence.assign(network=range(len(evidence)))
+    found: dict[Any, dict[str, str]] = {}
+    for row, answer in zip(evidence.to_dict("records"), answers(evidence), strict=True):
+        one = found.setdefault(row["network"], {"network": row["network"], "answer": answer, "training": ""})
+        one["answer"] = worst(one["answer"], answer)
+        one["training"] = row.get("training") or ""
+    return pd.DataFrame(found.values(), columns=["network", "answer", "training"])
+
+
+def _by_training(found: pd.DataFrame) -> bool:
+    if found["training"].nunique() < 2:
         return False
-    held = pd.Series([j is True for j in judged]).groupby(list(evidence["training"]))
+    held = (found["answer"] == YES).groupby(found["training"])
     return bool(((held.mean() >= 0.5) & (held.sum() >= 2)).any() and held.mean().min() == 0)
 
 
@@ -92,6 +121,7 @@ def reported(about: Item) -> pd.DataFrame:
     """What the paper prints for this item: rows of ``reported/<paper>.csv``."""
     path = about.path("reported")
     table = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=["item"])
+    table = table.assign(**{column: "" for column in ("test", "judged_on") if column not in table})
     return table[table["item"] == about.name].reset_index(drop=True)
 
 
@@ -183,9 +213,10 @@ def _loaded(name: str, _files: tuple, _stale: str) -> Run | None:
 def compare(name: str, run: Run | None = None) -> pd.DataFrame:
     """Theirs beside ours: one row a claim with text, published value, our estimate, networks and verdict.
 
-    run: None for the stored full run, whose answer is kept (:mod:`uapkit.runner.drawn`). carried: on how many of its rows
-    of evidence an order claim holds, "3 of 8". Order claims and checks come first, then level claims where network, weights
-    and images are the paper's. ``attrs["evidence"]`` holds the evidence rows that the order claims were judged by.
+    run: None for the stored full run, whose answer is kept (:mod:`uapkit.runner.drawn`). carried: in how many of its
+    settings an order claim holds, "3 of 8"; test: whose the test is, "paper" or "ours". Order claims and checks come first,
+    then level claims where network, weights and images are the paper's. ``attrs["evidence"]`` holds the evidence that the
+    order claims were judged by, each row with its answer.
     """
     if run is not None and run is not stored_run(name):
         return _compared(name, run)
@@ -211,11 +242,12 @@ def _compared(name: str, run: Run | None) -> pd.DataFrame:
     found = []
     for row in rows[rows["kind"].isin(STATED)].itertuples() if len(rows) else ():
         mine = ours[ours["claim"] == row.metric]
-        state = verdict(mine) if len(mine) else "planned" if about.function is None else NO_EVIDENCE[table is not None]
-        estimates = "; ".join(
-            f"{r.network}: {r.estimate:.3g} [{r.low:.3g}, {r.high:.3g}] {r.sense} {r.bound:.3g}"
-            for r in mine.itertuples()
-        )
+        told = _deciders(mine, str(row.judged_on))
+        state = "planned" if about.function is None else NO_EVIDENCE[table is not None]
+        if len(told):
+            state = verdict(told)
+        estimates = "; ".join(f"{r.network}: {r.estimate:.3g} [{r.low:.3g}, {r.high:.3g}]" for r in mine.itertuples())
+        carried = settings(told)["answer"] if len(told) else []
         found.append(
             {
                 "claim": row.metric,
@@ -224,21 +256,31 @@ def _compared(name: str, run: Run | None) -> pd.DataFrame:
                 "theirs": row.value,
                 "networks": ", ".join(dict.fromkeys(mine["network"])),
                 "ours": estimates,
-                "carried": f"{sum(j is True for j in carried(mine))} of {len(mine)}" if len(mine) else "",
+                "carried": f"{sum(a == YES for a in carried)} of {len(carried)}" if len(carried) else "",
                 "verdict": CHECKS.get(state, "check failed")
                 if row.kind == "check"
                 else _deciding(row.confidence, state),
                 "confidence": row.confidence,
                 "source": row.source,
+                "test": row.test,
             }
         )
     found += _level_rows(rows, table) if table is not None and len(rows) else []
-    judged = pd.DataFrame(found, columns=list(COLUMNS)).fillna({"carried": ""})
-    judged.attrs["evidence"] = ours.to_dict("records")
+    judged = pd.DataFrame(found, columns=list(COLUMNS)).fillna({"carried": "", "test": "paper"})
+    told = ours.assign(answer=answers(ours)) if len(ours) else ours
+    judged.attrs["evidence"] = told.to_dict("records")
     return judged
+
+
+def _deciders(evidence: pd.DataFrame, networks: str) -> pd.DataFrame:
+    """The rows that may decide: all, or those of the ``networks`` ("a|b") that a level was stated for."""
+    if not networks:
+        return evidence
+    wanted = networks.split("|")
+    return evidence[[str(n).split("[")[0].split(":")[0].split(",")[0] in wanted for n in evidence["network"]]]
 
 
 def joined(judged: pd.DataFrame) -> str:
     """The verdicts of :func:`compare` in one line, counted; checks are none."""
-    counts = judged.loc[judged["kind"] != "check", "verdict"].value_counts()
+    counts = judged.loc[judged["kind"] != "check", "verdict"].map(kind).value_counts()
     return ", ".join(f"{word} {counts[word]}" for word in VERDICTS if word in counts) or "shown, no claim"

@@ -7,9 +7,10 @@ import yaml
 from uapkit.runner.catalogue import project_root
 
 DEPENDS = "depends on the training"
+SOME = "holds on some"  # the kind of "holds on 3 of 5"
 VERDICTS = (
     "confirmed",
-    "partly",
+    SOME,
     DEPENDS,
     "differs",
     "undecided",
@@ -18,6 +19,18 @@ VERDICTS = (
     "not run here",
     "planned",
 )
+YES, NO, OPEN, NULL_TOO = "yes", "no", "open", "the null too"  # what one row of evidence answers
+FORMER = ("partly",)  # what errata may say that a verdict was: until 1.0 for "holds on k of N"
+
+
+def kind(verdict: str) -> str:
+    """The verdict without its count: "holds on some" for "holds on 3 of 5", any other as it is."""
+    return SOME if verdict.startswith("holds on ") else verdict
+
+
+def worst(one: str, other: str) -> str:
+    """The answer of a setting that has to pass two tests."""
+    return max(one, other, key=(YES, OPEN, NULL_TOO, NO).index)
 
 
 def stale() -> dict[str, str]:

@@ -87,7 +87,7 @@ def test_the_rise_at_f_1_is_judged_beside_the_resampling_alone():
     still = {**PAPERS, ("clean", 100, 0): 0.05}
     assert judged(tiny(still))["f1_rises"] == "confirmed"
     assert judged(tiny({**PAPERS, ("deepfool", 100, 1): 0.20}))["f1_rises"] == "differs"
-    assert judged(tiny({**still, ("clean", 200, 0): 0.40}))["f1_beyond_resampling"] == "partly", (
+    assert judged(tiny({**still, ("clean", 200, 0): 0.40}))["f1_beyond_resampling"] == "holds on 1 of 2", (
         "not at both resolutions"
     )
 
@@ -98,7 +98,7 @@ def test_the_message_is_judged_at_every_resolution_and_over_the_whole_of_f():
     assert verdicts["robust_for_larger_f"] == "confirmed"
     assert verdicts["rescaling_restores"] == "confirmed"
     dip = judged(tiny({**PAPERS, ("deepfool", 100, 2): 0.20}))
-    assert dip["grows_with_f"] == "partly", "one step down is seen although the ends rise"
+    assert dip["grows_with_f"] == "holds on 1 of 2", "one step down is seen although the ends rise"
     half = judged(tiny({**PAPERS, ("deepfool", 100, 10): 0.55, ("deepfool", 200, 10): 0.6}))
     assert half["rescaling_restores"] == "differs"
     chance = {**PAPERS, **{("random direction", d, 10): 0.95 for d in (200, 100)}}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from uapkit import probe
-from uapkit.operators.replay.links import Retained
+from uapkit.operators.replay.graphs import Retained
 from uapkit.operators.replay.plan import plain_operations
 from uapkit.seeds import generator
 

@@ -7,12 +7,12 @@ overwrite what came in; ``push_owns`` and ``pull_owns`` promise that what goes o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import get_gradient_edge
 
 aten = torch.ops.aten
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -44,6 +44,10 @@ class Link:
         """The inputs' adjoints."""
         raise NotImplementedError
 
+    def first(self, k: int) -> Link:
+        """The link at the first k images alone; ValueError where images cannot be told apart."""
+        raise ValueError(f"{type(self).__name__} cannot be cut to its first images")
+
     @property
     def nbytes(self) -> int:
         """Bytes recorded for the images at hand."""
@@ -71,6 +75,10 @@ class Convolution(Link):
         """See :class:`Link`."""
         return [self._apply(g, not self.transposed, self.back_padding)]
 
+    def first(self, k: int) -> Link:
+        """See :class:`Link`; no image enters here."""
+        return self
+
     def absorb(self, scale: Link) -> bool:
         """Take a scale of the output's channels into the kernel; False if ``scale`` is something else."""
         if not isinstance(scale, Weighted) or self.transposed or len(scale.weights) > 1:
@@ -94,10 +102,17 @@ class Mask(Link):
     """Keeps or zeroes each entry (ReLU and its like); one byte an entry.
 
     A kept entry is and-ed with all ones, a dropped one with zero, on the bits of the numbers: the fastest way in place.
+    The memory of ``keep`` is taken over.
     """
 
     def __init__(self, keep: Tensor) -> None:
-        self.bits = -channels_last(keep).to(torch.int8)
+        self.bits = channels_last(keep).view(torch.int8).neg_()
+
+    def first(self, k: int) -> Link:
+        """See :class:`Link`."""
+        cut = copy(self)
+        cut.bits = self.bits[:k]
+        return cut
 
     def push(self, tangents: list[Tensor], reuse: bool) -> Tensor:
         """See :class:`Link`."""
@@ -138,10 +153,25 @@ class Weighted(Link):
         pairs = zip(self.weights, self.shapes, strict=True)
         return [_sum_to(_times(g, w, reuse), shape, self.out_shape) for w, shape in pairs]
 
+    def first(self, k: int) -> Link:
+        """See :class:`Link`."""
+        n = self.out_shape[0]
+
+        def cut(shape: torch.Size) -> torch.Size:
+            return torch.Size((k, *shape[1:])) if len(shape) == len(self.out_shape) and shape[0] == n else shape
+
+        each = [isinstance(w, Tensor) and cut(w.shape) != w.shape for w in self.weights]
+        weights = [w[:k] if own else w for own, w in zip(each, self.weights, strict=True)]  # type: ignore[index]
+        return Weighted(weights, [cut(shape) for shape in self.shapes], cut(self.out_shape))
+
     @property
     def nbytes(self) -> int:
         """See :class:`Link`."""
         return sum(w.numel() * w.element_size() for w in self.weights if isinstance(w, Tensor))
+
+
+class Positive(Link):
+    """A ReLU in front of a max-pool, which looks for itself: it lets through what came out above zero."""
 
 
 class Gather(Link):
@@ -171,6 +201,14 @@ class Gather(Link):
         out = flat.new_zeros(len(flat), self.size[1:].numel()).scatter_add_(1, index, flat)
         return [self._unflat(out, self.size)]
 
+    def first(self, k: int) -> Link:
+        """See :class:`Link`."""
+        cut = copy(self)
+        cut.index, cut.size = self.index[:k], torch.Size((k, *self.size[1:]))
+        cut.out_shape = torch.Size((k, *self.out_shape[1:]))
+        cut.after = None if self.after is None else self.after.first(k)
+        return cut
+
     def _flat(self, t: Tensor) -> Tensor:
         return (t.permute(0, 2, 3, 1) if self.last else t).reshape(len(t), -1)
 
@@ -182,65 +220,6 @@ class Gather(Link):
     def nbytes(self) -> int:
         """See :class:`Link`."""
         return super().nbytes + (self.after.nbytes if self.after is not None else 0)
-
-
-class Linear(Link):
-    """Any linear operation ``fn`` of its inputs (views, means, pads, products with constants)."""
-
-    push_owns = pull_owns = broadcasts = False
-
-    def __init__(self, fn: Callable[..., Tensor], zeros: Sequence[Tensor]) -> None:
-        self.fn = fn
-        with torch.enable_grad():
-            leaves = [z.requires_grad_(True) for z in zeros]
-            self.output = get_gradient_edge(fn(*leaves))
-        self.inputs = [get_gradient_edge(leaf) for leaf in leaves]
-
-    def push(self, tangents: list[Tensor], reuse: bool) -> Tensor:
-        """See :class:`Link`."""
-        return self.fn(*tangents)
-
-    def pull(self, g: Tensor, reuse: bool) -> Sequence[Tensor]:
-        """See :class:`Link`."""
-        return torch.autograd.grad(self.output, self.inputs, g, retain_graph=True)
-
-
-class Retained(Link):
-    """Any differentiable ``fn`` at recorded inputs, from its retained autograd graph, walked once a product.
-
-    The pull-back g(w) = J^T w is recorded with its own graph; being linear in w, its derivative there is v -> J v
-    whatever w. Source: [khrulkov2018], the R-operator construction.
-    """
-
-    push_owns = pull_owns = broadcasts = False
-
-    def __init__(self, fn: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
-        self._bytes = 0
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(self._count, lambda t: t):
-            self.inputs = [t.detach().clone().requires_grad_(True) for t in inputs]
-            self.output = fn(*self.inputs)
-            self.w = torch.zeros_like(self.output, requires_grad=True)
-            pulled = torch.autograd.grad(self.output, self.inputs, self.w, create_graph=True, materialize_grads=True)
-        self.pulled = [g if g.requires_grad else g + 0 * self.w.sum() for g in pulled]
-
-    def push(self, tangents: list[Tensor], reuse: bool) -> Tensor:
-        """See :class:`Link`."""
-        along = [t.expand_as(g) for t, g in zip(tangents, self.pulled, strict=True)]
-        (z,) = torch.autograd.grad(self.pulled, self.w, along, retain_graph=True, materialize_grads=True)
-        return z
-
-    def pull(self, g: Tensor, reuse: bool) -> Sequence[Tensor]:
-        """See :class:`Link`."""
-        return torch.autograd.grad(self.output, self.inputs, g, retain_graph=True, materialize_grads=True)
-
-    def _count(self, t: Tensor) -> Tensor:
-        self._bytes += t.numel() * t.element_size()
-        return t
-
-    @property
-    def nbytes(self) -> int:
-        """See :class:`Link`."""
-        return self._bytes
 
 
 def _is_one(weight: float | Tensor) -> bool:

@@ -6,20 +6,24 @@ looks at the image: up to there (``shared``) the steps work on a batch of 1, for
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from uapkit.gate import owner
 from uapkit.operators.replay.links import Convolution, Link, Weighted, channels_last
 from uapkit.operators.replay.rules import NO_SLOPE, Call, linear_link, name
 
 Layer = Callable[[Tensor], Tensor]
+LAYOUT = {"as_strided", "_reshape_alias", "set_"}  # what they give depends on the order in memory
+VIEWS = {torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default}
 Adjoints = dict[fx.Node, tuple[Tensor, bool]]  # with whether the memory may be written over
 
 
@@ -36,11 +40,33 @@ def plain_operations() -> Iterator[None]:
 
 
 def trace(fn: Layer, x: Tensor) -> fx.GraphModule:
-    """``fn`` at ``x`` as a graph of ATen operations without in-place ones; raises whatever tracing raises."""
-    with torch.no_grad(), plain_operations():
-        graph_module = make_fx(torch.func.functionalize(fn))(x)
+    """``fn`` at ``x`` as a graph of ATen operations without in-place ones; raises whatever tracing raises.
+
+    With shapes alone, so that nothing is computed, unless ``fn`` looks at values.
+    """
+    plain = torch.func.functionalize(fn)
+    with torch.no_grad(), plain_operations(), _attributes_kept(fn), warnings.catch_warnings():
+        try:
+            warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, on its way to say that values are looked at
+            graph_module = make_fx(plain, tracing_mode="fake", _allow_non_fake_inputs=True)(x)
+        except Exception:  # whatever it does with values; the real trace raises what is to be raised
+            graph_module = make_fx(plain)(x)
     graph_module.graph.eliminate_dead_code()
     return graph_module
+
+
+@contextmanager
+def _attributes_kept(fn: Layer) -> Iterator[None]:
+    """What the network's modules store while they are traced would be tensors of the trace, of no use afterwards."""
+    network = owner(fn)
+    modules = list(network.modules()) if isinstance(network, nn.Module) else []
+    before = [dict(vars(m)) for m in modules]
+    try:
+        yield
+    finally:
+        for module, attributes in zip(modules, before, strict=True):
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 class Traced:
@@ -58,14 +84,20 @@ class Traced:
         self.outputs = [_original(n) for n in returned] if several else [returned]
         needed = behind(nodes, [self.input, *self.outputs])
         self.nodes = [n for n in nodes if n in needed]
-        self.n, self.constants = len(x), self._fold_constants()
+        self.n, self.placed = len(x), not any(name(n) in LAYOUT for n in self.nodes if n.op == "call_function")
+        self.constants = self._fold_constants()
+
+    def starts(self, x: Tensor) -> dict[fx.Node, Any]:
+        """The values before the first operation, from the images: in the order in memory that runs fastest."""
+        return {self.input: channels_last(x) if self.placed else x, **self.constants}
 
     def _fold_constants(self) -> dict[fx.Node, Any]:
         constants: dict[fx.Node, Any] = {}
         with torch.no_grad():
             for node in self.nodes:
                 if node.op == "get_attr":
-                    constants[node] = getattr(self.graph_module, str(node.target)).detach()
+                    value = getattr(self.graph_module, str(node.target)).detach()
+                    constants[node] = channels_last(value) if self.placed else value
                 elif node.op == "call_function" and all(a in constants for a in node.all_input_nodes):
                     constants[node] = run(node, constants)
         return constants
@@ -102,6 +134,7 @@ class Plan:
 
     def __init__(self, traced: Traced, which: int = 0) -> None:
         self.input, self.constants, self.n = traced.input, traced.constants, traced.n
+        self.starts = traced.starts
         self.output = traced.outputs[which]
         if not isinstance(self.output, fx.Node):
             raise TypeError("layer_fn must return one tensor that depends on the images")
@@ -228,4 +261,7 @@ def add_adjoint(adjoints: Adjoints, node: fx.Node, g: Tensor, own: bool, shared:
 def run(node: fx.Node, values: dict[fx.Node, Any]) -> Any:
     """The node's value from those of its arguments."""
     args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
-    return node.target(*args, **kwargs)  # type: ignore[operator]
+    target = (
+        torch.ops.aten.reshape if node.target in VIEWS else node.target
+    )  # values may lie in another order than traced
+    return target(*args, **kwargs)  # type: ignore[operator]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from uapkit.operators.replay.links import Link, channels_last
+from uapkit.operators.replay.links import Link, Positive, channels_last
 from uapkit.operators.replay.plan import Adjoints, Plan, Traced, add_adjoint, plain_operations, pull_step, run
 from uapkit.operators.replay.rules import Call, recorded_link
 from uapkit.seeds import generator
@@ -37,15 +38,16 @@ class Recording:
         self.plan, self.known = plan, known
         self.links = {s.node: s.link for s in plan.steps if s.link is not None}
         own = {s.node for s in plan.steps if s.link is None} | plan.deferred
-        for node, values in (
-            _walk(plan.nodes, {plan.input: x, **plan.constants}) if known is None else _each(plan, known.values)
-        ):
+        for node, values in _walk(plan.nodes, plan.starts(x)) if known is None else _each(plan, known.values):
             if node in own:
                 with torch.no_grad(), plain_operations():
                     self._record(plan.calls[node], values)
         self.nbytes = sum(self.links[node].nbytes for node in own if node in self.links)
 
     def _record(self, call: Call, values: Values) -> None:
+        if call.node in self.plan.deferred and call.name == "relu":
+            self.links[call.node] = Positive()
+            return
         source = call.parents[0]
         before = self.links.pop(source, None) if source in self.plan.deferred else None
         links = {} if self.known is None else self.known.links
@@ -54,6 +56,15 @@ class Recording:
             value = lambda a: fx.node.map_arg(a, values.__getitem__)  # noqa: E731
             links[call.node, before is None] = recorded_link(call, value, shared, before)
         self.links[call.node] = links[call.node, before is None]
+
+    def first(self, k: int) -> Recording:
+        """The recording at its first k images; ValueError, or what an operation raises, where they cannot be told apart."""
+        cut = copy(self)
+        cut.plan = copy(self.plan)
+        cut.plan.n, cut.plan.out_shape = k, torch.Size((k, *self.plan.out_shape[1:]))
+        each = {step.node for step in self.plan.steps if not step.shared}
+        cut.links = {node: link.first(k) if node in each else link for node, link in self.links.items()}
+        return cut
 
     def push(self, shared: dict[fx.Node, Tensor]) -> Tensor:
         """The tangents of the layer's output, from those that all images share."""
@@ -110,7 +121,7 @@ class Forward:
             self.known.append(None if values is None else Known(values))
 
     def _run(self, traced: Traced, x: Tensor) -> Values:
-        values: Values = {traced.input: x, **traced.constants}
+        values = traced.starts(x)
         for node in traced.nodes:
             if node.op == "call_function" and node not in values:
                 with torch.no_grad(), plain_operations():
@@ -158,14 +169,15 @@ class Replay:
         fn: this output's own function. images: how many of the first chunk's to look at, None for all.
         """
         x, recording = next(self._each())
+        if images is not None and images < len(x):
+            x, recording = x[:images], recording.first(images)
         random, adjoints = generator(0, "replay_check"), Adjoints()
-        w = torch.randn(self.out_shapes[0], generator=random, dtype=torch.float32, device="cpu").to(x)
-        w[len(x) if images is None else images :] = 0
+        w = torch.randn(recording.plan.out_shape, generator=random, dtype=torch.float32, device="cpu").to(x)
         v = torch.randn(x[:1].shape, generator=random, dtype=torch.float32, device="cpu").to(x)
         with torch.enable_grad():
-            leaf = x[:images].detach().clone().requires_grad_(True)
+            leaf = x.detach().clone().requires_grad_(True)
             y = fn(leaf)
-            (g,) = torch.autograd.grad(y, leaf, w[: len(leaf)], allow_unused=True) if y.requires_grad else (None,)
+            (g,) = torch.autograd.grad(y, leaf, w, allow_unused=True) if y.requires_grad else (None,)
         expected = torch.zeros_like(v) if g is None else g.sum(0, keepdim=True)
         recording.pull(w, adjoints)
         pulled, pushed = recording.plan.pull_shared(adjoints), recording.push(recording.plan.push_shared(v))

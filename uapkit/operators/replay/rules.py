@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from uapkit.operators.replay.links import Convolution, Gather, Linear, Link, Mask, Retained, Weighted, aten
+from uapkit.operators.replay.graphs import Linear, Retained
+from uapkit.operators.replay.links import Convolution, Gather, Link, Mask, Positive, Weighted, aten
 
 # Linear in one active tensor argument, all others being constants.
 ONE = frozenset(
@@ -139,7 +140,8 @@ def linear_link(call: Call, values: Callable[[Any], Any], shared: bool) -> Link:
     if call.name in ("add", "sub", "neg", "mul", "div"):
         return Weighted(_weights(call, args), call.shapes, call.shape)
     like = [p.meta["val"] for p in call.parents]
-    zeros = [torch.zeros((1, *t.shape[1:]) if shared else t.shape, dtype=t.dtype, device=t.device) for t in like]
+    one = [torch.zeros((), dtype=t.dtype, device=t.device) for t in like]  # seen as many, so that none is stored
+    zeros = [z.expand((1, *t.shape[1:]) if shared else t.shape) for z, t in zip(one, like, strict=True)]
     return Linear(call.function(values, homogeneous=True), zeros)
 
 
@@ -162,7 +164,8 @@ def recorded_link(call: Call, values: Callable[[Any], Any], shared: bool, before
     inputs = [values(p) for p in call.parents]
     if call.name == "max_pool2d_with_indices":
         places = values(call.op)[1]
-        return Gather(places, call.shapes[0], shared, _pooled(before, places))
+        after = Mask(values(call.node) > 0) if isinstance(before, Positive) else _pooled(before, places)
+        return Gather(places, call.shapes[0], shared, after)
     if call.name == "relu":
         return Mask(values(call.node) > 0)
     if call.name == "mul" and len(inputs) == 2:

@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from tqdm.auto import tqdm
 
 from uapkit import checks
 from uapkit.data import Images, load
@@ -30,6 +29,7 @@ from uapkit.models.nets.gcnn import GCNN
 from uapkit.models.nets.roteqnet import RotEqNet
 from uapkit.models.nets.stdcnn import StdCNN
 from uapkit.papers.equivariant2019.watch import watch
+from uapkit.progress import Bar
 from uapkit.seeds import child_seed, generator
 
 TEST_ROTATION_SEED = 0  # test images are turned once, by the same angles for every network and seed
@@ -171,9 +171,7 @@ def fit(
             optimizer = optimizer_of(recipe, net)
             rows = checkpoints.restore(checkpoint, key, net, optimizer) if checkpoint and checkpoint.is_file() else []
             epochs = range(len(rows), recipe.epochs)
-            for epoch in tqdm(
-                epochs, initial=len(rows), total=recipe.epochs, desc=f"{recipe.net} on {train.name}", disable=None
-            ):
+            for epoch in Bar(epochs, initial=len(rows), total=recipe.epochs, desc=f"{recipe.net} on {train.name}"):
                 clock, cpu = time.perf_counter(), time.process_time()
                 row: dict[str, float] = {"epoch": epoch + 1, **_epoch(recipe, net, optimizer, fitted, epoch)}
                 row["validation_accuracy"] = accuracy(net, validation)
@@ -216,7 +214,7 @@ def _epoch(
     batches = [b for b in order.split(recipe.batch_size) if len(b) > 1]  # batch norm needs two images
     loss_sum, hits, seen = 0.0, 0, 0
     net.train()
-    for i, index in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}", leave=False, disable=None)):
+    for i, index in enumerate(Bar(batches, desc=f"epoch {epoch + 1}")):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, epoch * len(batches) + i, recipe.epochs * len(batches))
         labels = turned.y[index]

@@ -13,7 +13,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from uapkit import attacks, evaluate, lab
 from uapkit import data as sets
@@ -25,6 +24,7 @@ from uapkit.models import Model
 from uapkit.norms import dual_exponent, lp_norm, psi
 from uapkit.papers.khrulkov2018.drawing import places
 from uapkit.papers.khrulkov2018.setting import Setting, value_of
+from uapkit.progress import Bar
 from uapkit.seeds import child_seed, generator
 
 
@@ -153,7 +153,7 @@ def train(
     draws = generator(seed, "start_vector")
     v = {name: (torch.rand(images.shape, generator=draws) - 0.5).sign().to(images.x) for name in layers}
     v = {name: w / lp_norm(w.flatten(), p) for name, w in v.items()}
-    for epoch in tqdm(range(epochs), desc=f"training, strength {strength:g}", disable=None, leave=False):
+    for epoch in Bar(range(epochs), desc=f"training, strength {strength:g}"):
         for group in steps.param_groups:
             group["lr"] = lr * (1 + math.cos(math.pi * epoch / epochs)) / 2
         order = torch.randperm(len(images), generator=generator(seed, f"order of epoch {epoch}"))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from uapkit import attacks, spectra
 from uapkit.data.images import Images
 from uapkit.models import Model
+from uapkit.progress import Bar
 
 SINGLE = 10  # perturbations of single images that are kept as they are
 
@@ -38,7 +38,7 @@ class Normals:
 def minimal(net: Model, x: Images, *, k: int, n_groups: int, num_classes: int = 10) -> Normals:
     """See :class:`Normals`. ValueError where DeepFool finds a way for fewer images than ``n_groups``."""
     steps = []
-    for part in tqdm(x.x.split(_at_once(x)), desc="minimal perturbations", disable=None, leave=False):
+    for part in Bar(x.x.split(_at_once(x)), desc="minimal perturbations"):
         result = attacks.deepfool(net, part, num_classes=num_classes)
         steps.append(result.r[result.success].flatten(1).cpu())
     r = torch.cat(steps)
