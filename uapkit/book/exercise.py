@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from uapkit import checks, runner
-from uapkit.book.answer import brief
+from uapkit.book.evidence import brief
 from uapkit.book.markup import text
 from uapkit.book.template import written
 from uapkit.files import write_whole
@@ -120,7 +120,7 @@ def box(item: str) -> str:
         f"<code>{text(written(value))}</code>, in the notebook's cell of parameters or by "
         f"<code>uapkit run {item} -p {name}={text(_typed(value))}</code>. "
         f"<strong>Look at</strong> {looked_at(one)}.</p>"
-        f"<details><summary>What comes out, and why</summary><p>{_came_out(one)}{text(one.why)}</p></details></div>"
+        f"<details><summary>What comes out, and why</summary><p>{_came_out(one)}</p></details></div>"
     )
 
 
@@ -132,12 +132,12 @@ def looked_at(one: Exercise) -> str:
 
 
 def _came_out(one: Exercise) -> str:
-    """What the stored runs of the exercise gave; nothing where it was not measured as it stands."""
+    """What the stored runs of the exercise gave, and why; of one that was not measured as it stands no answer is given."""
     row = found(one)
     if row is None:
-        return ""
+        return "Not measured yet. Make both runs and compare."
     before, after = row["before"], row["after"]
-    return f"It {outcome(before, after)}: {brief(before)} before, {brief(after)} after. "
+    return f"It {outcome(before, after)}: {brief(before)} before, {brief(after)} after. {text(one.why)}"
 
 
 def _typed(value: Any) -> str:
