@@ -53,17 +53,16 @@ def test_the_command_of_an_exercise_is_its_change(name):
     words = shlex.split(command)
     assert words[:4] == ["uapkit", "run", name, "-p"]
     assert _parameters(words[4:]) == dict([ALL[name].change])
-    assert (
-        shown.index(html.escape(ALL[name].question))
-        < shown.index("<details>")
-        < shown.index(html.escape(ALL[name].why))
-    )
+    answer = ALL[name].why if exercise.found(ALL[name]) else "Not measured yet."
+    places = [shown.index(html.escape(part)) for part in (ALL[name].question, answer)]
+    assert places[0] < shown.index("<details>") < places[1], "the answer is folded"
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_came_when_an_exercise_was_measured_is_what_it_says(name):
     row = exercise.found(ALL[name])
-    assert row is not None, f"measure it: python -m uapkit.book.exercise {name}"
+    if row is None:
+        pytest.skip(f"not measured, and its page says so: python -m uapkit.book.exercise {name}")
     assert exercise.outcome(row["before"], row["after"]) == ALL[name].comes
 
 
