@@ -7,7 +7,7 @@ PORT ?= 8000
 COURSE ?= build/classroom
 SEED ?= 0
 
-.PHONY: help setup test browser lint book serve bench classroom clean
+.PHONY: help setup test browser lint book serve bench classroom audit release clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -58,6 +58,12 @@ classroom: setup  ## build the assignments for students (COURSE=folder SEED=numb
 
 lock: $(UV)  # compile the lock anew, hashes but no addresses
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+audit: setup  ## licences, known weaknesses and bill of materials of every package
+	.venv/bin/python -m release.audit
+
+release: setup  ## make the files of a release in build/release; publishes nothing
+	.venv/bin/python -m release.files
 
 clean:  ## remove what was built (.venv and the caches of runs stay)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .snakemake

@@ -14,7 +14,7 @@ import pytest
 from uapkit import cli, runner
 from uapkit.lab import split_name
 from uapkit.models.catalogue import find
-from uapkit.runner import catalogue, execute
+from uapkit.runner import catalogue, execute, given
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -87,7 +87,7 @@ def test_run_reads_values_as_yaml(item, capsys):
     ],
 )
 def test_networks_with_a_tag_need_no_quotes(text, value):
-    assert cli._parameters([f"models={text}"]) == {"models": value}
+    assert given.parameters([f"models={text}"]) == {"models": value}
 
 
 COMMANDS = [
@@ -101,9 +101,9 @@ COMMANDS = [
 @pytest.mark.parametrize("command", COMMANDS)
 def test_documented_runs_name_parameters_and_networks_that_there_are(command):
     args = cli.parser().parse_args(command[1:])
-    given = cli._parameters(args.parameter)
-    assert set(given) <= set(runner.item(args.item).parameters)
-    for network in given.get("models", []):
+    asked = given.parameters(args.parameter)
+    assert set(asked) <= set(runner.item(args.item).parameters)
+    for network in asked.get("models", []):
         assert ":" in network or find(*split_name(network))
 
 
@@ -175,7 +175,7 @@ def test_help_on_each(command, capsys):
 def test_a_value_that_is_no_number_names_its_parameter(item, capsys):
     assert cli.main(["run", "khrulkov2018/tab1_layers", "-p", "q=ten"]) == 2
     assert "parameter q of khrulkov2018/tab1_layers must be a number, got 'ten'" in capsys.readouterr().err
-    assert cli._parameters(["size={n_points: 2e1, eps: [1e-3]}"]) == {"size": {"n_points": 20.0, "eps": [0.001]}}
+    assert given.parameters(["size={n_points: 2e1, eps: [1e-3]}"]) == {"size": {"n_points": 20.0, "eps": [0.001]}}
 
 
 def test_saving_is_checked_before_the_run(item, capsys, monkeypatch, tmp_path):

@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
-
-import yaml
 
 LONG, NARROW = 24, 8  # columns wider than this come last; none is cut to less than that
 WHOLE = "the whole table, for machines"
-NETWORK = re.compile(r"""(?<!["'\w.])[\w.]+\[[\w.]+\]""")  # name[tag], in which YAML sees a list unless it is quoted
-
-
-def _parameters(pairs: list[str]) -> dict[str, Any]:
-    """``name=value`` pairs; values are read as YAML, as papermill does, and ``1e-3`` and ``inf`` are numbers.
-
-    Networks with a tag, ``name[tag]``, need no quotes. Raises ValueError for what is neither.
-    """
-    found = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise ValueError(f"-p takes name=value, got {pair!r}")
-        try:
-            value = yaml.safe_load(NETWORK.sub(r'"\g<0>"', text))
-        except yaml.YAMLError:
-            raise ValueError(
-                f"the value of -p {name} must be a number, a name, [a, b] or {{name: value}}, got {text!r}"
-            ) from None
-        found[name.strip()] = _numbers(value)
-    return found
-
-
-def _numbers(value: Any) -> Any:
-    """Text that is a number as a number, in lists and mappings too: YAML takes 1e-3 and inf for text."""
-    if isinstance(value, dict):
-        return {k: _numbers(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_numbers(v) for v in value]
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
 
 
 def _print_table(table: Any, as_json: bool = False) -> None:
@@ -118,12 +79,17 @@ def _list(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from uapkit import runner
+    from uapkit.runner import company, given
 
     about = runner.item(args.item)
-    params = (runner.full_parameters(about) if args.full else {}) | _parameters(args.parameter)
+    if args.check:
+        if args.parameter or args.full:
+            raise ValueError("--check chooses the settings itself; leave -p and --full out")
+        return _verify([about.name], args.save)
+    params = (runner.full_parameters(about) if args.full else {}) | given.parameters(args.parameter)
     save = bool(params.pop("save", False)) or args.save
-    with _company(args) as in_company:
-        table = runner.run(about.name, save=save, in_company=in_company, **params)
+    with company.of(args.item, args.jobs, full=args.full, parameters=args.parameter) as others:
+        table = runner.run(about.name, save=save, in_company=args.together or others, **params)
     _print_table(table)
     record = table.attrs["provenance"]
     print(f"\n{record['rows']} rows in {record['seconds']} s, {record['kept']['reused']} kept answers reused", end="")
@@ -131,21 +97,26 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _company(args: argparse.Namespace) -> Iterator[bool]:
-    """The other processes of ``--jobs``, on this machine, while the block lasts: what one of them loses, another makes."""
-    if args.jobs < 1:
-        raise ValueError(f"--jobs must be 1 or more, got {args.jobs}")
-    again = [sys.executable, "-m", "uapkit", "run", args.item, *(["--full"] if args.full else [])]
-    again += [part for pair in args.parameter for part in ("-p", pair)]
-    others = [subprocess.Popen([*again, "--together"], stdout=subprocess.DEVNULL) for _ in range(args.jobs - 1)]
-    try:
-        yield args.together or bool(others)
-    finally:
-        for process in others:
-            process.terminate()
-        for process in others:
-            process.wait()
+def _check(args: argparse.Namespace) -> int:
+    from uapkit.runner import items, verified
+
+    stored = [name for name, about in items().items() if about.path("json").is_file()]
+    return _verify(args.item or (verified.due(args.due) if args.due else stored), args.save, args.how_far, args.limit)
+
+
+def _verify(names: list[str], save: bool, how_far: str | None = None, limit: float | None = None) -> int:
+    from uapkit.runner import verified
+
+    rows = list(verified.again(names, save=save, how_far=how_far, limit=limit))
+    _print_table(rows)
+    return int(any(row["result"] == "differs" for row in rows))
+
+
+def _report(args: argparse.Namespace) -> int:
+    from uapkit.runner import report
+
+    print(report.text())
+    return 0
 
 
 def _page(args: argparse.Namespace) -> int:
@@ -220,8 +191,9 @@ def _models(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from uapkit.book.benchmarks import run
+    from uapkit.runner import given
 
-    return run(args.name, args.save, _parameters(args.parameter))
+    return run(args.name, args.save, given.parameters(args.parameter))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -255,6 +227,17 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="divide the work with other such runs that share the cache, on any machine",
     )
+    one.add_argument("--check", action="store_true", help="rerun a part of the stored full run and compare")
+    one = command("check", _check, "rerun a part of stored runs, about two minutes each, and compare: a table")
+    one.add_argument("item", nargs="*", help="all stored items without")
+    one.add_argument("--all", action="store_true", help="all stored items, as without any")
+    one.add_argument("--due", type=int, metavar="N", help="the N items that were rerun longest ago")
+    one.add_argument("--limit", type=float, metavar="SECONDS", help="give an item up after so long")
+    one.add_argument(
+        "--how-far", choices=("whole", "subset", "quick run"), help="instead of what fits into two minutes"
+    )
+    one.add_argument("--save", action="store_true", help="note it in results/verified/; what differs also in stale.yml")
+    command("report", _report, "what a bug report needs: versions, machine, data and weights; no private paths")
     command("page", _page, "write a new item's notebook and full.yml from its module").add_argument("item")
     one = command("book", _book, "run every item's quick run and build the book")
     one.add_argument("--cores", type=int, default=None, help="parallel jobs (default: all cores)")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
+import io
 import os
+import zipfile
 from pathlib import Path
+
+LARGEST = 2**31  # bytes: to more than this no file of a stranger is unpacked
 
 
 def cache_folder(*parts: str) -> Path:
@@ -44,3 +49,30 @@ def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
             error.errno,
             f"{path.name} could not be written ({reason}); free space or permission is needed in {path.parent}",
         ) from error
+
+
+def refuse_bomb(path: Path, largest: int = LARGEST) -> None:
+    """ValueError where a zip, which .npz, .pt and .pth are, says that it unpacks to more than ``largest`` bytes.
+
+    A member that says less than it holds is cut off, and so found damaged, by whoever reads it. Other files pass.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return  # damaged: its reader says how
+    if size > largest:
+        raise ValueError(
+            f"{path.name} unpacks to {size / 2**30:.1f} GiB, more than the {largest / 2**30:g} GiB allowed"
+        )
+
+
+def gunzip(data: bytes, largest: int = LARGEST) -> bytes:
+    """What a gzip file holds. ValueError beyond ``largest`` bytes; OSError, EOFError, zlib.error for a damaged one."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        found = file.read(largest + 1)
+    if len(found) > largest:
+        raise ValueError(f"the gzip file unpacks to more than the {largest / 2**30:g} GiB allowed")
+    return found

@@ -144,13 +144,14 @@ class Perturbation:
             with safe_open(path, "pt") as file:
                 about = json.loads((file.metadata() or {})["uapkit.perturbation"])
                 v, history = file.get_tensor("v"), file.get_tensor("history").tolist()
+            told = about["eps"], float(about["norm"]), about["made_by"]
         except SafetensorError as error:
             raise ValueError(f"{path.name} is not a whole safetensors file ({error})") from None
-        except KeyError:
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise ValueError(
                 f"{path.name} was not written by Perturbation.save; read it with Perturbation.from_array"
             ) from None
-        return cls(v, about["eps"], float(about["norm"]), about["made_by"], history)
+        return cls(v, *told, history)
 
     @classmethod
     def from_array(

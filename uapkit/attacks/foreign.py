@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,23 +10,29 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file
-from scipy.io import loadmat
+from scipy.io import loadmat, whosmat
 from torch import Tensor
 
 from uapkit import checks
+from uapkit.files import LARGEST, refuse_bomb
 
 SUFFIXES = (".npy", ".npz", ".mat", ".pt", ".pth", ".safetensors")
+MATLAB = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
 def _open(path: Path) -> Any:
     """What the file holds: an array, or a mapping of names to arrays."""
+    refuse_bomb(path)
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False)
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
     if path.suffix == ".mat":
-        return {name: array for name, array in loadmat(path).items() if not name.startswith("__")}
+        plain = [(name, shape) for name, shape, kind in whosmat(path) if kind in MATLAB]
+        if 8 * sum(math.prod(shape) for _, shape in plain) > LARGEST:
+            raise ValueError(f"it unpacks to more than {LARGEST / 2**30:g} GiB")
+        return {name: loadmat(path, variable_names=[name])[name] for name, _ in plain}
     if path.suffix == ".safetensors":
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
@@ -63,6 +70,8 @@ def to_chw(array: Any, layout: str | None, channels: str, scale: float | None) -
     if not isinstance(array, (np.ndarray, Tensor)):
         raise TypeError(f"a tensor or a NumPy array is needed, got {type(array).__name__}")
     a = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
+    if a.size * 8 > LARGEST:  # a view of few numbers may claim any shape
+        raise ValueError(f"an array in the shape of an image is needed, got {a.shape}")
     if a.dtype.kind not in "iuf":
         raise TypeError(f"an array of real numbers is needed, got {a.dtype}")
     shape = a.shape

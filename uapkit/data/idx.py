@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import warnings
 import zlib
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from uapkit.data import source
+from uapkit.files import gunzip
 
 FOLDERS = {
     "mnist": ("MNIST/raw", "mnist/raw", "MNIST", "mnist"),
@@ -103,7 +103,7 @@ def _read(name: str, folder: Path, stem: str) -> np.ndarray:
         if raw_sum is None and gz_sum and packed_sum != gz_sum:
             raise source.damaged(path, gz_sum, packed_sum)
         try:
-            data = gzip.decompress(data)
+            data = gunzip(data)
         except (OSError, EOFError, zlib.error):
             raise source.damaged(path, gz_sum or "that of a whole gzip file", packed_sum) from None
     elif raw_sum is None:

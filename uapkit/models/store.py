@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uapkit.checks import NotHere
-from uapkit.files import cache_folder, sha256
+from uapkit.files import cache_folder, refuse_bomb, sha256
 from uapkit.models.catalogue import Entry
 from uapkit.progress import Bar
 
@@ -147,6 +147,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        refuse_bomb(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -77,17 +78,25 @@ def run(name: str, *, save: bool = False, in_company: bool = False, **params: An
     full = check_parameters(about, params)
     if save:
         savable(about)
+    with together() if in_company else contextlib.nullcontext():
+        table = computed(about, full, cache_folder("kept"))
+    if save:
+        store(table, about, table.attrs["provenance"])
+    return table
+
+
+def computed(about: Item, full: dict[str, Any], kept: Path) -> pd.DataFrame:
+    """The item's table for checked parameters, its record in ``attrs["provenance"]``; answers are kept in the folder ``kept``."""
     function = about.function
     assert function is not None
     at, dirty = commit()
-    company = together() if in_company else contextlib.nullcontext()
-    with provenance.recording() as inputs, keeping(cache_folder("kept")) as memo, company:
+    with provenance.recording() as inputs, keeping(kept) as memo:
         given = {k: own.networks(v) for k, v in full.items()}
         started = time.perf_counter()
         table = function(**given)
         elapsed = time.perf_counter() - started
-    record = {
-        "id": name,
+    table.attrs["provenance"] = {
+        "id": about.name,
         "params": plain(full),
         "seed": full.get("seed", full.get("seeds")),
         "commit": at,
@@ -104,9 +113,6 @@ def run(name: str, *, save: bool = False, in_company: bool = False, **params: An
         "columns": {c: str(t) for c, t in table.dtypes.items()},
         "rows": len(table),
     }
-    table.attrs["provenance"] = record
-    if save:
-        store(table, about, record)
     return table
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import platform
 import subprocess
+import zipfile
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
-from uapkit.files import write_whole
+from uapkit.files import cache_folder, write_whole
 from uapkit.lab.run import Arrays
 from uapkit.runner.catalogue import Item, item, project_root
 from uapkit.runner.words import stale
@@ -95,7 +99,7 @@ def pack(arrays: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(path: Path) -> dict[str, np.ndarray]:
+def unpack(path: Path | io.BytesIO) -> dict[str, np.ndarray]:
     """The arrays of :func:`pack`, floats as float32."""
     with np.load(path, allow_pickle=False) as file:
         scaled = {k.removesuffix("/scale") for k in file.files if k.endswith("/scale")}
@@ -107,39 +111,111 @@ def unpack(path: Path) -> dict[str, np.ndarray]:
 
 
 def store(table: pd.DataFrame, about: Item, record: dict[str, Any]) -> None:
-    """Write table, arrays and provenance of a full run under ``results/``; the provenance comes last and binds them."""
+    """Write table, arrays and provenance of a full run under ``results/``, all of them or none.
+
+    The three are first written as one file, the journal. Once it is there the run is saved: whoever is interrupted after
+    it, the next reader finishes the work. Two processes that store one item take turns.
+    """
     data = table_bytes(table)
     record = {**record, "rows": len(table), "table_sha256": hashlib.sha256(data).hexdigest()}
+    files = {"csv": data}
     arrays = table.attrs.get("arrays") or {}
     if arrays:
-        packed = pack(arrays)
-        record["arrays_sha256"] = hashlib.sha256(packed).hexdigest()
-        write_whole(about.path("npz"), packed)
-    write_whole(about.path("csv"), data)
-    write_whole(about.path("json"), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+        files["npz"] = pack(arrays)
+        record["arrays_sha256"] = hashlib.sha256(files["npz"]).hexdigest()
+    files["json"] = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+    with _alone(about):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as journal:
+            for kind, content in files.items():
+                journal.writestr(kind, content)
+        write_whole(_journal(about), buffer.getvalue())
+        _unfold(about, files)
+
+
+def _journal(about: Item) -> Path:
+    return about.path("json").with_name(f".{about.slug}.saving")
+
+
+def _unfold(about: Item, files: dict[str, bytes]) -> None:
+    """From the journal to the three files; the journal goes last. The arrays of an older run do not stay."""
+    for kind in ("npz", "csv", "json"):
+        if kind in files:
+            write_whole(about.path(kind), files[kind])
+        else:
+            about.path(kind).unlink(missing_ok=True)
+    _journal(about).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone(about: Item) -> Iterator[None]:
+    """One process at a time stores an item; where the cache takes no lock, nobody waits."""
+    place = hashlib.sha256(str(about.path("json")).encode()).hexdigest()[:16]
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, NotImplementedError):
+            lock = cache_folder("locks", f"{place}.lock")
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(lock))
+        yield
+
+
+def _finish(about: Item) -> dict[str, bytes] | None:
+    """What a journal holds, moved to where it belongs where this can be done; None without a journal."""
+    if not _journal(about).is_file():
+        return None
+    with _alone(about):
+        try:
+            with zipfile.ZipFile(_journal(about)) as journal:
+                files = {kind: journal.read(kind) for kind in journal.namelist()}
+        except FileNotFoundError:  # another process has just finished it
+            return None
+        with contextlib.suppress(OSError):  # a clone that cannot be written is read all the same
+            _unfold(about, files)
+    return files
+
+
+def _files(about: Item) -> dict[str, bytes]:
+    """The bytes of a stored run, {} where there is none."""
+    found = _finish(about)
+    if found is None:
+        found = {kind: p.read_bytes() for kind in ("json", "csv", "npz") if (p := about.path(kind)).is_file()}
+    return found if {"json", "csv"} <= found.keys() else {}
 
 
 def load(name: str) -> pd.DataFrame:
     """The stored full run of an item: its table, with ``attrs["provenance"]``, ``attrs["arrays"]`` and ``attrs["stale"]``.
 
-    FileNotFoundError if no full run is stored; ValueError if the table is not the one its provenance names.
+    FileNotFoundError if no full run is stored; ValueError if table or arrays are not those that its provenance names.
     """
     about = item(name)
-    if not about.path("json").is_file() or not about.path("csv").is_file():
+    files = _files(about)
+    if not files:
         raise FileNotFoundError(f"no full run of {name} is stored; `uapkit run {name} --full --save` makes it")
-    record = json.loads(about.path("json").read_text(encoding="utf-8"))
-    data = about.path("csv").read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != record["table_sha256"]:
+    if _unlike(files):  # perhaps another process was storing it while the three were read
+        files = _files(about)
+    record = json.loads(files["json"].decode())
+    if found := _unlike(files):
+        kind, is_now, named = found
         raise ValueError(
-            f"results/{name}.csv has sha256 {found[:12]}, its provenance names {record['table_sha256'][:12]}; "
+            f"results/{name}.{kind} has sha256 {is_now[:12]}, its provenance names {named[:12]}; "
             "restore both from git or run the item again"
         )
-    table = read_table(data)
+    table = read_table(files["csv"])
     table.attrs["provenance"] = record
-    table.attrs["arrays"] = Arrays(unpack(about.path("npz")) if about.path("npz").is_file() else {})
+    table.attrs["arrays"] = Arrays(unpack(io.BytesIO(files["npz"])) if "npz" in files else {})
     table.attrs["stale"] = stale().get(name, "")
     return table
+
+
+def _unlike(files: dict[str, bytes]) -> tuple[str, str, str] | None:
+    """(kind, its sha256, the sha256 that the provenance names) of a file that is another, None where all fit together."""
+    record = json.loads(files["json"].decode())
+    for kind, key in (("csv", "table_sha256"), ("npz", "arrays_sha256")):
+        if kind in files and key in record:
+            found = hashlib.sha256(files[kind]).hexdigest()
+            if found != record[key]:
+                return kind, found, record[key]
+    return None
 
 
 def stored(name: str) -> pd.DataFrame | None:

@@ -1,0 +1,220 @@
+"""kill -9 at random moments: ``python -m tests.faults.rig [--kills 250] [--seed 0] [--save]``.
+
+A parent that has imported everything forks a process for each job, waits a random time, kills it with SIGKILL and looks at
+what is left: nothing that was reported as saved may be lost, nobody may read half a file, and doing it again must complete.
+``--save`` stores the log as ``results/trust/kills.csv``, which the page "How this is tested" shows.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pandas as pd
+
+from tests.faults import jobs
+from uapkit import lab, runner
+from uapkit.book import stage
+from uapkit.files import cache_folder, write_whole
+from uapkit.runner import results
+
+SHARES = {"save": 0.3, "run": 0.3, "keep": 0.15, "resume": 0.1, "page": 0.15}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def fork(job, start):
+    """(process id, the end of a pipe from which its reports come)."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        return pid, read
+    status = 1
+    try:
+        os.close(read)
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        jobs.told(write, 0)
+        getattr(jobs, job)(write, start)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def killed(job, start, after, share):
+    """(the job's reports when it was killed, seconds that it ran); AssertionError where it had ended by itself.
+
+    It is killed ``share`` times a usual step after its report number ``after``: however fast the machine is, each moment of a
+    step is as likely as any other.
+    """
+    pid, read = fork(job, start)
+    reports = os.read(read, 4)  # it has begun
+    began = step = time.monotonic()
+    for _ in range(after):
+        reports += os.read(read, 4)
+        step = time.monotonic()
+    usual = (step - began) / after if after else USUAL.get(job, 0.05)
+    USUAL[job] = usual
+    time.sleep(share * usual)
+    os.kill(pid, signal.SIGKILL)
+    took = time.monotonic() - began
+    while piece := os.read(read, 1 << 16):
+        reports += piece
+    os.close(read)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status), f"{job} ended by itself with status {os.waitstatus_to_exitcode(status)}"
+    return [int.from_bytes(reports[k : k + 4], "little") for k in range(4, len(reports) - 3, 4)], took
+
+
+USUAL = {}  # seconds of a step of each job, as met last
+
+
+def look_save(start, reports):
+    """The run that loads is the one reported last, or the one after it; table, arrays and provenance fit together."""
+    last = reports[-1] if reports else start - 1
+    table = runner.stored(jobs.NAME)
+    if table is None:
+        assert last < 0, f"run {last} was reported as saved, nothing is stored"
+        return
+    number = table.attrs["provenance"]["params"]["number"]
+    assert number in (last, last + 1), f"run {last} was reported as saved, {number} is stored"
+    assert (table["fooling_rate"] == pd.Series(number / 8, table.index)).all()
+    assert (table.attrs["arrays"]["v"] == float(number)).all()
+
+
+def look_run(start, reports):
+    """A rerun completes, computes nothing anew that was reported as kept, and stores what it should."""
+    if 100 in reports:
+        assert len(runner.load(jobs.NAME)) == jobs.PARTS
+    again = runner.run(jobs.NAME, save=True)
+    kept = again.attrs["provenance"]["kept"]
+    assert kept["reused"] >= len([r for r in reports if r < 100]), f"{reports} were kept, {kept} in the rerun"
+    stored = runner.load(jobs.NAME)
+    assert stored["fooling_rate"].tolist() == [k / 8 for k in range(jobs.PARTS)]
+    assert all((stored.attrs["arrays"][f"v/{k}"] == k).all() for k in range(jobs.PARTS))
+
+
+def look_keep(start, reports):
+    """Every kept answer that was reported is read, not computed; the one that was under way comes out right."""
+    with lab.keeping(cache_folder("kept")) as memo:
+        assert all((lab.keep(jobs.large, k) == k).all() for k in reports)
+        assert memo.reused == len(reports), f"{len(reports)} were kept, {memo.reused} were there"
+        under_way = (reports[-1] if reports else start - 1) + 1
+        assert (lab.keep(jobs.large, under_way) == under_way).all()
+
+
+def look_resume(start, reports):
+    """It goes on where its file says, which is not before the last step that was reported."""
+    with lab.keeping(cache_folder("kept")) as memo:
+        first, last = lab.keep(jobs.counting, 60 + start)
+    assert last == 60 + start
+    assert memo.reused or first >= (reports[-1] if reports else 0), (
+        f"{reports[-1]} steps were done, it began at {first}"
+    )
+
+
+def look_page(start, reports):
+    """The page and its status are whole, and not older than the last one reported."""
+    path = stage.build_folder("staging", "notebooks", f"{jobs.NAME}.ipynb")
+    last = reports[-1] if reports else start - 1
+    if last >= 0 or path.is_file():
+        text = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        assert int(text.split()[0]) in (last, last + 1)
+    if reports:  # before that a page may stand without its status, which makes it due again
+        assert json.loads(stage.build_folder("status", f"{jobs.NAME}.json").read_text(encoding="utf-8"))["ok"]
+
+
+def one(job, start, after, share):
+    """Kill once and look; the row of the log, and the reports."""
+    began = time.perf_counter()
+    reports, ran, lost = [], 0.0, ""
+    try:
+        reports, ran = killed(job, start, after, share)
+        globals()[f"look_{job}"](start, reports)
+    except Exception as error:
+        lost = f"{type(error).__name__}: {error}"
+    row = {"job": job, "killed_after_s": round(ran, 4), "reports": len(reports), "lost": lost}
+    return row | {"seconds": round(time.perf_counter() - began, 3)}, reports
+
+
+def project(folder):
+    """An empty project and cache in ``folder`` for this process and its forks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    os.environ.update(UAPKIT_ROOT=str(folder), UAPKIT_CACHE=str(folder / "cache"))
+
+
+def kills(folder, job, count, seed):
+    """Kill ``count`` times at random moments of the job, each in the state that the kills before have left."""
+    draw = random.Random(f"{seed}/{job}")
+    project(folder / job)
+    steps = {"run": jobs.PARTS, "resume": 40}.get(job, 3)
+    made, start = [], 0
+    for k in range(count):
+        if job == "run":  # a new cache and no stored run every third time
+            project(folder / f"{job}{k // 3}")
+        row, reports = one(job, start, draw.randint(0, steps), draw.uniform(0, 1.2))
+        made.append(row)
+        if row["lost"]:  # what is left may be unreadable: the next kill starts from nothing
+            start, folder = 0, folder / "again"
+            project(folder / job)
+            continue
+        if job in ("save", "keep", "page"):
+            start = max(start, reports[-1] + 2) if reports else start + 1
+            if job != "keep":
+                start = settle(job, start)
+        elif job == "resume":
+            start += 1
+    return made
+
+
+def settle(job, start):
+    """The number that is stored now plus one, from where the next job goes on."""
+    if job == "save":
+        table = runner.stored(jobs.NAME)
+        return 0 if table is None else table.attrs["provenance"]["params"]["number"] + 1
+    path = stage.build_folder("staging", "notebooks", f"{jobs.NAME}.ipynb")
+    return int(json.loads(path.read_text())["cells"][0]["source"].split()[0]) + 1 if path.is_file() else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.rig", description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save", action="store_true", help="store the log as results/trust/kills.csv")
+    given = parser.parse_args()
+    jobs.instead()
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="rig") as folder:
+        log = pd.DataFrame(
+            row
+            for job, share in SHARES.items()
+            for row in kills(Path(folder), job, round(share * given.kills), given.seed)
+        )
+    lost = log[log["lost"] != ""]
+    print(
+        log.groupby("job", sort=False).agg(kills=("job", "size"), lost=("lost", lambda s: (s != "").sum())).to_string()
+    )
+    print(f"{len(log)} kills in {time.perf_counter() - began:.0f} s, {len(lost)} with something lost")
+    print(lost.to_string() if len(lost) else "nothing was lost")
+    if given.save:
+        os.environ["UAPKIT_ROOT"] = str(ROOT)
+        at, dirty = results.commit()
+        about = {"kills": len(log), "lost": len(lost), "seed": given.seed, "commit": at, "dirty": dirty}
+        about |= {"versions": results.versions(), "system": sys.platform}
+        write_whole(ROOT / "results" / "trust" / "kills.csv", results.table_bytes(log))
+        write_whole(ROOT / "results" / "trust" / "kills.json", (json.dumps(about, indent=1) + "\n").encode())
+    return int(len(lost) > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

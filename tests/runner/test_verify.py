@@ -1,0 +1,150 @@
+"""Reruns of a part of what is stored: which part, what counts as the same, and what is noted about it."""
+
+import json
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+from uapkit import runner
+from uapkit.runner import results, verified, verify
+
+NAME = "khrulkov2018/tab1_layers"
+STORED = [name for name, about in runner.items().items() if about.path("json").is_file()]
+
+
+def edited(change, **record):
+    """The stored run with other rows or another record, stored again as if a run had given it."""
+    table = runner.load(NAME)
+    results.store(change(table), runner.item(NAME), table.attrs["provenance"] | record)
+
+
+def test_a_run_that_fits_is_made_again_whole_and_computed_anew(project, counted):
+    runner.run(NAME, save=True)
+    found = verify.check(NAME)
+    assert (found.how_far, found.agrees, found.equal, found.rows) == (verify.WHOLE, True, True, 2)
+    assert counted == ["a", "b", "a", "b"], "nothing comes from the cache"
+
+
+def test_of_a_long_run_the_first_networks_that_fit(project, counted):
+    runner.run(NAME, save=True, models=["a", "b", "c"])
+    edited(lambda table: table, seconds=200.0)
+    counted.clear()
+    found = verify.check(NAME)
+    assert counted == ["a"]
+    assert (found.how_far, found.agrees, found.rows, found.of_rows) == (verify.SUBSET, True, 1, 3)
+    counted.clear()
+    assert verify.check(NAME, budget=150).rows == 2
+    assert verify.check(NAME, how_far="whole").rows == 3
+
+
+@pytest.mark.parametrize(
+    ("factor", "agrees", "worst"), [(1.0, True, 0), (1.009, True, 0.9), (1.02, False, 2), (float("nan"), False, None)]
+)
+def test_a_number_may_move_by_the_tolerance_and_no_further(project, counted, factor, agrees, worst):
+    runner.run(NAME, save=True)
+    edited(lambda table: table.assign(fooling_rate=table["fooling_rate"] * [factor, 1]))
+    found = verify.check(NAME)
+    assert found.agrees is agrees
+    assert found.equal is (factor == 1)
+    if worst is not None:
+        assert found.worst == pytest.approx(worst, rel=0.05)
+    if not agrees:
+        assert found.differences[0].startswith("fooling_rate in row 1: stored ")
+
+
+def test_shares_may_move_by_half_a_point():
+    stored = pd.DataFrame({"rate": [0.2, 0.9], "count": [3, 800], "end": ["limit", None], "seconds": [1.0, 2.0]})
+    assert verify.compare(stored, stored.assign(rate=[0.2049, 0.9], seconds=[9.0, 9.0]))[0] == []
+    assert verify.compare(stored, stored.assign(rate=[0.2051, 0.9]))[0] != []
+    assert verify.compare(stored, stored.assign(count=[12, 800]))[0][0].startswith("count in row 1: stored 3, now 12")
+    assert verify.compare(stored, stored.assign(end=["limit", "limit"]))[0] != []
+    assert verify.compare(stored, stored.drop(columns="rate"))[0] == ["the column rate did not come out"]
+    assert verify.compare(stored, stored[:1])[0] == ["2 rows are stored, 1 came out"]
+    assert verify.compare(stored, stored.assign(rate=[0.0, 9.0]), ignore=("rate",))[2]
+
+
+def test_another_file_under_the_same_name_is_a_difference(project, counted):
+    runner.run(NAME, save=True)
+    edited(lambda table: table, inputs={"weights of a": "1" * 64, "weights of b": "0" * 64})
+    found = verify.check(NAME)
+    assert not found.agrees
+    assert found.differences[0].startswith("weights of a is another file now (sha256 111111111111 then, 000000000000")
+
+
+def test_without_data_or_weights_the_quick_run_is_compared(project, counted):
+    runner.run(NAME, save=True, models=["missing"])
+    edited(lambda table: table.assign(status="run"))
+    assert verify.check(NAME).agrees is None
+    verify.store_quick(NAME)
+    found = verify.check(NAME)
+    assert (found.how_far, found.agrees, found.rows) == (verify.QUICK, True, 2)
+    assert verify.check(NAME, how_far="whole").agrees is None
+
+
+def test_what_was_found_is_noted_and_a_difference_makes_the_run_stale(project, counted):
+    runner.run(NAME, save=True)
+    assert verified.standing(NAME)["how_far"] == ""
+    verified.note(verify.check(NAME))
+    now = verified.standing(NAME)
+    assert (now["how_far"], now["agrees"], now["current"]) == ("whole", True, True)
+    assert not (project / "results" / "stale.yml").exists()
+    edited(lambda table: table.assign(n=[10, 11]))
+    assert not verified.standing(NAME)["current"], "another table is stored now"
+    verified.note(verify.check(NAME))
+    assert verified.standing(NAME)["agrees"] is False
+    assert "did not give the stored rows: n in row 2" in runner.load(NAME).attrs["stale"]
+
+
+def test_a_reason_that_stands_in_the_list_stays(project, counted):
+    path = project / "results" / "stale.yml"
+    path.parent.mkdir()
+    path.write_text("# why\nmoosavi2017/fig1_teaser: another reason\n")
+    verified.mark_stale(NAME, "new")
+    verified.mark_stale(NAME, "newer")
+    assert yaml.safe_load(path.read_text()) == {"moosavi2017/fig1_teaser": "another reason", NAME: "new"}
+    assert path.read_text().startswith("# why\n")
+
+
+def test_the_next_to_be_rerun_are_those_that_waited_longest(project, counted):
+    other = "khrulkov2018/fig_q_sweep"
+    for name in (NAME, other):
+        runner.run(name, save=True)
+    assert verified.due(5) == [NAME, other]
+    verified.note(verify.check(NAME))
+    assert verified.due(5) == [other, NAME]
+    assert verified.due(1) == [other]
+
+
+def test_a_run_without_end_is_given_up(project, counted, monkeypatch):
+    runner.run(NAME, save=True)
+    monkeypatch.setattr(verify, "computed", lambda *a: time.sleep(20))
+    found = verify.check(NAME, limit=0.2)
+    assert found.agrees is None
+    assert found.differences == ("it was given up after 0.2 s",)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_every_stored_run_has_a_part_that_is_not_empty(name):
+    stored = runner.load(name)
+    part = verify.part(runner.item(name), stored)
+    assert set(part.params) == set(runner.item(name).parameters)
+    if part.how_far != verify.QUICK:
+        assert 0 < len(part.rows) <= len(stored)
+    assert part.rows is None or set(part.ignore) <= set(stored)
+
+
+def test_what_is_declared_is_of_items_that_are_stored():
+    assert set(verify.declared()) <= set(STORED)
+    for told in verify.declared().values():
+        assert set(told) <= {"params", "where", "ignore", "quick"}
+
+
+def test_records_of_reruns_are_whole():
+    for name in STORED:
+        record = verified.last(name)
+        if record is not None:
+            assert record["item"] == name
+            assert record["how_far"] in (verify.WHOLE, verify.SUBSET, verify.QUICK)
+            json.dumps(record)

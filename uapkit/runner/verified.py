@@ -1,0 +1,113 @@
+"""When each stored run was last rerun, on what, how far, and with what result: ``results/verified/``, one file an item."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from uapkit.files import write_whole
+from uapkit.runner.catalogue import Item, item, items, project_root
+from uapkit.runner.words import stale
+
+if TYPE_CHECKING:
+    from uapkit.runner.verify import Outcome
+
+
+def again(
+    names: Iterable[str], *, save: bool = False, how_far: str | None = None, limit: float | None = None
+) -> Iterator[dict[str, Any]]:
+    """:func:`uapkit.runner.verify.check` of each item, noted with ``save``; a row of a table as each is done."""
+    from uapkit.runner import verify
+
+    for name in names:
+        outcome = verify.check(name, how_far=how_far, limit=limit)
+        if save:
+            note(outcome)
+        row = outcome.row()
+        print(f"{name}: {row['result']} ({row['how far']}, {row['seconds']:g} s)", file=sys.stderr, flush=True)
+        yield row
+
+
+def path_of(about: Item) -> Path:
+    """Where an item's record lies."""
+    return project_root() / "results" / "verified" / f"{about.paper}.{about.slug}.json"
+
+
+def last(name: str) -> dict[str, Any] | None:
+    """The record of the last rerun of an item, None where there was none.
+
+    when: UTC, to the day. how_far: "whole", "subset" or "quick run". agrees, equal, worst, rows, of_rows, seconds: see
+    :class:`uapkit.runner.verify.Outcome`. on: processor, cores' threads, Python and torch. commit; code_sha256;
+    table_sha256: of the stored table that it was held against. Needs neither torch nor pandas.
+    """
+    path = path_of(item(name))
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def standing(name: str) -> dict[str, Any]:
+    """What a scoreboard shows of the last rerun: when, how_far, on, agrees, and whether it was of the table stored now.
+
+    ``current`` is False where another table has been stored since, so that the record says nothing about it. An item that
+    was never rerun has the same keys, empty.
+    """
+    record = last(name)
+    empty = {"when": "", "how_far": "", "on": "", "agrees": None, "equal": False, "rows": 0, "of_rows": 0}
+    if record is None:
+        return empty | {"current": False}
+    stored = (
+        json.loads(item(name).path("json").read_text(encoding="utf-8")) if item(name).path("json").is_file() else {}
+    )
+    return {key: record[key] for key in empty} | {"current": record["table_sha256"] == stored.get("table_sha256")}
+
+
+def standings() -> dict[str, dict[str, Any]]:
+    """:func:`standing` of every item, by name."""
+    return {name: standing(name) for name in items()}
+
+
+def note(outcome: Outcome) -> Path | None:
+    """Store the record of a rerun; one that differs goes into ``results/stale.yml`` as well. None where nothing was compared."""
+    if outcome.agrees is None:
+        return None
+    import torch
+
+    from uapkit.runner import results, verify
+
+    about = item(outcome.item)
+    at, dirty = results.commit()
+    record = outcome.plain() | {
+        "when": datetime.now(UTC).date().isoformat(),
+        "on": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}",
+        "commit": at,
+        "dirty": dirty,
+        "code_sha256": verify.code_now(about),
+        "table_sha256": json.loads(about.path("json").read_text(encoding="utf-8"))["table_sha256"],
+    }
+    write_whole(path_of(about), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    if not outcome.agrees:
+        mark_stale(outcome.item, f"A rerun ({outcome.how_far}) did not give the stored rows: {outcome.differences[0]}.")
+    return path_of(about)
+
+
+def mark_stale(name: str, why: str) -> None:
+    """Add an item to ``results/stale.yml``; a reason that stands there stays."""
+    if name in stale():
+        return
+    path = project_root() / "results" / "stale.yml"
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    entry = yaml.safe_dump({name: why}, allow_unicode=True, width=140)
+    write_whole(path, (before + entry).encode())
+
+
+def due(count: int = 1) -> list[str]:
+    """The ``count`` stored items that were rerun longest ago, never ones first: what a workflow takes next."""
+    stored = [name for name, about in items().items() if about.path("json").is_file()]
+    return sorted(stored, key=lambda name: (last(name) or {}).get("when", ""))[:count]

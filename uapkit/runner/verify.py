@@ -1,0 +1,298 @@
+"""Rerun a part of a stored full run and hold it against the stored rows.
+
+Which part: the whole run where it took at most :data:`BUDGET` seconds; else the first networks of its list that fit into
+them, each reckoned to cost its share of the rows; ``verify.yml`` says it for items for which that rule is a poor one. Where
+nothing fits, or where data or weights are not on this machine, the item's quick run is held against the stored quick run.
+Nothing is taken from the cache of runs: every number is computed anew.
+
+Tolerance: text, counts and what is missing must be equal; a share (a column within [0, 1]) may move by :data:`SHARE`, any
+other number by :data:`RELATIVE` of its column's largest. Columns of seconds are not compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from uapkit import sources
+from uapkit.lab import split_name
+from uapkit.runner import results
+from uapkit.runner.catalogue import Item, item, project_root
+from uapkit.runner.execute import check_parameters, computed
+
+BUDGET = 120.0  # seconds on the machine of the stored run
+SHARE, RELATIVE = 0.005, 0.01
+WHOLE, SUBSET, QUICK, NOTHING = "whole", "subset", "quick run", "nothing"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is run again: settings, the stored rows they must give (None: none are stored), and how far that reaches."""
+
+    how_far: str
+    params: dict[str, Any]
+    rows: pd.DataFrame | None
+    inputs: Mapping[str, str]
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a rerun.
+
+    agrees: None where there was nothing to hold it against. equal: to the last stored digit. worst: the largest deviation
+    in units of the tolerance. differences: sentences, the first few.
+    """
+
+    item: str
+    how_far: str
+    agrees: bool | None
+    rows: int = 0
+    of_rows: int = 0
+    equal: bool = False
+    worst: float = 0.0
+    seconds: float = 0.0
+    differences: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """A row of the table of ``uapkit check``."""
+        told = {True: "agrees", False: "differs", None: "not checked"}[self.agrees]
+        return {
+            "item": self.item,
+            "how far": self.how_far,
+            "result": "equal to the last digit" if self.agrees and self.equal else told,
+            "rows": f"{self.rows} of {self.of_rows}",
+            "worst": float(f"{self.worst:.2g}"),
+            "seconds": round(self.seconds, 1),
+            "differences": "; ".join(self.differences),
+        }
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"differences": list(self.differences)}
+
+
+def check(name: str, *, how_far: str | None = None, budget: float = BUDGET, limit: float | None = None) -> Outcome:
+    """Rerun a part of the stored full run of the item ``name`` and compare; ``how_far`` asks for "whole", "subset" or "quick run".
+
+    A run whose data or weights are not here falls back to the quick run. One that takes longer than ``limit`` seconds (None:
+    no limit; needs the main thread of a POSIX system) is given up. Raises FileNotFoundError if no full run is stored.
+    """
+    try:
+        with _within(limit):
+            return _checked(name, how_far, budget)
+    except TimeoutError:
+        return Outcome(name, NOTHING, None, seconds=limit or 0, differences=(f"it was given up after {limit:g} s",))
+
+
+def _checked(name: str, how_far: str | None, budget: float) -> Outcome:
+    about = item(name)
+    stored = results.load(name)
+    wanted = part(about, stored, how_far=how_far, budget=budget)
+    started = time.perf_counter()
+    again = _run(about, wanted)
+    if wanted.how_far != QUICK and _absent(again, wanted.rows):
+        if how_far is not None:
+            return Outcome(
+                name, NOTHING, None, differences=("data or weights of the full run are not on this machine",)
+            )
+        wanted = quick(about)
+        again = _run(about, wanted)
+    took = time.perf_counter() - started
+    if wanted.rows is None:
+        return Outcome(name, NOTHING, None, seconds=took, differences=("no quick run is stored to compare with",))
+    found, worst, equal = compare(wanted.rows, again, wanted.ignore)
+    found = [*moved(wanted.inputs, again.attrs["provenance"]["inputs"]), *found]
+    return Outcome(name, wanted.how_far, not found, len(wanted.rows), len(stored), equal, worst, took, tuple(found[:5]))
+
+
+@contextlib.contextmanager
+def _within(limit: float | None) -> Iterator[None]:
+    """TimeoutError in the block after ``limit`` seconds."""
+    if limit is None:
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise TimeoutError(f"{limit:g} s have passed")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def part(about: Item, stored: pd.DataFrame, *, how_far: str | None = None, budget: float = BUDGET) -> Part:
+    """What :func:`check` runs again, see the module. ValueError for an unknown ``how_far``."""
+    if how_far not in (None, WHOLE, SUBSET, QUICK):
+        raise ValueError(f"how far must be {WHOLE!r}, {SUBSET!r} or {QUICK!r}, got {how_far!r}")
+    record, told = stored.attrs["provenance"], declared().get(about.name, {})
+    params = {name: _numbers(value) for name, value in record["params"].items()}
+    rest = {"inputs": record["inputs"], "ignore": tuple(told.get("ignore", ()))}
+    if how_far == WHOLE or (how_far is None and record["seconds"] <= budget):
+        return Part(WHOLE, params, stored, **rest)
+    if how_far == QUICK or (told.get("quick") and how_far is None):
+        return quick(about)
+    if "params" in told:
+        return Part(SUBSET, params | told["params"], _where(stored, told.get("where") or told["params"]), **rest)
+    chosen: list[str] = []
+    seconds = 0.0
+    for network in params.get("models") or ():
+        rows = _where(stored, {"models": [network]})
+        cost = record["seconds"] * len(rows) / len(stored)
+        if len(rows) and set(rows.get("status", ["run"])) == {"run"} and seconds + cost <= budget:
+            chosen, seconds = [*chosen, network], seconds + cost
+    if chosen:
+        return Part(SUBSET, params | {"models": chosen}, _where(stored, {"models": chosen}), **rest)
+    if how_far == SUBSET:
+        raise ValueError(f"no network of {about.name} fits into {budget:g} s; verify.yml can name a smaller part")
+    return quick(about)
+
+
+def quick(about: Item) -> Part:
+    """The item's quick run and what is stored of it under ``results/quick``."""
+    path = quick_path(about)
+    rows = results.read_table(path.read_bytes()) if path.is_file() else None
+    return Part(QUICK, check_parameters(about, {}), rows, {}, tuple(declared().get(about.name, {}).get("ignore", ())))
+
+
+def quick_path(about: Item) -> Path:
+    """Where the table of an item's quick run lies, to be compared with."""
+    return project_root() / "results" / "quick" / f"{about.paper}.{about.slug}.csv"
+
+
+def store_quick(name: str) -> Path:
+    """Run the item's quick run anew and store its table, for later checks on machines without data and weights."""
+    about = item(name)
+    path = quick_path(about)
+    results.write_whole(path, results.table_bytes(_run(about, quick(about))))
+    return path
+
+
+def compare(stored: pd.DataFrame, again: pd.DataFrame, ignore: tuple[str, ...] = ()) -> tuple[list[str], float, bool]:
+    """(sentences on what differs, largest deviation in units of the tolerance, equal to the last digit?), row by row."""
+    if len(stored) != len(again):
+        return [f"{len(stored)} rows are stored, {len(again)} came out"], float("inf"), False
+    lost = [c for c in stored if c not in again and not stored[c].isna().all()]
+    found, worst, equal = [f"the column {c} did not come out" for c in lost], 0.0, not lost
+    for column in [c for c in stored if c in again and c not in ignore and "seconds" not in c]:
+        one, other = stored[column].reset_index(drop=True), again[column].reset_index(drop=True)
+        if _numeric(one) and _numeric(other):
+            a, b = (s.to_numpy(dtype=float, na_value=np.nan) for s in (one, other))
+            deviation = _deviation(a, b)
+        else:
+            alike = (one.isna() & other.isna()) | (one.astype(str) == other.astype(str))
+            deviation = np.where(alike, 0.0, np.inf)
+        equal &= bool((deviation == 0).all())
+        worst = max(worst, float(deviation.max(initial=0.0)))
+        if (deviation > 1).any():
+            k = int(deviation.argmax())
+            found.append(
+                f"{column} in row {k + 1}: stored {one[k]}, now {other[k]} ({int((deviation > 1).sum())} rows)"
+            )
+    return found, worst, equal
+
+
+def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Sentences on data and weights that both runs read and that are not the same any more."""
+    return [
+        f"{name} is another file now (sha256 {before[name][:12]} then, {now[name][:12]} now)"
+        for name in sorted(before.keys() & now.keys())
+        if before[name] != now[name]
+    ]
+
+
+def code_now(about: Item) -> str:
+    """sha256 of the code that the item depends on today; "" where that cannot be told."""
+    assert about.function is not None
+    try:
+        return sources.code(about.function)
+    except sources.Unidentified:
+        return ""
+
+
+@cache
+def declared() -> dict[str, dict[str, Any]]:
+    """What ``verify.yml`` says, by item."""
+    return yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8")) or {}
+
+
+def _run(about: Item, wanted: Part) -> pd.DataFrame:
+    """The part's table as it reads after storing it, its record in ``attrs``."""
+    with tempfile.TemporaryDirectory(prefix="uapkit") as kept:
+        made = computed(about, check_parameters(about, wanted.params), Path(kept))
+    table = results.read_table(results.table_bytes(made))
+    table.attrs["provenance"] = made.attrs["provenance"]
+    return table
+
+
+def _absent(again: pd.DataFrame, stored: pd.DataFrame | None) -> bool:
+    """Did the rerun lack data or weights that the stored run had?"""
+    if "status" not in again or stored is None:
+        return False
+    gone = set(again.loc[again["status"] != "run", "model"]) if "model" in again else set()
+    had = set(stored.loc[stored["status"] == "run", "model"]) if "model" in stored else set()
+    return bool({split_name(str(name))[0] for name in gone} & had)
+
+
+def _where(stored: pd.DataFrame, narrowed: Mapping[str, Any]) -> pd.DataFrame:
+    """The stored rows that the narrowed settings give: ``models`` are networks, ``qs`` values of the column ``q``."""
+    keep = np.ones(len(stored), dtype=bool)
+    for name, values in narrowed.items():
+        values = list(values) if isinstance(values, (list, tuple)) else [values]
+        if name in ("models", "model"):
+            keep &= np.logical_or.reduce([_is_network(stored, str(network)) for network in values])
+            continue
+        column = next((c for c in (name, name.removesuffix("s")) if c in stored), None)
+        if column is None:
+            raise ValueError(f"the stored table has no column for {name!r}; `where:` in verify.yml can name one")
+        keep &= stored[column].isin(values).to_numpy()
+    return stored[keep]
+
+
+def _is_network(stored: pd.DataFrame, network: str) -> np.ndarray:
+    name, tag = split_name(network)
+    same = (stored["model"] == name) | (stored["model"] == network)
+    if tag != "default" and "weights" in stored:
+        same &= (stored["weights"] == tag) | (stored["model"] == network)
+    return same.to_numpy()
+
+
+def _numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) or bool(column.isna().all())
+
+
+def _deviation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a - b| in units of the tolerance; 0 where both are missing or the same infinity, inf where only one is."""
+    finite = a[np.isfinite(a)]
+    largest = float(np.abs(finite).max(initial=0.0))
+    whole = bool((finite == np.rint(finite)).all())
+    share = not whole and len(finite) > 0 and finite.min() >= 0 and largest <= 1
+    allowed = SHARE if share else RELATIVE * largest
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = np.abs(a - b) / allowed if allowed else np.full(len(a), np.inf)
+    return np.where(same, 0.0, np.where(np.isfinite(off), off, np.inf))
+
+
+def _numbers(value: Any) -> Any:
+    """Plain JSON back to parameters: "inf" is a number."""
+    if isinstance(value, dict):
+        return {k: _numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    return float(value) if value in ("inf", "-inf") else value
