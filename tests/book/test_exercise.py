@@ -9,8 +9,8 @@ import pytest
 
 from uapkit import runner
 from uapkit.book import exercise
-from uapkit.cli import _parameters
 from uapkit.lab import Run
+from uapkit.runner.given import parameters
 
 ALL = exercise.exercises()
 CHEAP = (
@@ -52,7 +52,7 @@ def test_the_command_of_an_exercise_is_its_change(name):
     command = html.unescape(re.search(r"<code>(uapkit run .*?)</code>", shown).group(1))
     words = shlex.split(command)
     assert words[:4] == ["uapkit", "run", name, "-p"]
-    assert _parameters(words[4:]) == dict([ALL[name].change])
+    assert parameters(words[4:]) == dict([ALL[name].change])
     answer = ALL[name].why if exercise.found(ALL[name]) else "Not measured yet."
     places = [shown.index(html.escape(part)) for part in (ALL[name].question, answer)]
     assert places[0] < shown.index("<details>") < places[1], "the answer is folded"
