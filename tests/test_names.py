@@ -71,3 +71,10 @@ def test_html_keeps_code_and_links():
         '<pre><span>vgg16</span></pre><img src="a" alt="of VGG-16"><script>"vgg16"</script>'
         " NIN tab4_<wbr>transfer MobileNet v2 (8 bit)"
     )
+
+
+def test_a_class_behind_its_network_has_its_name():
+    assert names.readable("lenet_mnist[gluon] (class 6, positive)") == "LeNet (digit 6, positive)"
+    assert names.readable("cifar10_resnet20 (class 6)") == "ResNet-20 (frog)"
+    assert names.readable("squeezenet1_1 (class 6)") == "SqueezeNet 1.1 (class 6)"
+    assert names.readable_html("<td>lenet_<wbr>mnist<wbr>[gluon] (class 6)</td>") == "<td>LeNet (digit 6)</td>"

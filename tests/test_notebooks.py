@@ -20,6 +20,7 @@ ORDER = (
     "## What is measured",
     "## Ours: ",
     "page.not_run()",
+    "page.exercise()",
     "## The quick run",
     "page.quick_run(globals())",
     "save: bool = False",

@@ -69,6 +69,7 @@ CODE = ("code", "pre", "script", "style")
 _TAG = re.compile(r"(<[^>]+>)")
 _NAME = re.compile(r"<(/?)(\w+)")
 _READ_ALOUD = re.compile(r'(\s(?:alt|title|aria-label)=)("[^"]*")')
+_CLASS = re.compile(rf"(?<![\w/.\-])((?:{_ANY})[\w\[\]]*)( \()class (\d+)\b")  # as claims call a class of a network
 _BROKEN = re.compile(  # a key in which HTML may break the line; a name may break at its spaces
     rf"\b(?:{_ANY.replace('_', '_(?:<wbr>)?')})(?:_(?:<wbr>)?(?:sgd|seed\d+))*(?:(?:<wbr>)?\[(?:\w|<wbr>)+\])?"
 )
@@ -85,7 +86,8 @@ def network(spec: str) -> str:
 
 
 def readable(text: str) -> str:
-    """The text with every key of a known network, and every ``[key]`` of a paper, in people's words."""
+    """The text with every key of a known network, "(class 6" behind one, and every ``[key]`` of a paper, in people's words."""
+    text = _CLASS.sub(lambda found: f"{found[1]}{found[2]}{label(found[1], int(found[3]))}", text)
     return _PAPER.sub(lambda found: PAPERS[found[1]], _KEY.sub(_named, text))
 
 

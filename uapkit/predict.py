@@ -101,12 +101,13 @@ def answers(
 
     soft: what the logits are worth matters, not only their order. The network passes the gate at the first batch.
     """
-    with inference(model):
-        use = None
-        for start, part in blocks(x, batch_size):
+    use = None
+    for start, part in blocks(x, batch_size):
+        with inference(model):  # never across a yield: whoever reads the answers may want gradients between them
             if use is None:
                 use = gate.admit(model, part, logits=soft)
-            yield start, [logits(use, part if change is None else change(part, start)) for change in changes]
+            found = [logits(use, part if change is None else change(part, start)) for change in changes]
+        yield start, found
 
 
 def probabilities(

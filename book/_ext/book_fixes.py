@@ -1,11 +1,13 @@
 """Mends of Jupyter Book 1, and what stands on every page.
 
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
-stands which run drew it, with a link to its parameters; the quick run of such a page is folded away; the theme's controls get
-names that screen readers can say; the size of the book stands where a page asks for it; networks and papers have their names
-for people outside code; links to the repository stand there only where its address is real.
+stand a numbered caption, which begins with the finding, and which run drew it, with a link to its parameters; the quick run of
+such a page is folded away; the theme's controls get names that screen readers can say; the size of the book stands where a
+page asks for it; networks and papers have their names for people outside code; links to the repository stand there only where
+its address is real.
 """
 
+import html
 import json
 import re
 import subprocess
@@ -68,25 +70,25 @@ def drop_thebe(app, pagename, templatename, context, doctree):
     context["script_files"] = [s for s in context.get("script_files", []) if keep(s)]
 
 
-def stored_runs(app):
-    """Commits of the stored runs by item, as the build wrote them."""
-    path = Path(app.srcdir, "book", "_generated", "provenance.json")
+def generated(app, name):
+    """A mapping by item, as the build wrote it: the commits of the stored runs, the findings of the captions."""
+    path = Path(app.srcdir, "book", "_generated", name)
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def name_sources(app, doctree, docname):
-    """A line under each figure that a cell of an item's page drew."""
+    """A caption and a line on the source under each figure that a cell of an item's page drew."""
     kind, _, item = docname.partition("/")
     if kind != "notebooks":
         return
-    made_at = stored_runs(app).get(item)
+    made_at, findings = generated(app, "provenance.json").get(item), generated(app, "captions.json").get(item, {})
     quick, figures = not made_at, []
     for node in doctree.findall(lambda n: isinstance(n, (nodes.title, nodes.image))):
         if isinstance(node, nodes.title):
             quick = quick or node.astext().startswith("The quick run")
         elif "cell_output" in node.parent.get("classes", []) and "tag_answer" not in node.parent.parent["classes"]:
             figures.append((node, quick))
-    for node, is_quick in figures:
+    for number, (node, is_quick) in enumerate(figures, start=1):
         words, target = (
             ("drawn from the quick run: its parameters and code", "the-quick-run")
             if is_quick
@@ -95,9 +97,26 @@ def name_sources(app, doctree, docname):
                 "where-the-numbers-come-from",
             )
         )
-        line = f'<p class="uapkit-source"><a class="reference internal" href="#{target}">{words}</a></p>'
+        finding = (
+            "A quick run, a smoke test on small data." if is_quick else findings.get(shown_claim(node, number), "")
+        )
+        line = caption(number, finding, node.get("alt", ""))
+        line += f'<p class="uapkit-source"><a class="reference internal" href="#{target}">{words}</a></p>'
         place = node.parent.index(node)
         node.parent.insert(place + 1, nodes.raw("", line, format="html"))
+
+
+def shown_claim(node, number):
+    """The claim that a figure shows: the one its cell names, the page's first for the page's first figure, else none."""
+    cell = node.parent.parent.get("cell_metadata") or {}
+    return cell.get("claim", "" if number == 1 else None)
+
+
+def caption(number, finding, alt):
+    """A figure's number on its page, what it shows to be so, and what is seen."""
+    seen = alt.strip().removesuffix(", quick run on small digits").rstrip(".")
+    first = f"<strong>Figure {number} on this page.{' ' + html.escape(finding) if finding else ''}</strong>"
+    return f'<p class="uapkit-caption">{first}{f" {html.escape(seen)}." if seen else ""}</p>'
 
 
 def fold_quick_run(app, doctree):

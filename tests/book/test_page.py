@@ -205,3 +205,14 @@ def test_a_network_with_fewer_images_to_score_is_named():
     assert page._scored(run) == "1000 to score (100 for c)"
     assert page._scored(run[run["model"] != "c"]) == "1000 to score"
     assert page._scored(run[run["model"] == "d"]) == page._scored(run[["model"]]) == ""
+
+
+def test_tables_call_target_classes_by_name():
+    rows = pd.DataFrame(
+        {"model": ["cifar10_resnet20", "lenet_mnist", "own"], "target": [6, 6, 6], "share": [0.5, 0.25, 0.125]}
+    )
+    shown = page.table(rows).data
+    assert "<td>frog</td>" in shown
+    assert "<td>digit 6</td>" in shown
+    assert "<td>class 6</td>" in shown
+    assert rows["target"].tolist() == [6, 6, 6], "the table shown is another"

@@ -19,7 +19,7 @@ NAME = "khrulkov2018/tab1_layers"
 
 def test_parameters_are_written_as_a_notebook_can_run_them():
     for value in (float("inf"), [2.0, float("inf")], ["a", '"b"'], [[1], None], True, "é"):
-        assert eval(template._written(value), {"float": float}) == value
+        assert eval(template.written(value), {"float": float}) == value
 
 
 @pytest.fixture

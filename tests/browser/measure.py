@@ -1,7 +1,7 @@
 """How readable the built book is, measured page by page in Chromium: screens to the answer, tables, lettering.
 
-``python tests/browser/measure.py BUILT OUT.csv`` measures every page of the book built at BUILT, at desktop and phone size;
-``python tests/browser/measure.py --compare BEFORE.csv AFTER.csv OUT.csv`` writes the summary that the book shows.
+``python tests/browser/measure.py BUILT book/measured/after.csv`` measures every page of the book built at BUILT, at desktop and
+phone size. The book shows the summary (:mod:`uapkit.book.readable`) beside that of ``book/measured/before.csv``.
 
 A *screen* is one height of the window. What is folded away or not visible counts for nothing. Lettering is the size of a
 figure's text as the page renders it: matplotlib writes text as outlines scaled by size / 100, so an SVG tells its sizes in
@@ -25,6 +25,8 @@ from urllib.parse import unquote, urlparse
 
 import pandas as pd
 from PIL import Image
+
+from uapkit.book.readable import summary
 
 SIZES = {"1280": (1280, 800), "390": (390, 844)}
 # Text as outlines: translate, perhaps rotate, and a scale with the vertical axis turned round.
@@ -139,67 +141,17 @@ def measure(built: Path, names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(table: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The measurements that matter, {(what, width): number as words}."""
-    found = {}
-    for width, rows in table.astype({"width": str}).groupby("width", sort=False):
-        items, chapters = (
-            rows[rows["page"].str.startswith("notebooks/")],
-            rows[rows["page"].str.contains("book/papers/")],
-        )
-        shown = {
-            "Item pages with a picture and a verdict in the first screen": f"{_both(items)} of {len(items)}",
-            "Screens to the first picture, median of the item pages": f"{items['to_picture'].median():.1f}",
-            "Screens to the first verdict, median of the item pages": f"{items['to_verdict'].median():.1f}",
-            "Screens to “Claim by claim”, median of the item pages": f"{items['to_claims'].median():.1f}",
-            "Screens of an item page, median": f"{items['screens'].median():.1f}",
-            "Screens of a chapter, shortest to longest": f"{chapters['screens'].min():.0f} to {chapters['screens'].max():.0f}",
-            "Tables wider than their column": f"{rows['tables_cut'].sum()} of {rows['tables'].sum()}",
-            "Tables with more than five columns": f"{rows['tables_over_5_columns'].sum()} of {rows['tables'].sum()}",
-            "Smallest lettering in a figure, pixels": f"{rows['smallest_lettering_px'].min():.1f}",
-            "Figures whose smallest lettering is under 8 pixels": (
-                f"{rows['figures_under_8_px'].sum():.0f} of {rows['figures_with_text'].sum()}"
-            ),
-        }
-        found |= {(what, str(width)): value for what, value in shown.items()}
-    return found
-
-
-def _both(items: pd.DataFrame) -> int:
-    return int(((items["to_picture"] < 1) & (items["to_verdict"] < 1)).sum())
-
-
-def compared(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """The summary of two tables side by side: what, and before and after at each width."""
-    then, now = summary(before), summary(after)
-    whats = list(dict.fromkeys(what for what, _ in then))
-    heads = {"1280": "1280 px", "390": "390 px"}
-    return pd.DataFrame(
-        {"What": what}
-        | {f"{head}, {when}": table[what, width] for width, head in heads.items() for when, table in
-           (("before", then), ("after", now))}
-        for what in whats
-    )  # fmt: skip
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("--compare", action="store_true", help="of two tables make the summary")
-    arguments.add_argument("paths", nargs="+", type=Path, help="BUILT OUT.csv, or with --compare BEFORE AFTER OUT.csv")
+    arguments.add_argument("built", type=Path, help="folder of the built book")
+    arguments.add_argument("out", type=Path, help="file to write, .csv")
     given = arguments.parse_args()
-    if given.compare:
-        before, after, out = given.paths
-        compared(*(pd.read_csv(path, dtype={"width": str}) for path in (before, after))).to_csv(out, index=False)
-    else:
-        built, out = given.paths
-        pages = (path.relative_to(built).with_suffix("").as_posix() for path in built.rglob("*.html"))
-        names = sorted(
-            name for name in pages if any((built / "_sources").glob(f"{name}.*"))
-        )  # lists and indexes have none
-        table = measure(built, names)
-        table.to_csv(out, index=False)
-        for (what, width), value in summary(table).items():
-            print(f"{width:>5}  {what}: {value}")
+    pages = (path.relative_to(given.built).with_suffix("").as_posix() for path in given.built.rglob("*.html"))
+    names = sorted(name for name in pages if any((given.built / "_sources").glob(f"{name}.*")))  # not lists and indexes
+    table = measure(given.built, names)
+    table.to_csv(given.out, index=False)
+    for (what, width), value in summary(table).items():
+        print(f"{width:>5}  {what}: {value}")
 
 
 if __name__ == "__main__":

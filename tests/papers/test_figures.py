@@ -39,7 +39,7 @@ def stored_runs_only():
     patch.undo()
 
 
-def opened(self, name, namespace):
+def opened(self, name):
     self.name, self.full = name, runner.stored_run(name)
     self.quick = self.full
 

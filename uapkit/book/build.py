@@ -31,7 +31,7 @@ __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "st
 
 def stage_sources() -> None:
     """Copy configuration and prose into the staging tree and write the computed fragments."""
-    from uapkit.book import chapters, prose, scoreboard, story, what_holds
+    from uapkit.book import captions, chapters, prose, readable, scoreboard, story, what_holds
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
@@ -42,12 +42,14 @@ def stage_sources() -> None:
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
     summary = {"summary.md": prose.summary(), "counts.md": prose.counted() + "\n"}
+    summary["readable.md"] = scoreboard_html.raw(readable.tables())
     for name, text in (scoreboard_html.fragments() | story.fragments() | what_holds.fragments() | summary).items():
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
         write_whole(generated / name, data)
     runs = {r["item"]: r["commit"][:10] + prose.REDO * bool(r["stale"]) for r in scoreboard.records() if r["commit"]}
     write_whole(generated / "provenance.json", json.dumps(runs).encode())
+    write_whole(generated / "captions.json", json.dumps(captions.findings()).encode())
     for page in (staging / "book").rglob("*.md"):  # numbers of ours inside sentences
         up = "../" * len(page.relative_to(staging).parents[:-1])
         page.write_text(prose.draw(page.read_text(encoding="utf-8"), up), encoding="utf-8")

@@ -40,12 +40,13 @@ def of_weights() -> list[str]:
 
 
 def of_item(name: str) -> list[str]:
-    """Files that an item's page is made from: code, published rows, stored run and notebook, as far as they exist."""
+    """Files that an item's page is made from: code, published rows, stored run, exercise, notebook, as far as they exist."""
     root = project_root()
     module = f"uapkit/papers/{name}.py"
     own = [module.removesuffix(".py").replace("/", ".")] if (root / module).is_file() else []
     stale = root / "results" / "stale.yml"
     tables = [f"reported/{name.split('/')[0]}.csv", f"notebooks/{name}.full.yml"]
+    tables += ["notebooks/exercises.yml", "book/measured/exercises.csv"]
     tables += [f"results/{name}{end}" for end in (".csv", ".json", ".npz")]
     tables += ["results/stale.yml"] if stale.is_file() and name in stale.read_text(encoding="utf-8") else []
     return [*code("uapkit.book.page", *own), *(t for t in tables if (root / t).is_file()), f"notebooks/{name}.ipynb"]

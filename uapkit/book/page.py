@@ -16,9 +16,10 @@ from IPython import get_ipython
 from IPython.display import HTML
 
 from uapkit import runner
-from uapkit.book import answer, evidence
+from uapkit.book import answer, evidence, exercise
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
+from uapkit.names import label
 from uapkit.runner.execute import plain
 from uapkit.runner.verdicts import STATED
 
@@ -36,7 +37,7 @@ def _number(value: Any) -> str:
 
 def table(frame: pd.DataFrame, caption: str = "") -> HTML:
     """A readable table that scrolls sideways inside its own box. A rate and its ``low`` and ``high`` become one cell."""
-    frame, same = _without_constants(frame, keep=("low", "high", "carried", "verdict"))
+    frame, same = _without_constants(_with_class_names(frame), keep=("low", "high", "carried", "verdict"))
     caption = f"{caption} ({same})" if same and caption else caption
     if {"low", "high"} <= set(frame.columns):
         before = list(frame.columns)[: list(frame.columns).index("low")]
@@ -57,6 +58,17 @@ def table(frame: pd.DataFrame, caption: str = "") -> HTML:
         f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{label}"><table class="uapkit-table">{title}'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def _with_class_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table whose target classes have their names where their network's are known: "frog", "digit 6"."""
+    if not {"model", "target"} <= set(frame.columns):
+        return frame
+    called = [
+        label(str(model), int(target)) if pd.notna(target) else target
+        for model, target in zip(frame["model"], frame["target"], strict=True)
+    ]
+    return frame.assign(target=called)
 
 
 def _without_constants(frame: pd.DataFrame, keep: tuple[str, ...] = ()) -> tuple[pd.DataFrame, str]:
@@ -170,6 +182,10 @@ class Page:
             "With them at hand (<code>uapkit models</code> and <code>uapkit data</code> say where to put what) one command "
             f"fills these rows:</p>{command}"
         )
+
+    def exercise(self) -> HTML:
+        """The item's exercise: predict, change one parameter of the quick run, check; the answer is folded."""
+        return HTML(exercise.box(self.name))
 
     def about(self) -> HTML:
         """The block that ends every page: where the stored numbers come from, what they cost, how to make them again."""

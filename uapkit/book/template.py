@@ -54,7 +54,7 @@ def _notebook(about: Item) -> str:
             f"from uapkit.papers.{about.paper} import {about.slug} as item\n\n"
             f'page = Page("{about.name}")\n'
             "full = page.full\n"
-            f"page.answer({_written(_first_sentence(question))})",
+            f"page.answer({written(_first_sentence(question))})",
             "remove-input",
             "answer",
         ),
@@ -68,6 +68,8 @@ def _notebook(about: Item) -> str:
         _text("## Ours: the stored full run"),
         _code('if full is not None:\n    display(table(full.rows, "Stored full run, 95 % intervals"))', "hide-input"),
         _code("page.not_run()", "remove-input"),
+        _text("## Exercise"),
+        _code("page.exercise()", "remove-input"),
         _text("## The quick run"),
         _code("page.quick_run(globals())  # the names defined from here on are its parameters", "remove-input"),
         _code("\n".join(_parameters(about.parameters)), "parameters"),
@@ -91,7 +93,7 @@ def _parameters(defaults: dict[str, Any]) -> list[str]:
     for name, value in defaults.items():
         value = list(value) if isinstance(value, tuple) else value
         kind = "object" if value is None else type(value).__name__
-        shown = _written(value)
+        shown = written(value)
         lines.append(f"{name}: {kind} = {shown}".replace("'", '"'))
     return [*lines, "save: bool = False  # store table and provenance in results/"]
 
@@ -111,10 +113,10 @@ def _code(source: str, *tags: str, **metadata: Any) -> dict[str, Any]:
     return {"cell_type": "code", "execution_count": None, "metadata": about, "outputs": [], "source": lines}
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A parameter as Python that a notebook can run: infinity has no name of its own there."""
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     if isinstance(value, list):
-        return f"[{', '.join(map(_written, value))}]"
+        return f"[{', '.join(map(written, value))}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
