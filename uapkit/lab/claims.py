@@ -24,7 +24,8 @@ class Claim:
 
     name: the claim's id in ``reported/<paper>.csv``. network: the network, or network and setting. sense: on which side
     of ``bound`` the claim says that the quantity lies ("=": the interval holds the bound). training: how the network was
-    trained, where the item runs networks of several trainings: a verdict may depend on it.
+    trained, where the item runs networks of several trainings: a verdict may depend on it. absence: the bound is what no
+    effect at all would give (0, or a chance level), which any effect exceeds: the null then has only to be exceeded.
     """
 
     name: str
@@ -34,12 +35,13 @@ class Claim:
     bound: float
     null: Interval | None = None
     training: str = ""
+    absence: bool = False
 
     def row(self) -> dict[str, Any]:
         """As cells of the table of evidence."""
         cells = {"claim": self.name, "network": self.network, "estimate": self.found.value, "low": self.found.low}
         cells |= {"high": self.found.high, "sense": self.sense, "bound": self.bound, "n": self.found.n or math.nan}
-        cells["training"] = self.training
+        cells |= {"training": self.training, "absence": self.absence or self.bound == 0}
         nulls = (math.nan,) * 3 if self.null is None else (self.null.value, self.null.low, self.null.high)
         return cells | dict(zip(("null", "null_low", "null_high"), nulls, strict=True))
 
@@ -53,9 +55,10 @@ def claim(
     *,
     null: Interval | None = None,
     training: str = "",
+    absence: bool = False,
 ) -> Claim:
     """See :class:`Claim`."""
-    return Claim(name, network, found, sense, float(bound), null, training)
+    return Claim(name, network, found, sense, float(bound), null, training, absence)
 
 
 def rate(flags: torch.Tensor) -> dict[str, float]:
