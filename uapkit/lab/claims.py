@@ -16,6 +16,7 @@ from uapkit import evaluate
 from uapkit.intervals import Interval, Rate
 
 Sense = Literal[">", "<", "="]
+RANKED = 8  # a rank correlation of fewer points decides no claim
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,15 @@ def mean_of(values: Any) -> Interval:
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float], *, seed: int = 0, n_boot: int = 2000) -> Interval:
-    """Spearman's rho of (x, y) with a percentile bootstrap interval over the pairs; NaN for fewer than four pairs."""
+    """Spearman's rho of (x, y) with a percentile bootstrap interval over the pairs; NaN for fewer than four pairs.
+
+    Fewer than :data:`RANKED` pairs decide nothing: the interval is then all of [-1, 1].
+    """
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(a) < 4:
         return Interval(math.nan, len(a), math.nan, math.nan)
+    if len(a) < RANKED:
+        return Interval(float(spearmanr(a, b).statistic), len(a), -1.0, 1.0)
     draws = np.random.default_rng(seed).integers(0, len(a), (n_boot, len(a)))
     usable = [d for d in draws if np.ptp(a[d]) > 0 and np.ptp(b[d]) > 0]  # a constant draw has no ranks
     low, high = np.percentile([spearmanr(a[d], b[d]).statistic for d in usable], [2.5, 97.5])
