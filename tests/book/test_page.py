@@ -74,24 +74,6 @@ def stale(made):
     return made
 
 
-def test_rate_and_interval_share_a_cell():
-    text = page.table(ROWS[["layer", "fooling_rate", "low", "high"]]).data
-    assert "0.500\u00a0[0.400,\u00a00.600]" in text
-    assert "<td>–</td>" in text, "a missing number is a dash"
-    assert ">low<" not in text
-
-
-def test_what_is_the_same_everywhere_goes_to_the_caption():
-    text = page.table(ROWS.iloc[:2][["model", "layer", "n"]], "Run").data
-    assert "Run (model a, n 100)" in text
-    assert ">model<" not in text
-
-
-def test_tables_escape_what_they_show():
-    assert "<script>" not in page.table(pd.DataFrame({"x": ["<script>", "b"]}), "<b>").data
-    assert "<b>" not in page.table(pd.DataFrame({"x": ["a", "b"]}), "<b>").data
-
-
 def test_setting_names_networks_images_and_n(shown):
     full = shown.full
     text = shown.setting(full, "Stored full run").data

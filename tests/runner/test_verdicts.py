@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from uapkit import runner
+from uapkit.intervals import Interval
+from uapkit.lab.claims import claim, evidence_table
 from uapkit.runner import verdicts
 
 HOLDS, FAILS, UNCLEAR = (0.5, 0.6), (0.1, 0.2), (0.3, 0.5)  # against > 0.4
@@ -57,6 +59,23 @@ def test_where_any_effect_satisfies_the_claim_the_null_has_to_be_exceeded():
     assert verdicts.answers(evidence((0.1, 0.2), bound=0.0, nulls=[(0.01, 0.02)])) == ["yes"]
     assert verdicts.answers(evidence((0.1, 0.2), bound=0.0, nulls=[(0.01, 0.15)])) == ["the null too"]
     assert verdicts.verdict(evidence((0.1, 0.2), bound=0.0, nulls=[(0.01, 0.15)])) == "not above chance"
+
+
+def test_a_claim_may_say_that_its_bound_is_the_absence_of_an_effect():
+    """A share above that under shuffled labels, which random signs exceed as well: they have to lie below the share."""
+    found, below, beside = (
+        Interval(0.94, 100, 0.92, 0.96),
+        Interval(0.75, 100, 0.7, 0.8),
+        Interval(0.9, 100, 0.85, 0.95),
+    )
+
+    def answers(null, bound=0.5, **about):
+        return verdicts.answers(evidence_table([claim("c", "a", found, ">", bound, null=null, **about)]))
+
+    assert answers(below) == ["the null too"]
+    assert answers(below, absence=True) == ["yes"]
+    assert answers(beside, absence=True) == ["the null too"]
+    assert answers(below, bound=0.95, absence=True) == ["open"], "the bound still counts"
 
 
 def test_one_setting_of_many_names_no_verdict():

@@ -17,9 +17,9 @@ from IPython.display import HTML
 
 from uapkit import runner
 from uapkit.book import answer, evidence, exercise
+from uapkit.book.tables import MOST, table, telling, without_constants
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
-from uapkit.names import label
 from uapkit.runner.execute import plain
 from uapkit.runner.verdicts import STATED
 
@@ -27,55 +27,7 @@ if get_ipython() is not None:  # in a notebook: figures as vector graphics or co
     show_figures_so(get_ipython())
 
 
-def _number(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "–" if value is None or value is pd.NA else html.escape(str(value))
-    if value != value:
-        return "–"
-    return f"{int(value)}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
-
-
-def table(frame: pd.DataFrame, caption: str = "") -> HTML:
-    """A readable table that scrolls sideways inside its own box. A rate and its ``low`` and ``high`` become one cell."""
-    frame, same = _without_constants(_with_class_names(frame), keep=("low", "high", "carried", "verdict"))
-    caption = f"{caption} ({same})" if same and caption else caption
-    if {"low", "high"} <= set(frame.columns):
-        before = list(frame.columns)[: list(frame.columns).index("low")]
-        rate = next((c for c in reversed(before) if c.endswith(("_rate", "accuracy", "_share"))), None)
-        if rate:
-            frame[rate] = [
-                "–" if v != v else f"{v:.3f}\u00a0[{a:.3f},\u00a0{b:.3f}]"  # on one line
-                for v, a, b in zip(frame[rate], frame["low"], frame["high"], strict=True)
-            ]
-            frame = frame.drop(columns=["low", "high"])
-    head = "".join(f'<th scope="col">{html.escape(str(c).replace("_", " "))}</th>' for c in frame.columns)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{_number(v)}</td>" for v in row) + "</tr>" for row in frame.itertuples(index=False)
-    )
-    label = html.escape(caption or "table")
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return HTML(
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{label}"><table class="uapkit-table">{title}'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-    )
-
-
-def _with_class_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table whose target classes have their names where their network's are known: "frog", "digit 6"."""
-    if not {"model", "target"} <= set(frame.columns):
-        return frame
-    called = [
-        label(str(model), int(target)) if pd.notna(target) else target
-        for model, target in zip(frame["model"], frame["target"], strict=True)
-    ]
-    return frame.assign(target=called)
-
-
-def _without_constants(frame: pd.DataFrame, keep: tuple[str, ...] = ()) -> tuple[pd.DataFrame, str]:
-    """The columns that tell rows apart, and in words what is the same in all of them."""
-    same = [c for c in frame.columns if c not in keep and len(frame) > 1 and frame[c].nunique(dropna=False) == 1]
-    words = ", ".join(f"{c.replace('_', ' ')} {_number(frame[c].iloc[0])}" for c in same if str(frame[c].iloc[0]))
-    return frame.drop(columns=same), words
+__all__ = ["Page", "table"]
 
 
 class Page:
@@ -123,12 +75,14 @@ class Page:
             ""
         )
         about = rows[["source", "confidence"]].reset_index(drop=True)
-        shown, words = _without_constants(pd.concat([places, about], axis=1))
+        shown, words = without_constants(pd.concat([places, about], axis=1))
         marks = list(shown.columns)
         long = shown.assign(metric=rows["metric"].to_numpy(), value=rows["value"].to_numpy())
         if marks and not long.duplicated([*marks, "metric"]).any():  # one column a quantity
             long = long.set_index([*marks, "metric"])["value"].unstack("metric", sort=False).reset_index().fillna("–")
-        return table(long, f"Published ({words})" if words else "Published")
+        metrics = [c for c in long.columns if c not in marks]
+        place = telling(long, [c for c in marks if c in places], max(2, MOST - len(metrics)))
+        return table(long, f"Published ({words})" if words else "Published", shown=[*place, *metrics][:MOST])
 
     def setting(self, run: Run | None, what: str) -> HTML:
         """One sentence that says what a run is: networks, images, numbers; a reduced or stale run says so."""

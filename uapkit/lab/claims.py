@@ -16,6 +16,7 @@ from uapkit import evaluate
 from uapkit.intervals import Interval, Rate
 
 Sense = Literal[">", "<", "="]
+RANKED = 8  # a rank correlation of fewer points decides no claim
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Claim:
 
     name: the claim's id in ``reported/<paper>.csv``. network: the network, or network and setting. sense: on which side
     of ``bound`` the claim says that the quantity lies ("=": the interval holds the bound). training: how the network was
-    trained, where the item runs networks of several trainings: a verdict may depend on it.
+    trained, where the item runs networks of several trainings: a verdict may depend on it. absence: the bound is what no
+    effect at all would give (0, or a chance level), which any effect exceeds: the null then has only to be exceeded.
     """
 
     name: str
@@ -34,12 +36,13 @@ class Claim:
     bound: float
     null: Interval | None = None
     training: str = ""
+    absence: bool = False
 
     def row(self) -> dict[str, Any]:
         """As cells of the table of evidence."""
         cells = {"claim": self.name, "network": self.network, "estimate": self.found.value, "low": self.found.low}
         cells |= {"high": self.found.high, "sense": self.sense, "bound": self.bound, "n": self.found.n or math.nan}
-        cells["training"] = self.training
+        cells |= {"training": self.training, "absence": self.absence or self.bound == 0}
         nulls = (math.nan,) * 3 if self.null is None else (self.null.value, self.null.low, self.null.high)
         return cells | dict(zip(("null", "null_low", "null_high"), nulls, strict=True))
 
@@ -53,9 +56,10 @@ def claim(
     *,
     null: Interval | None = None,
     training: str = "",
+    absence: bool = False,
 ) -> Claim:
     """See :class:`Claim`."""
-    return Claim(name, network, found, sense, float(bound), null, training)
+    return Claim(name, network, found, sense, float(bound), null, training, absence)
 
 
 def rate(flags: torch.Tensor) -> dict[str, float]:
@@ -88,10 +92,15 @@ def mean_of(values: Any) -> Interval:
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float], *, seed: int = 0, n_boot: int = 2000) -> Interval:
-    """Spearman's rho of (x, y) with a percentile bootstrap interval over the pairs; NaN for fewer than four pairs."""
+    """Spearman's rho of (x, y) with a percentile bootstrap interval over the pairs; NaN for fewer than four pairs.
+
+    Fewer than :data:`RANKED` pairs decide nothing: the interval is then all of [-1, 1].
+    """
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(a) < 4:
         return Interval(math.nan, len(a), math.nan, math.nan)
+    if len(a) < RANKED:
+        return Interval(float(spearmanr(a, b).statistic), len(a), -1.0, 1.0)
     draws = np.random.default_rng(seed).integers(0, len(a), (n_boot, len(a)))
     usable = [d for d in draws if np.ptp(a[d]) > 0 and np.ptp(b[d]) > 0]  # a constant draw has no ranks
     low, high = np.percentile([spearmanr(a[d], b[d]).statistic for d in usable], [2.5, 97.5])

@@ -79,8 +79,9 @@ def answers(evidence: pd.DataFrame) -> list[str]:
     """Of each row of evidence: "yes", "no", "open", or "the null too".
 
     The interval is compared with the bound; where it lies on the claimed side, the null is compared with the same bound and
-    then with the interval itself. A null that satisfies the claim takes its meaning, "the null too", unless the bound is 0,
-    which any effect exceeds: there the null only has to be exceeded. An interval that overlaps its null's leaves it open.
+    then with the interval itself. A null that satisfies the claim takes its meaning, "the null too", unless the bound is the
+    absence of an effect (0, or what a claim says is): any effect exceeds that, so the null only has to be exceeded.
+    An interval that overlaps its null's leaves it open.
     """
     return [_answer(row) for row in evidence.to_dict("records")]
 
@@ -92,10 +93,11 @@ def _answer(row: dict[str, Any]) -> str:
     low, high = (float(row.get(end, math.nan)) for end in ("null_low", "null_high"))
     if math.isnan(low) or math.isnan(high) or row["sense"] == "=":
         return YES
-    if row["bound"] != 0 and holds(low, high, row["sense"], row["bound"]):
+    absence = row["bound"] == 0 or row.get("absence") is True
+    if not absence and holds(low, high, row["sense"], row["bound"]):
         return NULL_TOO
     beyond = holds(row["low"], row["high"], row["sense"], high if row["sense"] == ">" else low)
-    return YES if beyond else NULL_TOO if row["bound"] == 0 else OPEN
+    return YES if beyond else NULL_TOO if absence else OPEN
 
 
 def settings(evidence: pd.DataFrame) -> pd.DataFrame:

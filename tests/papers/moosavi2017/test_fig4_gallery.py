@@ -40,6 +40,7 @@ def test_networks_on_other_images_are_no_pair():
 def test_fig4_gallery_claims(table):
     pair, found = rows_of(table, kind="pair").iloc[0], evidence(table)
     assert found["estimate"].tolist() == pytest.approx([abs(pair["cosine_similarity"])] * 2)
+    assert (found["low"] == found["high"]).all(), "smallest to largest is no interval"
     assert found["null_high"].isna().all(), "both fool more than random signs"
     weak = table.assign(low=0.0, high=1.0)
     assert (evidence(weak)["null_high"] == 0).all(), "what fools nobody is orthogonal by chance"

@@ -36,6 +36,7 @@ def test_fig5_diversity(table):
 def test_fig5_diversity_claims(table):
     found = evidence(table).iloc[0]
     assert found["estimate"] == pytest.approx(rows_of(table, kind="pair")["cosine"].abs().max())
+    assert found["low"] == found["estimate"] == found["high"], "smallest to largest is no interval"
     assert evidence(table.assign(status="not run here")).empty
 
 

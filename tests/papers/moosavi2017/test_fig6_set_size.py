@@ -42,6 +42,11 @@ def test_fig6_set_size_claims(table):
     many = table.assign(n_images=table["n_images"].replace(32, 500))
     level = rows_of(runner.evidence("moosavi2017/fig6_set_size", _renamed(many)), claim="500_images_fool_30_percent")
     assert level["estimate"].item() == attack[32]
+    ends = []
+    for end in ("reached", "pass limit"):
+        told = runner.evidence("moosavi2017/fig6_set_size", _renamed(many.assign(end=end)))
+        ends.append(rows_of(told, claim="500_images_fool_30_percent")["high"].item())
+    assert ends[0] < ends[1] == 1, "a run cut off at its pass limit bounds the rate from below only"
     assert level["null"].item() == pytest.approx(rows_of(table, kind="random signs")["fooling_rate"].mean())
     assert evidence(table.assign(status="not run here")).empty
 

@@ -66,7 +66,10 @@ def test_tab1_fooling_rates_claims(rates):
     assert rows_of(found, claim="blocked_fools_more")["estimate"].item() == pytest.approx(blocked - plain)
     gap = rows_of(found, claim="no_overfitting").iloc[-1]
     assert gap["low"] < gap["estimate"] < gap["high"]
-    assert (rows_of(evidence(rates.assign(n=20_000)), claim="above_77_percent")["high"] < 1).all()
+    large = rates.assign(n=20_000, end="reached")
+    assert (rows_of(evidence(large), claim="above_77_percent")["high"] < 1).all()
+    cut = rows_of(evidence(large.assign(end="pass limit")), claim="above_77_percent")
+    assert (cut["high"] == 1).all(), "a run cut off at its pass limit bounds the rate from below only"
     assert evidence(rates.assign(status="not run here")).empty, "claims about nothing are no claims"
 
 

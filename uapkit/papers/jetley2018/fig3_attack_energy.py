@@ -19,6 +19,7 @@ from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim
+from uapkit.lab.claims import RANKED
 from uapkit.lab.sweep import for_network
 from uapkit.papers.jetley2018.drawing import SUBSPACES
 from uapkit.papers.jetley2018.setting import Projected, mean_image, right, told
@@ -143,7 +144,8 @@ def claims(run: Run) -> Iterator[Claim]:
 def mirrored(run: Run, network: str, rows: pd.DataFrame, attack: str, n_boot: int = 500) -> Interval:
     """Spearman's rho, over the curvature subspaces, of norm share above chance and accuracy above a random subspace's.
 
-    Its interval is the percentile bootstrap over the images, drawn for shares and accuracies together.
+    Its interval is the percentile bootstrap over the images, drawn for shares and accuracies together; all of [-1, 1] for
+    fewer than eight subspaces.
     """
     part = lab.rows_of(rows, attack=attack).reset_index(drop=True)
     share, seen, image = (
@@ -162,7 +164,7 @@ def mirrored(run: Run, network: str, rows: pd.DataFrame, attack: str, n_boot: in
 
     rng = np.random.default_rng(child_seed(0, "bootstrap over images"))
     draws = [rho(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(n_boot)]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    low, high = np.nanpercentile(draws, [2.5, 97.5]) if len(curved) >= RANKED else (-1.0, 1.0)
     return Interval(rho(np.ones(n)), n, float(low), float(high))
 
 

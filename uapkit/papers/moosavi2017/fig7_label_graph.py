@@ -158,6 +158,7 @@ def claims(run: Run) -> Iterator[Claim]:
     """Share of the top labels (chosen on the other half) against its mean under shuffled labels; noise against photographs.
 
     The most labels that hold less than half of the images under shuffled labels: ten of a thousand classes, not of ten.
+    Shuffled labels have no dominant ones, so their share is the absence of the effect; random signs are the null.
     """
     for model, rows in run.by_network():
         targets = lab.rows_of(rows, part="targets")
@@ -167,7 +168,7 @@ def claims(run: Run) -> Iterator[Claim]:
             continue
         share, null = (_crossed(lab.rows_of(targets, kind=kind, top=top)) for kind in (UNIVERSAL, SIGNS))
         assert share is not None  # where images were fooled, there are shares
-        yield claim("dominant_labels", f"{model} (top {top:g})", share, ">", float(few[top]), null=null)
+        yield claim("dominant_labels", f"{model} (top {top:g})", share, ">", float(few[top]), null=null, absence=True)
         shares = lab.rows_of(rows, part="regions", top=top).set_index("kind")
         for kind in (NOISE, PHASES):
             about = f"{model}: {kind} (top {top:g})"

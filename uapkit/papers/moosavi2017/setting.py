@@ -28,6 +28,7 @@ RELEASED: dict[str, Any] = {
 CURVE = 100  # scored images at most on which the curve over the passes is drawn
 D = 3 * 224 * 224  # numbers in an image of the paper
 UAP, BLOCKED = "UAP", "UAP, blocked"
+PASS_LIMIT = "pass limit"  # how a run ended that could have gone on: its rate bounds the attack's from below
 CHANCE = Interval(0.0, 0, 0.0, 0.0)  # the null of vectors unlike each other, where they fool no more than random ones
 
 
