@@ -68,7 +68,7 @@ def with_class_names(frame: pd.DataFrame) -> pd.DataFrame:
     if not {"model", "target"} <= set(frame.columns):
         return frame
     called = [
-        label(str(model), int(target)) if pd.notna(target) else target
+        label(str(model), int(target)) if isinstance(target, (int, float)) and target == target else target
         for model, target in zip(frame["model"], frame["target"], strict=True)
     ]
     return frame.assign(target=called)
