@@ -27,7 +27,7 @@ def test_sec_accuracy(net, evidence):
     assert 0 < curve["train_loss"].item() < 3
     assert evidence(sec_accuracy, table)["estimate"].item() == clean.loc[30.0, "accuracy"]
     (ax,) = sec_accuracy.figure(Run.of(table)).axes
-    assert clean.loc[30.0, "accuracy"] in [bar.get_height() for bar in ax.patches]
+    assert clean.loc[30.0, "accuracy"] in [bar.get_width() for bar in ax.patches]
 
 
 def test_stored_trainings_are_those_of_the_records():
@@ -41,7 +41,7 @@ def test_training_seeds_share_a_colour_and_one_label():
     curve = pd.DataFrame({"epoch": [1, 2], "test_accuracy": [0.8, 0.9], "train_accuracy": [0.7, 0.8]})
     names = ("stdcnn_mnist_rot", "stdcnn_mnist_rot_seed1", "gcnn_mnist_rot")
     (ax,) = sec_accuracy.curves(dict.fromkeys(names, curve)).axes
-    line = next(one for one in ax.lines if one.get_label() == "stdcnn mnist rot, test")
+    line = next(one for one in ax.lines if one.get_label() == "StdCNN, test")
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 2], [0.8, 0.9])
     assert len(ax.lines) == 6
     assert len({line.get_color() for line in ax.lines}) == 2

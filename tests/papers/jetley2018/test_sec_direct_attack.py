@@ -103,4 +103,4 @@ def test_the_direct_attack_stands_beside_the_transferred_one(run):
     assert names == {"direct", "transferred", "random direction"} | spans
     one, other = (run.where(kind=kind).set_index("d_low")["norm_ratio"] for kind in ("direct", "in the span"))
     labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    assert labels == [f"mlp digits\n{d}: norm × {one[d]:.2f}, {other[d]:.2f}" for d in (120, 60)]
+    assert labels == [f"MLP (digits)\n{d}: norm × {one[d]:.2f}, {other[d]:.2f}" for d in (120, 60)]

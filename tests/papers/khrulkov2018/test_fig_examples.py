@@ -56,7 +56,7 @@ def test_fig_examples():
     assert (claim.found.value, claim.found.n) == (own["edges_more"], 120)
     assert claim.null.value == scored.loc["random signs", "edges_more"]
     titles = [drawn.get_suptitle() for drawn in fig_examples.figures(run)]
-    assert titles == [f"mlp digits, {direction}" for direction in DIRECTIONS]
+    assert titles == [f"MLP (digits), {direction}" for direction in DIRECTIONS]
 
 
 def test_norm_slider_starts_without_change_and_says_the_rate(monkeypatch):

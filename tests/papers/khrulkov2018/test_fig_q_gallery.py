@@ -27,7 +27,7 @@ def test_fig_q_gallery():
     fresh = table[table["kind"] == "untrained network"]
     assert claim.null == lab.rank_correlation(-1 / fresh["q"], fresh["neighbours"])
     titles = [ax.get_title(loc="left") for ax in fig_q_gallery.figure(run).axes]
-    assert titles == ["lenet digits\nq = 1", "\nq = 4", "\nq = 8", "\nq = inf"]
+    assert titles == ["LeNet (digits)\nq = 1", "\nq = 4", "\nq = 8", "\nq = inf"]
 
 
 def test_neighbours_of_stripes():

@@ -28,7 +28,7 @@ def test_fig_singular_values():
     lines = {line.get_label(): list(line.get_ydata()) for line in fig_singular_values.figure(run).axes[0].lines}
     assert lines["singular vector"] == pytest.approx(table["singular_value"].tolist())
     assert lines["untrained network"] == pytest.approx(table["untrained_value"].tolist())
-    assert [line.get_label() for line in fig_singular_values.networks(run).axes[0].lines] == ["lenet digits"]
+    assert [line.get_label() for line in fig_singular_values.networks(run).axes[0].lines] == ["LeNet (digits)"]
 
 
 def test_a_singular_value_known_on_paper():

@@ -37,7 +37,8 @@ def test_fig_top5():
     none = table[(table["kind"] == "mean") & (table["scale"] == 0)]
     assert not np.any(none["flipped"].astype(str) == "True"), "without a perturbation nothing flips"
     axes = fig_top5.figure(run).axes
-    assert [ax.get_title() for ax in axes if ax.lines] == ["mlp digits: flips", "mlp digits: keeps its label"]
+    titles = [" ".join(ax.get_title().split()) for ax in axes if ax.lines]
+    assert titles == ["MLP (digits) flips", "MLP (digits) keeps its label"]
     assert [len(ax.lines) for ax in axes if ax.lines] == [5, 5]
 
 

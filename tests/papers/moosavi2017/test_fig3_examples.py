@@ -26,6 +26,6 @@ def test_fig3_examples():
     assert scored["perturbed_confidence"] == pytest.approx(sure, abs=1e-5)
     assert scored["fooling_rate"] == pytest.approx(len(hit) / 120)
     figures = list(item.figures(Run.of(table)))
-    assert [figure.get_suptitle() for figure in figures] == ["mlp digits, norm inf"]
+    assert [figure.get_suptitle() for figure in figures] == ["MLP (digits), norm inf"]
     titles = [ax.get_title().split("\n")[0] for ax in figures[0].axes]
     assert titles == [str(label) for column in ("label", "perturbed_label") for label in rows[column]]

@@ -57,4 +57,4 @@ def test_diversity_of_vectors_that_fool_nobody_is_chance():
 def test_figures_show_every_shuffle(table):
     run = Run.of(table)
     assert len(item.figure(run).axes[0].texts) == 9, "every inner product as a number"
-    assert [ax.get_title() for ax in item.gallery(run).axes] == [f"mlp digits\nshuffle {k}" for k in range(3)]
+    assert [ax.get_title() for ax in item.gallery(run).axes] == [f"MLP (digits)\nshuffle {k}" for k in range(3)]
