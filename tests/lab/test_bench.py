@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 
@@ -135,3 +136,12 @@ def test_arrays_are_shared_when_pandas_copies_a_table():
     table = sweep([{"model": "a"}], lambda model: ([{"k": 1}], {"v": torch.ones(3)}))
     assert isinstance(table.attrs["arrays"], Arrays)
     assert table[table["k"] == 1].attrs["arrays"]["v"] is table.attrs["arrays"]["v"]
+
+
+def test_an_item_may_say_what_a_null_is_though_a_network_is_not_here():
+    """Rows that were not run say nothing of it: read from a file, the column is then one of objects."""
+    table = pd.DataFrame(
+        {"model": ["a", "a", "b"], "status": ["run", "run", "not run here"], "is_null": [False, True, None]}
+    )
+    assert Run.of(table).measured.index.tolist() == [0]
+    assert Run.of(table).table["is_null"].tolist() == [False, True, False]

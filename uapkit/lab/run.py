@@ -69,9 +69,12 @@ class Run:
 
 
 def marked(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the column ``is_null``, True for baselines; an item that says it itself is believed."""
+    """The table with the column ``is_null``, True for baselines; an item that says it itself is believed.
+
+    Rows of what is not on this machine say nothing of it, and are no null.
+    """
     if "is_null" in table:
-        return table
+        return table.assign(is_null=table["is_null"].eq(True).astype(bool))
     named = [table[column].isin(NULLS) for column in COLUMNS if column in table]
     return table.assign(is_null=np.logical_or.reduce(named) if named else False)
 

@@ -79,7 +79,9 @@ def test_shares_of_each_image_stand_at_its_place(run):
 
 def test_the_figure_has_a_panel_an_attack(run):
     titles = [ax.get_title() for ax in item.figure(run, "mlp_digits").axes]
-    assert [title for title in titles if title] == [f"{attack}, MLP (digits)" for attack in ("deepfool", "uap", "random")]
+    assert [title for title in titles if title] == [
+        f"{attack}, MLP (digits)" for attack in ("deepfool", "uap", "random")
+    ]
 
 
 def test_directions_of_attacks():
