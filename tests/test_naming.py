@@ -31,7 +31,13 @@ OF_THE_WHOLE |= {
     "test_chapter",
     "test_wheel",
 }  # all items, or all of a paper
-OF_THE_WHOLE_FOLDERS = {"browser", "classroom", "benchmarks", "conformance"}
+OF_THE_WHOLE |= {
+    "test_english",
+    "test_repository",
+    "test_metamorphic",
+}  # all prose, all links to the repository, all algorithms
+OF_THE_WHOLE_FOLDERS = {"browser", "classroom", "benchmarks", "conformance", "faults", "hostile", "release"}
+OF_NO_ITEM = {"benchmarks", "trust", "verified", "quick"}  # folders of results/ that hold no item's run
 
 
 def test_catalogue_names_are_well_formed():
@@ -65,7 +71,7 @@ def test_every_test_lies_where_the_package_has_what_it_guards():
 def test_every_notebook_and_stored_result_is_of_an_item():
     for folder, suffixes in (("notebooks", (".ipynb", ".full.yml")), ("results", (".csv", ".json", ".npz"))):
         for path in sorted((ROOT / folder).glob("*/*")):
-            if path.is_file() and path.name.endswith(suffixes) and path.parent.name != "benchmarks":
+            if path.is_file() and path.name.endswith(suffixes) and path.parent.name not in OF_NO_ITEM:
                 name = path.relative_to(ROOT / folder).as_posix()
                 for suffix in suffixes:
                     name = name.removesuffix(suffix)

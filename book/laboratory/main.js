@@ -21,8 +21,8 @@ class App {
   say(text) { this.find("answer").textContent = text; }
 
   common() {
-    const { strengths, networks, own } = this.lab.data, network = this.find("network"), strength = this.find("strength"), seed = this.find("seed");
-    networks.forEach((name) => network.append(new Option(name === own ? `${name} (reads drawings)` : name, name)));
+    const { strengths, networks, called, own } = this.lab.data, network = this.find("network"), strength = this.find("strength"), seed = this.find("seed");
+    networks.forEach((name) => network.append(new Option(name === own ? `${called[name]} (reads drawings)` : called[name], name)));
     this.state.network = network.value = own;
     strength.max = strengths.length - 1;
     strength.value = strengths.indexOf(this.state.strength);

@@ -67,6 +67,9 @@ def test_every_widget_of_the_book_responds(watched, built):
     assert names, "no page has a widget"
     for name in names:
         page = one.open(name)
+        page.evaluate(
+            "() => document.querySelectorAll('details').forEach(d => { d.open = true; })"
+        )  # quick runs are folded
         for k in range(page.locator(WIDGET).count()):
             controls = page.locator(WIDGET).nth(k).locator("input, select")
             assert controls.count() >= 1

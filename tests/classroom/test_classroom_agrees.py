@@ -2,7 +2,6 @@
 
 import math
 
-import pandas as pd
 import pytest
 import torch
 
@@ -66,12 +65,27 @@ def test_spectrum_and_angles():
     assert torch.allclose(space["principal_angles"](u, w), torch.as_tensor(ours).double(), atol=1e-4)
 
 
-def test_verdict_is_the_scoreboards():
+def by_the_assignments_rule(rows):
+    """The rule as assignment 6 states it, one row a network; the book's own rule looks closer at the null."""
+    judged = []
+    for row in rows:
+        held = verdicts.holds(row["low"], row["high"], ">", 0.0)
+        null = verdicts.holds(row["null_low"], row["null_high"], ">", 0.0)
+        judged.append((held, held and not null if held else held))
+    if any(held for held, _ in judged) and not any(carried for _, carried in judged):
+        return "not above chance"
+    if all(carried for _, carried in judged):
+        return "confirmed"
+    if any(carried for _, carried in judged):
+        return "partly"
+    return "differs" if any(carried is False for _, carried in judged) else "undecided"
+
+
+def test_verdict_is_that_of_its_text():
     verdict = solved("a6_replication", "verdict")["verdict"]
     intervals = [(0.1, 0.2), (-0.1, 0.1), (-0.2, -0.1)]
     nulls = [(-0.1, 0.1), (0.05, 0.1)]
     kinds = [{"low": a, "high": b, "null_low": c, "null_high": d} for a, b in intervals for c, d in nulls]
     for one in kinds:
         for other in kinds:
-            table = pd.DataFrame([one, other]).assign(sense=">", bound=0.0)
-            assert verdict([one, other]) == verdicts.verdict(table), (one, other)
+            assert verdict([one, other]) == by_the_assignments_rule([one, other]), (one, other)

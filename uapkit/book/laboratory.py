@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from uapkit import attacks, data, models
+from uapkit import attacks, data, models, names
 from uapkit.book.laboratory_answers import answers
 from uapkit.book.laboratory_chain import chain, floats
 from uapkit.book.laboratory_film import page, runs, strip
@@ -193,7 +193,8 @@ def stage(staging: Path, node_modules: Path) -> None:
     film = made.pop("film")
     place = staging / "book" / "assets" / "vendor" / "laboratory"
     colours = {name: look.colour for name, look in MEANINGS.items()}
-    given = {**made, "own": OWN, "networks": [OWN, *NETWORKS], "digits": digits(), "colours": colours}
+    called = {name: names.network(name) for name in (OWN, *NETWORKS)}
+    given = {**made, "own": OWN, "networks": list(called), "called": called, "digits": digits(), "colours": colours}
     write_whole(place / "data.js", f"window.uapkitLaboratory = {json.dumps(given)};\n".encode())
     for name in (OWN, *NETWORKS):
         weights = json.dumps({name: chain(network(name))})

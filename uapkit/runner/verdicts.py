@@ -186,7 +186,7 @@ def _deciding(confidence: str, found: str) -> str:
 
 
 def evidence(name: str, run: Run | None = None) -> pd.DataFrame:
-    """The evidence rows of an item, from ``run`` (None: its stored full run, kept); empty without one."""
+    """The evidence rows of an item, each with its answer, from ``run`` (None: its stored full run, kept); empty without one."""
     if run is not None:
         return _evidence(name, run)
     rows = drawn("uapkit.runner.verdicts:judge", name)["evidence"]
@@ -196,7 +196,10 @@ def evidence(name: str, run: Run | None = None) -> pd.DataFrame:
 def _evidence(name: str, run: Run | None) -> pd.DataFrame:
     about = item(name)
     claims = list(about.claims(run)) if run is not None and about.claims else []
-    return evidence_table(claims) if claims else pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
+    if not claims:
+        return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
+    found = evidence_table(claims)
+    return found.assign(answer=answers(found))
 
 
 def stored_run(name: str) -> Run | None:
@@ -269,8 +272,7 @@ def _compared(name: str, run: Run | None) -> pd.DataFrame:
         )
     found += _level_rows(rows, table) if table is not None and len(rows) else []
     judged = pd.DataFrame(found, columns=list(COLUMNS)).fillna({"carried": "", "test": "paper"})
-    told = ours.assign(answer=answers(ours)) if len(ours) else ours
-    judged.attrs["evidence"] = told.to_dict("records")
+    judged.attrs["evidence"] = ours.to_dict("records")
     return judged
 
 

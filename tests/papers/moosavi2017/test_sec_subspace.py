@@ -50,8 +50,8 @@ def test_figure_has_a_dot_a_draw_and_a_bar_a_kind():
         for d in range(4)
     ]
     ax = item.figure(Run.of(pd.DataFrame(rows))).axes[0]
-    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.15] * 3)
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.15] * 3)
     assert [len(line.get_xdata()) for line in ax.lines] == [4, 4, 4]
-    assert "k = 100" in ax.get_xticklabels()[2].get_text()
+    assert ax.get_yticklabels()[2].get_text() == "normals, 100"
     nothing = pd.DataFrame([{"model": "vgg16", "status": "not run here"}])
     assert item.figure(Run.of(nothing)).axes[0].texts[0].get_text() == "not run here"

@@ -202,7 +202,7 @@ def gallery(run: Run) -> Figure:
     """The vector of each network's best layer, noise with its spectrum, and the best pattern made from nothing."""
     networks = list(run.by_network())
     with style(grid=False):
-        size = (9, 2.6 * len(networks))
+        size = (7.4, 2.2 * len(networks))
         drawn, axes = plt.subplots(len(networks), 4, figsize=size, squeeze=False, layout="constrained")
         for line, (network, rows) in zip(axes, networks, strict=True):
             layer, family = best_layer(rows), best_pattern(rows)
