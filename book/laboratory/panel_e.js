@@ -17,7 +17,7 @@ export class PanelE extends Panel {
       extra: [{ label: "Redraw the digits", act: (panel) => app.seed(app.state.seed + 1, panel) }],
       tasks: [
         { text: "Do <b>16 digits</b> suffice for a first vector that beats random signs <b>tenfold</b>?", done: (o) => o.settings.n === "16" && o.best >= 10 * o.nothing && o.best > 0 },
-        { text: "Turn the digits by 90°. Does the first vector turn with them? Compare stdcnn_digits and gcnn_digits.", done: (o, all) => ["stdcnn_digits", "gcnn_digits"].every((name) => all.some((a) => a.settings.network === name && a.settings.degrees === "90")) },
+        { text: "Turn the digits by 90°. Does the first vector turn with them? Compare StdCNN (digits) and GCNN (digits).", done: (o, all) => ["stdcnn_digits", "gcnn_digits"].every((name) => all.some((a) => a.settings.network === name && a.settings.degrees === "90")) },
         { text: "Is the shared direction the one in which digits move when they are turned? Find two settings whose angles differ by more than 8°.", done: (o, all) => all.some((a) => Math.abs(a.angle - o.angle) > 8) },
       ],
     });
