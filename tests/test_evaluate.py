@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from uapkit import evaluate
+from uapkit import evaluate, predict
 from uapkit.data import Images, load, stream
 
 X = torch.tensor([0.1, 0.3, 0.45, 0.6, 0.9]).view(5, 1, 1, 1).expand(5, 1, 2, 2).contiguous()
@@ -323,3 +323,14 @@ def test_streams_are_scored_like_loaded_sets():
         return torch.cat([model(x), torch.zeros(len(x), 8)], 1)
 
     assert evaluate.error_rate(ten, flow, v) == evaluate.error_rate(ten, loaded, v)
+
+
+def test_whoever_reads_answers_batch_by_batch_can_take_gradients_between_them():
+    """Nothing is left switched off between two batches, nor where the reader stops early."""
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)).train()
+    reading = predict.answers(net, torch.rand(4, 1, 2, 2), None, batch_size=2)
+    next(reading)
+    assert torch.is_grad_enabled()
+    assert net.training
+    (z,) = next(reading)[1]
+    assert not z.requires_grad, "the answers themselves carry none"

@@ -31,7 +31,7 @@ __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "st
 
 def stage_sources() -> None:
     """Copy configuration and prose into the staging tree and write the computed fragments."""
-    from uapkit.book import captions, chapters, prose, readable, scoreboard, story, what_holds
+    from uapkit.book import captions, chapters, opening, prose, readable, scoreboard, story, what_holds
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
@@ -41,9 +41,8 @@ def stage_sources() -> None:
     shutil.rmtree(staging / "book", ignore_errors=True)
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
-    summary = {"summary.md": prose.summary(), "counts.md": prose.counted() + "\n"}
-    summary["readable.md"] = scoreboard_html.raw(readable.tables())
-    for name, text in (scoreboard_html.fragments() | story.fragments() | what_holds.fragments() | summary).items():
+    own = {"summary.md": opening.summary(), "counts.md": opening.counted() + "\n", "readable.md": readable.fragment()}
+    for name, text in (scoreboard_html.fragments() | story.fragments() | what_holds.fragments() | own).items():
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
         write_whole(generated / name, data)

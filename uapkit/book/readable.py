@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from uapkit.book.html import raw
 from uapkit.book.markup import text
 from uapkit.runner.catalogue import project_root
 
@@ -51,6 +52,11 @@ def compared(before: pd.DataFrame, after: pd.DataFrame | None, width: str) -> pd
             "after": [now.get((what, width), "–") for what in whats],
         }
     )
+
+
+def fragment() -> str:
+    """:func:`tables` as a page includes it."""
+    return raw(tables())
 
 
 def tables() -> str:

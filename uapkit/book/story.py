@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from uapkit.book import html, prose, scoreboard
+from uapkit.book import html, opening, scoreboard
 from uapkit.book.scoreboard import Record
 from uapkit.figures.style import short
 from uapkit.runner.catalogue import papers, project_root
@@ -46,15 +46,7 @@ def _line(record: Record, up: str) -> str:
 
 def findings() -> list[str]:
     """The home page's findings whose verdicts the stored results give, numbers drawn, the first five; from ``book/home.yml``."""
-    verdicts = {(r["item"], c["claim"]): kind(c["verdict"]) for r in scoreboard.records() for c in r["claims"]}
-    found = []
-    for one in _home()["findings"]:
-        wanted = {tuple(key.split(" ")): word.split(" or ") for key, word in one["when"].items()}
-        if unknown := set(wanted) - set(verdicts):
-            raise ValueError(f"book/home.yml names claims that do not exist: {sorted(unknown)}")
-        if all(verdicts[key] in words for key, words in wanted.items()):
-            found.append(prose.draw(one["words"].strip(), ""))
-    return found[:SHOWN]
+    return opening.that_stand(_home()["findings"], "book/home.yml", "")[:SHOWN]
 
 
 def ran() -> str:

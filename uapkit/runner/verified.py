@@ -67,11 +67,6 @@ def standing(name: str) -> dict[str, Any]:
     return {key: record[key] for key in empty} | {"current": record["table_sha256"] == stored.get("table_sha256")}
 
 
-def standings() -> dict[str, dict[str, Any]]:
-    """:func:`standing` of every item, by name."""
-    return {name: standing(name) for name in items()}
-
-
 def note(outcome: Outcome) -> Path | None:
     """Store the record of a rerun; one that differs goes into ``results/stale.yml`` as well. None where nothing was compared."""
     if outcome.agrees is None:

@@ -54,7 +54,8 @@ def run(
     its spectrum averaged over directions. Rows without a layer: "stripes", "checks", "Perlin noise", "Gabor noise", each
     at the one setting of a small grid (``periods`` in pixels, ``angles`` in degrees) that is best on the held-in images;
     "random signs". Everything has its better sign on the held-in images, the nulls too. fooling_rate, low, high in [0, 1]
-    on ``n`` images that were neither fitted nor chosen on. value_share: ||J v||_q over that of the singular vector.
+    on ``n`` images that were neither fitted nor chosen on. value_share: ||J v||_q over that of the singular vector; converged:
+    whether that one's power method ended before ``max_iter``.
     """
     bench = lab.Bench(data, n_fit, n_select, n_eval, seed, device)
     setting = Setting(bench, p, q, eps, max_iter, seed, n_random=n_random)
@@ -95,7 +96,8 @@ def run(
         for kind, draw, v in candidates:
             row, more = scored(model, layer, kind, draw, v)
             value = value_of(made) if kind == OWN else lab.keep(value_at, net, fit, layer, v / eps, q)
-            rows.append({"depth": depth(net, layer), "value_share": value / value_of(made), **row})
+            about = {"depth": depth(net, layer), "value_share": value / value_of(made)}
+            rows.append({**about, **({"converged": made.made_by["converged"]} if kind == OWN else {}), **row})
             arrays |= more
         for family, _, v in [*chosen(model), (nulls.RANDOM_SIGNS, "", setting.random(model, 0))]:
             share = lab.keep(value_at, net, fit, layer, v / eps, q) / value_of(made)
