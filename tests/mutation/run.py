@@ -2,29 +2,36 @@
 
 cosmic-ray makes the mutants; it is no package of this project, so install it where you like and name its folder of packages:
 
-    python -m venv /tmp/tools && /tmp/tools/bin/pip install cosmic-ray==8.7.0
-    python -m tests.mutation.run --tools /tmp/tools/lib/python3.12/site-packages uapkit/norms.py --save
+    python -m venv build/tools && build/tools/bin/pip install cosmic-ray==8.7.0
+    python -m tests.mutation.run --tools build/tools/lib/python3.12/site-packages uapkit/norms.py --save
 
-Each mutant is tested in a fork of a process that has imported the libraries, in a copy of the project. Mutants that differ
-only in annotations or docstrings are none. What is done is kept in ``build/mutation`` under the checksum of module and tests,
-so that an interrupted run goes on. ``--save`` puts the table into ``results/trust/mutants.csv``.
+Mutants that differ only in annotations or docstrings are none. Each is tested in a fork of a process that has imported all
+(tests/mutation/warm.py), in a copy of the project. What is done is kept in ``build/mutation`` under the checksum of module and
+tests, so that an interrupted run goes on. ``--survivors`` tests only what survived the last time, say after a test was
+added. ``--save`` puts the mutants into ``results/trust/mutants.csv`` and each module's score into ``results/trust/mutation.csv``:
+
+module; places (how many mutants it has); mutants (how many were tried: all, or a sample drawn at random); killed, of
+these timeouts (a test ran too long); survived, of these argued (in tests/mutation/survivors.yml: no test can or need tell them
+from the original); low, high (Wilson's 95 % interval of killed / mutants); commit, date, tool, machine.
 """
 
 import argparse
-import ast
-import difflib
 import hashlib
 import json
 import os
+import platform
 import random
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import yaml
+
+from tests.mutation.mutants import difference, made, places, text_of
+from tests.mutation.warm import PLAIN, Serving, anew, first_run, in_fork, quiet
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
 MODULES = yaml.safe_load((HERE / "modules.yml").read_text(encoding="utf-8"))
@@ -39,91 +46,8 @@ LIBRARIES = (
     "PIL.Image",
 )
 KEPT = ("uapkit", "tests", "results", "reported", "notebooks", "pyproject.toml", "_toc.yml", "CITATION.cff")
-COLUMNS = ["module", "code", "operator", "occurrence", "line", "before", "after", "outcome", "seconds"]
-
-
-def meaning(text):
-    """The code without annotations and docstrings, which change nothing."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.returns = None
-        if isinstance(node, ast.arg):
-            node.annotation = None
-        if isinstance(node, ast.AnnAssign):
-            node.annotation = ast.Constant(0)
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            body[0] = ast.Pass()
-    return ast.dump(tree)
-
-
-def mutants(path):
-    """(operator, occurrence, mutated text) of every mutant of a module that means something else."""
-    from cosmic_ray import plugins
-    from cosmic_ray.mutating import mutate_code
-
-    text = path.read_text(encoding="utf-8")
-    plain, seen = meaning(text), set()
-    for name in sorted(plugins.operator_names()):
-        operator = plugins.get_operator(name)
-        if operator.arguments():
-            continue
-        for occurrence in range(10_000):
-            changed = mutate_code(text, operator(), occurrence)
-            if changed is None:
-                break
-            try:
-                now = meaning(changed)
-            except SyntaxError:
-                continue
-            if now != plain and now not in seen:
-                seen.add(now)
-                yield name, occurrence, changed
-
-
-def difference(before, after):
-    """(line, what stood there, what stands there now)."""
-    matcher = difflib.SequenceMatcher(None, a := before.splitlines(), b := after.splitlines(), autojunk=False)
-    for kind, a0, a1, b0, b1 in matcher.get_opcodes():
-        if kind != "equal":
-            return a0 + 1, " ".join(" ".join(a[a0:a1]).split()), " ".join(" ".join(b[b0:b1]).split())
-    return 0, "", ""
-
-
-def tested(tree, tests, limit):
-    """("survived", "killed" or "ran too long", seconds) of the tests in a fork."""
-    began = time.perf_counter()
-    pid = os.fork()
-    if not pid:
-        status = 3
-        try:
-            os.setpgid(0, 0)
-            sink = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(sink, 1)
-            os.dup2(sink, 2)
-            os.chdir(tree)
-            sys.path[:] = [str(tree), *(p for p in sys.path if p not in ("", str(ROOT)))]
-            import pytest
-
-            status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]))
-        finally:
-            os._exit(status)
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        took = time.perf_counter() - began
-        if done:
-            return ("survived" if status == 0 else "killed"), took
-        if took > limit:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return "ran too long", took
-        time.sleep(0.02)
+LIVED = ("survived", "not reached")
+COLUMNS = ["module", "operator", "occurrence", "line", "before", "after", "outcome", "seconds"]
 
 
 def copy_of_project(place):
@@ -138,49 +62,125 @@ def copy_of_project(place):
     return place
 
 
-def checksum(module):
-    """Of a module's text and of its tests'."""
-    digest = hashlib.sha256((ROOT / module).read_bytes())
-    for name in MODULES[module]:
+def checksum(*names):
+    """Of the text of files and folders."""
+    digest = hashlib.sha256()
+    for name in names:
         for path in sorted((ROOT / name).rglob("*.py")) if (ROOT / name).is_dir() else [ROOT / name]:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def of_module(module, tree, sample, seed):
-    """The module's mutants with what became of each; what was done before is read from its file."""
+def of_module(module, tree, given, log):
+    """Tests the module's mutants; each goes into the log as soon as its fate is known."""
+    path = tree / module
+    text, tests = text_of(path), MODULES[module]
+    known = {(row["operator"], row["occurrence"]): row["outcome"] for row in rows_of(log)}
+    todo = []
+    drawn = random.Random(given.seed).sample(every := places(text), len(every))
+    for name, occurrence in drawn:
+        if given.sample and len(todo) == given.sample:
+            break
+        if (changed := made(text, name, occurrence)) is not None:
+            todo.append(((name, occurrence), changed))
+    wanted = [place for place, _ in todo]
+    log.with_suffix(".drawn").write_text(json.dumps({"places": len(every), "wanted": wanted}))
+    survived = [place for place in wanted if known.get(place) in LIVED]
+    todo = [(p, c) for p, c in todo if (p in survived if given.survivors else p not in known)]
+    if not todo:
+        return 0
+    plan = first_run(path, tests, log.with_suffix(f".{checksum(module, *tests)}.plan"))
+
+    def report(place, changed, outcome, seconds):
+        line, before, after = difference(text, changed)
+        row = [module, *place, line, before, after, outcome, round(seconds, 2)]
+        with log.open("a") as file:
+            file.write(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n")
+
+    serving = Serving(path, text, todo, plan, given.slow, report)
+
+    def serve():
+        import pytest
+
+        quiet()
+        status = pytest.main([*PLAIN, *tests], plugins=[serving])
+        later.write_text(json.dumps([place for place, *_ in serving.later]))
+        return status
+
+    later = log.with_suffix(".later")
+    later.unlink(missing_ok=True)
+    pid = os.fork()
+    if not pid:
+        try:
+            serve()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    changed_of = dict(todo)
+    for place in map(tuple, json.loads(later.read_text())):
+        quick = sorted((t for t in plan if plan[t][0] <= given.slow and plan[t][1]), key=lambda t: plan[t][0])
+        usual = sum(plan[t][0] for t in quick)
+        report(
+            place, changed_of[place], *anew(path, text, changed_of[place], quick, (20 + 3 * usual, 240 + 60 * usual))
+        )
+    return 0
+
+
+def rows_of(log):
+    """What is known of each mutant: its last line in the log."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    return list({(row["operator"], row["occurrence"]): row for row in rows}.values())
+
+
+def found(log):
+    """(table of the wanted mutants, how many places there are)."""
     import pandas as pd
 
-    code, path = checksum(module), tree / module
-    log = ROOT / "build" / "mutation" / f"{module.replace('/', '.')}.{code}.jsonl"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-    known = {(row["operator"], row["occurrence"]) for row in rows}
-    original = path.read_text(encoding="utf-8")
-    todo = list(mutants(path))
-    if sample and len(todo) > sample:
-        todo = random.Random(seed).sample(todo, sample)
-    outcome, usual = tested(tree, MODULES[module], 1800)
-    if outcome != "survived":
-        raise SystemExit(f"the tests of {module} fail without any mutant")
-    os.environ["PYTHONDONTWRITEBYTECODE"], sys.dont_write_bytecode = "1", True
-    try:
-        for operator, occurrence, changed in todo:
-            if (operator, occurrence) in known:
-                continue
-            for old in path.parent.glob(f"__pycache__/{path.stem}.*"):
-                old.unlink()
-            path.write_text(changed, encoding="utf-8")
-            outcome, took = tested(tree, MODULES[module], 10 + 5 * usual)
-            line, before, after = difference(original, changed)
-            row = [module, code, operator, occurrence, line, before, after, outcome, round(took, 2)]
-            rows.append(dict(zip(COLUMNS, row, strict=True)))
-            with log.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-    finally:
-        path.write_text(original, encoding="utf-8")
-    wanted = {(operator, occurrence) for operator, occurrence, _ in todo}
-    return pd.DataFrame([row for row in rows if (row["operator"], row["occurrence"]) in wanted], columns=COLUMNS)
+    drawn = json.loads(log.with_suffix(".drawn").read_text())
+    wanted = {tuple(place) for place in drawn["wanted"]}
+    rows = [row for row in rows_of(log) if (row["operator"], row["occurrence"]) in wanted]
+    return pd.DataFrame(rows, columns=COLUMNS), drawn["places"]
+
+
+def saved(table, path):
+    """Puts rows into a table in the place of the same modules' older ones."""
+    import pandas as pd
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        before = pd.read_csv(path, keep_default_na=False)
+        table = pd.concat([before[~before.module.isin(table.module)], table])
+    part = path.with_suffix(".part")
+    by = [name for name in ("module", "line", "operator", "occurrence") if name in table]
+    table.sort_values(by, kind="stable").to_csv(part, index=False)
+    part.replace(path)
+
+
+def score(module, table, count):
+    """The row of results/trust/mutation.csv."""
+    from importlib.metadata import version
+
+    from uapkit.intervals import Rate
+
+    lived = table[table.outcome.isin(LIVED)]
+    argued = yaml.safe_load((HERE / "survivors.yml").read_text(encoding="utf-8")).get(module, {})
+    rate = Rate.of(len(table) - len(lived), len(table))
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    return {
+        "module": module,
+        "places": count,
+        "mutants": len(table),
+        "killed": rate.hits,
+        "timeouts": int((table.outcome == "ran too long").sum()),
+        "survived": len(lived),
+        "argued": sum(f"{a} -> {b}" in argued for a, b in zip(lived.before, lived.after, strict=True)),
+        "low": round(rate.low, 4),
+        "high": round(rate.high, 4),
+        "commit": commit.strip(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "tool": f"cosmic-ray {version('cosmic-ray')}",
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    }
 
 
 def main():
@@ -189,33 +189,41 @@ def main():
     parser.add_argument("--tools", type=Path, required=True, help="the folder of packages in which cosmic-ray lies")
     parser.add_argument("--sample", type=int, help="at most so many mutants of each module, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--slow", type=float, default=2.0, help="tests of more CPU seconds run only where no other does"
+    )
+    parser.add_argument("--survivors", action="store_true", help="only those that survived the last time")
     parser.add_argument("--save", action="store_true")
     given = parser.parse_args()
     sys.path.append(str(given.tools))
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     for name in LIBRARIES:
         __import__(name)
     import pandas as pd
 
-    os.environ["OMP_NUM_THREADS"] = "1"
-    found = []
+    kept = ROOT / "build" / "mutation"
+    kept.mkdir(parents=True, exist_ok=True)
+    done = []
     with tempfile.TemporaryDirectory(prefix="mutants") as place:
         tree = copy_of_project(Path(place))
         os.environ |= {"UAPKIT_ROOT": str(tree), "PYTHONPATH": str(tree), "UAPKIT_CACHE": str(tree / "cache")}
         os.environ.pop("UAPKIT_DATA", None)
+        os.chdir(tree)
+        sys.path[:] = [str(tree), *(p for p in sys.path if p not in ("", str(ROOT)))]
         for module in given.module:
-            table = of_module(module, tree, given.sample, given.seed)
-            found.append(table)
-            print(f"{module}: {(table.outcome != 'survived').sum()} of {len(table)} killed", flush=True)
-    table = pd.concat(found)
+            log = kept / f"{module.replace('/', '.')}.{checksum(module)}.jsonl"
+            in_fork(lambda module=module, log=log: of_module(module, tree, given, log), 10**6, 10**6)
+            table, count = found(log)
+            done.append((module, table, count))
+            killed = int((~table.outcome.isin(LIVED)).sum())
+            print(f"{module}: {killed} of {len(table)} killed, {table.seconds.sum():.0f} s", flush=True)
+            for row in table[table.outcome.isin(LIVED)].sort_values("line").itertuples():
+                print(f"  {row.line}: {row.before} -> {row.after} ({row.outcome})", flush=True)
+        sys.path.insert(0, str(ROOT))
     if given.save:
-        path = ROOT / "results" / "trust" / "mutants.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
-            before = pd.read_csv(path, keep_default_na=False)
-            table = pd.concat([before[~before.module.isin(table.module)], table])
-        part = path.with_suffix(".part")
-        table.sort_values(["module", "line"], kind="stable").to_csv(part, index=False)
-        part.replace(path)
+        os.chdir(ROOT)
+        saved(pd.concat([table for _, table, _ in done]), ROOT / "results" / "trust" / "mutants.csv")
+        saved(pd.DataFrame([score(*each) for each in done]), ROOT / "results" / "trust" / "mutation.csv")
     return 0
 
 
