@@ -81,7 +81,7 @@ def _notebook(about: Item) -> str:
         _code("page.about()", "remove-input"),
     ]
     for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
+        cell["id"] = "answer" if "answer" in cell["metadata"].get("tags", ()) else f"cell-{number}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     whole = {"cells": cells, "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}}}
     return json.dumps(whole | {"nbformat": 4, "nbformat_minor": 5}, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
