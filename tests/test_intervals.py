@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from uapkit.intervals import Interval, Rate, mean_interval, paired_difference
+from uapkit.seeds import generator
 
 DRAWS = 2000
 
@@ -124,6 +125,7 @@ def test_resamples_do_not_depend_on_how_many_fit_into_memory():
         (lambda: paired_difference(torch.ones(3), torch.ones(4)), "same images"),
         (lambda: paired_difference(torch.ones(0), torch.ones(0)), "same images"),
         (lambda: paired_difference(torch.ones(2, 2), torch.ones(2, 2)), "same images"),
+        (lambda: paired_difference(torch.tensor(1.0), torch.tensor(0.0)), "same images"),
         (lambda: paired_difference(torch.ones(2), torch.tensor([1, math.nan])), "finite"),
         (lambda: paired_difference(torch.ones(2), torch.ones(2), n_boot=0), "n_boot must be"),
     ],
@@ -140,3 +142,14 @@ def test_an_interval_reads_well():
     assert one.columns("rate") == {"rate": 0.25, "low": 0.1, "high": 0.4, "n": 8}
     flags = Rate.mean(torch.tensor([True, False, True, True]))
     assert (flags.hits, flags.n, flags.value) == (3, 4, 0.75)
+
+
+@pytest.mark.parametrize("n_boot", [1, 2, 5])
+def test_the_bootstrap_draws_as_many_resamples_as_asked(n_boot):
+    """From its own generator, and its ends are quantiles of the resamples' means."""
+    d = torch.tensor([0.0, 1.0, 5.0, 2.0], dtype=torch.float64)
+    draws = torch.randint(4, (n_boot, 4), generator=generator(3, "paired_difference"))
+    low, high = np.quantile(d[draws].mean(1).numpy(), [0.025, 0.975])
+    found = paired_difference(d, torch.zeros(4), seed=3, n_boot=n_boot)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found.low == found.high) == (n_boot == 1)

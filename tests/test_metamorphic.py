@@ -7,9 +7,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import Plain, matrix, vector
 from torch import nn
 
-from uapkit import attacks, curvature, evaluate, models, spectra
+from uapkit import attacks, curvature, evaluate, fourier, intervals, models, spectra, subspace
 from uapkit.operators import JacobianOperator
 from uapkit.singular import pq_singular
 
@@ -179,3 +182,85 @@ def test_spectra_see_neither_order_nor_signs_nor_length_of_rows():
         same(found.vectors, plain.vectors)
     turned = spectra.top_singular(spectra.direction_matrix(rows[:, [*range(6, 12), *range(6)]]), 3)
     same(turned.values, plain.values)
+
+
+def test_products_see_order_repetition_scale_offset_and_channels():
+    """The Jacobian's rows belong to images, its columns to pixels: products follow them, and nothing else."""
+    x, made = images(), torch.Generator().manual_seed(3)
+    v = torch.randn(CHANNELS, SIDE, SIDE, generator=made, dtype=torch.float64)
+    plain = JacobianOperator(net(), x)
+    out = plain.matvec(v.flatten()).view(N, CLASSES)
+    w = torch.randn(N, CLASSES, generator=made, dtype=torch.float64)
+    back = plain.rmatvec(w.flatten()).view_as(v)
+    turned = JacobianOperator(net(), x[ORDER])
+    same(turned.matvec(v.flatten()), out[ORDER])
+    same(turned.rmatvec(w[ORDER].flatten()), back)
+    twice = JacobianOperator(net(), torch.cat([x, x]))
+    same(twice.matvec(v.flatten()), torch.cat([out, out]))
+    same(twice.rmatvec(torch.cat([w, w]).flatten()), 2 * back)
+    same(JacobianOperator(net(scale=5.0, offset=3.0), x).matvec(v.flatten()), 5 * out)
+    inner = JacobianOperator(net(turn=TURN), images(turn=TURN)).rmatvec(w.flatten()).view_as(v)
+    same(inner[TURN], back)
+    padded = JacobianOperator(net(margin=2), images(margin=2)).rmatvec(w.flatten())
+    same(middle(padded.view(CHANNELS, SIDE + 4, SIDE + 4), 2), back)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 10**6), p=st.sampled_from([1.5, 2, 3, math.inf]), q=st.sampled_from([1, 2, 5, 10]))
+def test_the_power_method_sees_neither_order_nor_signs_nor_zeros_of_rows(seed, p, q):
+    a, start = matrix(seed, 7, 5), vector(seed + 1, 5)
+    rows, columns = torch.randperm(7, generator=torch.Generator().manual_seed(seed)), torch.tensor([3, 0, 4, 2, 1])
+    signs = torch.tensor([1.0, -1, 1, -1, -1, 1, 1], dtype=torch.float64)
+    plain = pq_singular(Plain(a), p=p, q=q, v0=start, max_iter=8)
+    for other, at, factor in (
+        (a[rows], slice(None), 1),
+        (a * signs[:, None], slice(None), 1),
+        (torch.cat([a, torch.zeros_like(a)]), slice(None), 1),
+        (-3 * a, slice(None), 3),
+        (a[:, columns], columns, 1),
+        (torch.cat([a, a]), slice(None), 2 ** (1 / q)),
+    ):
+        found = pq_singular(Plain(other), p=p, q=q, v0=start[at], max_iter=8)
+        both = list(zip(found.history, plain.history, strict=False))  # rounding may end one a step earlier
+        assert len(both) >= max(map(len, (found.history, plain.history))) - 2
+        assert [a for a, _ in both] == pytest.approx([factor * b for _, b in both], rel=1e-8)
+        assert found.value == pytest.approx(factor * plain.value, rel=1e-8)
+        same(found.v, plain.v[at], atol=1e-5)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 4))
+def test_subspaces_see_neither_basis_nor_common_rotation(seed, k):
+    u, w, turn = matrix(seed, 9, k), matrix(seed + 1, 9, 3), subspace.orthonormal(matrix(seed + 2, 9, 9))
+    plain, x = subspace.principal_angles(u, w), matrix(seed + 3, 4, 9)
+    mix = matrix(seed + 4, k, k) + 4 * torch.eye(k, dtype=torch.float64)
+    assert subspace.principal_angles(u @ mix, -w.flip(1)) == pytest.approx(plain, abs=1e-4)
+    assert subspace.principal_angles(turn @ u, turn @ w) == pytest.approx(plain, abs=1e-4)
+    wider = [torch.cat([m, torch.zeros(3, m.shape[1], dtype=m.dtype)]) for m in (u, w)]
+    assert subspace.principal_angles(*wider) == pytest.approx(plain, abs=1e-4)
+    onto = subspace.project(x, subspace.orthonormal(u))
+    same(subspace.project(x, subspace.orthonormal(u @ mix)), onto)
+    same(subspace.project(x @ turn.T, subspace.orthonormal(turn @ u)), onto @ turn.T)
+
+
+def test_a_radial_spectrum_sees_neither_shift_nor_flip_nor_sign_nor_channels():
+    v = torch.randn(CHANNELS, 12, 12, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    frequency, power = fourier.radial_spectrum(v)
+    for other in (v.roll((3, 5), (1, 2)), v.flip(2), v.mT, -v, v + 0.7, v[TURN], torch.cat([v, v])):
+        same(fourier.radial_spectrum(other)[0], frequency)
+        same(fourier.radial_spectrum(other)[1], power)
+    same(fourier.radial_spectrum(3 * v)[1], 9 * power)
+    assert fourier.mean_wavelength(3 * v) == pytest.approx(fourier.mean_wavelength(v))
+
+
+def test_intervals_see_neither_order_nor_common_offset():
+    a = torch.rand(40, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    plain = intervals.mean_interval(a)
+    moved = intervals.mean_interval(a.flip(0) + 2)
+    ends = [plain.value + 2, plain.low + 2, plain.high + 2]
+    assert [moved.value, moved.low, moved.high] == pytest.approx(ends, abs=1e-12)
+    flags = a > 0.6
+    assert intervals.Rate.mean(flags) == intervals.Rate.mean(flags.flip(0))
+    other = intervals.Rate.mean(~flags)
+    one = intervals.Rate.mean(flags)
+    assert (other.low, other.high) == (pytest.approx(1 - one.high), pytest.approx(1 - one.low))

@@ -36,7 +36,17 @@ OF_THE_WHOLE |= {
     "test_repository",
     "test_metamorphic",
 }  # all prose, all links to the repository, all algorithms
-OF_THE_WHOLE_FOLDERS = {"docs", "mutation", "browser", "classroom", "benchmarks", "conformance", "faults", "hostile", "release"}
+OF_THE_WHOLE_FOLDERS = {
+    "docs",
+    "mutation",
+    "browser",
+    "classroom",
+    "benchmarks",
+    "conformance",
+    "faults",
+    "hostile",
+    "release",
+}
 OF_NO_ITEM = {"benchmarks", "trust", "verified", "quick"}  # folders of results/ that hold no item's run
 
 

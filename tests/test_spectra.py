@@ -1,9 +1,12 @@
 import math
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from uapkit import spectra
 from uapkit.spectra import (
@@ -177,3 +180,20 @@ def test_sphere_dimension_is_one_over_the_mean_squared_cosine():
 def test_sphere_dimension_finds_the_subspace_whatever_n_is(n, inner):
     rows = direction_matrix(gaussian(n, n, inner)) @ orthonormal(gaussian(inner, 500, inner)).T
     assert sphere_dimension(singular_values(rows)) == pytest.approx(inner, rel=0.2)
+
+
+@settings(max_examples=10)
+@given(seed=seeds, n=st.integers(8, 40), d=st.integers(8, 40))
+def test_every_method_agrees_with_scipys_svd_and_eigsh(seed, n, d):
+    """Independent of torch: LAPACK and ARPACK as scipy calls them, the latter on the Gram matrix known by its products."""
+    a = gaussian(seed, n, d) @ torch.diag(0.7 ** torch.arange(d, dtype=torch.float64))
+    _, values, vectors = scipy.linalg.svd(a.numpy(), full_matrices=False)
+    gram = LinearOperator((d, d), matvec=lambda v: a.numpy().T @ (a.numpy() @ v), dtype=np.float64)
+    squares = np.sort(eigsh(gram, 3, return_eigenvectors=False))[::-1]
+    for method in ("exact", "gram", "randomised"):
+        found = top_singular(a, 3, method)
+        assert found.values.numpy() == pytest.approx(values[:3], rel=1e-6)
+        assert found.values.square().numpy() == pytest.approx(squares, rel=1e-6)
+        assert np.abs((found.vectors.numpy() * vectors[:3]).sum(1)) == pytest.approx([1, 1, 1], abs=1e-5)
+    assert singular_values(a).numpy() == pytest.approx(values, abs=1e-9)
+    assert energy(a).numpy() == pytest.approx(np.cumsum(values**2) / (values**2).sum(), abs=1e-9)

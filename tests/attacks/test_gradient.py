@@ -90,3 +90,32 @@ def test_bad_arguments_are_named(x):
         loss_gradient(model, x * 255)
     with pytest.raises(ValueError, match="training mode"):
         loss_gradient(net().train(), x)
+
+
+def test_foolbox_takes_the_same_step_of_signs(x):
+    foolbox = pytest.importorskip("foolbox")
+    model, y = net().float(), torch.tensor([0, 1, 2, 3, 0, 1])
+    images = x.float()
+    peer = foolbox.PyTorchModel(model, bounds=(-9, 9), device="cpu")
+    attack = foolbox.attacks.LinfFastGradientAttack(random_start=False)
+    theirs = attack(peer, images, foolbox.criteria.Misclassification(y), epsilons=0.01)[0]
+    assert torch.allclose(fgsm(model, images, y, eps=0.01), theirs - images, atol=1e-6)
+
+
+def test_gradients_are_finite_differences_in_float64(x):
+    """Central differences of the loss and of one class's score, in every pixel of two images."""
+    model, y, h = net(), torch.tensor([2, 0]), 1e-5
+    two = x[:2]
+
+    def differences(score):
+        moved = [(score(two + h * e) - score(two - h * e)) / (2 * h) for e in torch.eye(25).double().view(25, 1, 5, 5)]
+        return torch.stack(moved, 1).view_as(two)
+
+    def loss(z):
+        return nn.functional.cross_entropy(model(z), y, reduction="none")
+
+    top = model(two).argmax(1, keepdim=True)
+    assert torch.allclose(loss_gradient(model, two, y), differences(loss), rtol=1e-6, atol=1e-9)
+    assert torch.allclose(
+        saliency(model, two), differences(lambda z: model(z).gather(1, top)[:, 0]), rtol=1e-6, atol=1e-9
+    )

@@ -297,3 +297,30 @@ def test_bad_arguments_are_named(net, x, kind, message):
         uap(net, x * 255)
     with pytest.raises(ValueError, match="training mode"):
         uap(copy.deepcopy(net).train(), x)
+
+
+@pytest.mark.slow  # the import alone takes seconds
+@pytest.mark.parametrize(("norm", "eps"), [(inf, 0.08), (2, 0.5)])
+def test_art_finds_the_same_vector_in_the_same_order(x, norm, eps, monkeypatch):
+    """Equal settings: the order of the images, DeepFool's steps, overshoot and classes, the ball, two passes."""
+    estimators = pytest.importorskip("art.estimators.classification")
+    evasion = pytest.importorskip("art.attacks.evasion")
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)]
+    model, x, seed, passes = nn.Sequential(*layers).eval(), x.float(), 7, []
+
+    def same_order(everything, n):
+        passes.append(None)
+        return torch.randperm(n, generator=generator(seed, f"uap/pass{len(passes)}/batch0")).tolist()
+
+    monkeypatch.setattr("art.attacks.evasion.universal_perturbation.random.sample", same_order)
+    peer = estimators.PyTorchClassifier(model, nn.CrossEntropyLoss(), (1, 8, 8), 5, device_type="cpu")
+    inner = {"max_iter": 10, "epsilon": 0.02, "nb_grads": 5, "batch_size": 1, "verbose": False}
+    about = {"delta": 0.0, "max_iter": 2, "eps": eps, "norm": norm, "batch_size": 24, "verbose": False}
+    attack = evasion.UniversalPerturbation(peer, attacker="deepfool", attacker_params=inner, **about)
+    attack.generate(x.numpy())
+    theirs = torch.from_numpy(attack.noise[0])
+    ours = uap(model, x, norm=norm, eps=eps, target_rate=1, max_passes=2, seed=seed, linearise="plain")
+    assert len(passes) == len(ours.history) == 2
+    assert float((ours.v - theirs).norm()) < 0.05 * float(theirs.norm())
+    assert abs(ours.history[-1] - attack.fooling_rate) <= 1 / 24 + 1e-9

@@ -87,11 +87,21 @@ def test_what_does_not_exist_is_seen(wrong, capsys):
         found.understood(wrong)
 
 
+MY_NET = """
+from torch import nn
+from uapkit import models
+
+
+def make():
+    body = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    return models.wrap(body.eval(), input_size=(1, 28, 28))
+"""
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A reader's folder with a network in a file."""
-    net = "from torch import nn\nfrom uapkit import models\n\n\ndef make():\n    body = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
-    (tmp_path / "my_net.py").write_text(net + "    return models.wrap(body.eval(), input_size=(1, 28, 28))\n")
+    (tmp_path / "my_net.py").write_text(MY_NET)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UAPKIT_DATA", raising=False)
     return tmp_path

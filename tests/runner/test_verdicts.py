@@ -192,3 +192,109 @@ def test_numeric_places_match_as_numbers():
     ours = [{"model": "a", "n_fit": 64, "fooling_rate": 0.5, "low": 0.4, "high": 0.6}]
     assert len(level(ours, "model=a;n_fit=64")) == 1
     assert level(ours, "model=a;n_fit=32") == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sense", "expected"),
+    [
+        (0.3, 0.4, ">", None),
+        (0.2, 0.3, ">", None),
+        (0.3, 0.4, "<", None),
+        (0.2, 0.3, "<", None),
+        (0.3, 0.3, ">", None),
+        (0.3, 0.4, "=", True),
+        (0.2, 0.3, "=", True),
+        (0.3001, 0.4, "=", False),
+        (0.2, 0.2999, "=", False),
+        (0.3001, 0.4, ">", True),
+        (0.2, 0.2999, ">", False),
+        (math.nan, 0.4, ">", None),
+        (0.4, math.nan, ">", None),
+        (math.nan, 0.4, "=", None),
+    ],
+)
+def test_an_interval_that_touches_its_bound_decides_nothing(low, high, sense, expected):
+    assert verdicts.holds(low, high, sense, 0.3) is expected
+    assert verdicts.holds(0.1, 0.2, sense, math.nan) is None
+
+
+def test_an_interval_that_touches_its_nulls_decides_nothing():
+    assert verdicts.answers(evidence((0.5, 0.6), nulls=[(0.3, 0.5)])) == ["open"]
+    assert verdicts.answers(evidence((0.5, 0.6), nulls=[(0.3, 0.4999)])) == ["yes"]
+    assert verdicts.answers(evidence((0.5, 0.6), nulls=[(0.4, 0.45)])) == ["yes"], (
+        "a null at the bound satisfies nothing"
+    )
+    assert verdicts.answers(evidence((0.1, 0.2), sense="<", nulls=[(0.2, 0.5)])) == ["open"]
+    assert verdicts.answers(evidence((-0.2, -0.1), sense="<", bound=0, nulls=[(-0.05, 0.0)])) == ["yes"]
+    assert verdicts.answers(evidence((-0.2, -0.1), sense="<", bound=0, nulls=[(-0.15, -0.01)])) == ["the null too"]
+    assert verdicts.answers(evidence((0.3, 0.5), sense="=", nulls=[(0.3, 0.5)])) == ["yes"], "equality has no null"
+    for half in ((math.nan, 0.9), (0.9, math.nan)):
+        assert verdicts.answers(evidence(HOLDS, nulls=[half])) == ["yes"], "half an interval is none"
+
+
+def test_as_many_failures_as_nulls_are_not_above_chance():
+    rows = evidence(HOLDS, FAILS, nulls=[(0.45, 0.6), (0.1, 0.2)])
+    assert verdicts.answers(rows) == ["the null too", "no"]
+    assert verdicts.verdict(rows) == "not above chance"
+
+
+def test_a_level_says_what_it_compares():
+    ours = [{"model": "vgg16", "n_fit": 64, "fooling_rate": 0.53, "low": 0.5, "high": 0.56, "norm": 3.0}]
+    (row,) = level(ours, "model=vgg16;n_fit=64")
+    assert row == {
+        "claim": "fooling_rate (model=vgg16;n_fit=64)",
+        "kind": "level",
+        "text": "fooling rate = 0.52 at model=vgg16;n_fit=64",
+        "theirs": 0.52,
+        "networks": "vgg16",
+        "ours": "0.53 [0.5, 0.56]",
+        "verdict": "confirmed",
+        "confidence": "verified",
+        "source": "Table 1",
+    }
+    assert level(ours * 2, "model=vgg16") == [], "two rows are no one place"
+    assert level(ours, "model=vgg16;n_fit=many") == []
+    assert level([{"model": "vgg16", "other": 1}], "model=vgg16") == [], "no such measure"
+    plain = pd.DataFrame([{"kind": "level", "where": "model=vgg16", "metric": "norm", "value": 3.4, "tolerance": "",
+                           "confidence": "verified", "source": "s"}])  # fmt: skip
+    (row,) = verdicts._level_rows(plain, pd.DataFrame(ours))
+    assert (row["ours"], row["verdict"]) == ("3 [3, 3]", "differs"), "the interval is the rate's alone"
+    assert verdicts._level_rows(plain.assign(tolerance="0.4"), pd.DataFrame(ours))[0]["verdict"] == "confirmed"
+    assert verdicts._level_rows(plain.assign(tolerance="0.39"), pd.DataFrame(ours))[0]["verdict"] == "differs"
+    assert verdicts._level_rows(plain.assign(kind="order"), pd.DataFrame(ours)) == []
+    assert verdicts._level_rows(plain, None) == []
+
+
+def test_places_are_read_as_they_are_written():
+    assert verdicts._where("model=a;layer=x=y;no column") == {"model": "a", "layer": "x=y"}
+    assert verdicts._where("") == {}
+    settings = evidence(HOLDS, HOLDS).assign(network=["vgg16, layer 2", "vgg16b"])
+    assert list(verdicts._deciders(settings, "vgg16")["network"]) == ["vgg16, layer 2"]
+
+
+def test_what_has_no_evidence_says_why(monkeypatch):
+    name = "equivariant2019/thm1_alignment"
+    same = {"value": "0.5", "confidence": "verified", "source": "s", "where": "", "test": "paper", "judged_on": ""}
+    rows = pd.DataFrame([same | {"kind": kind, "metric": kind, "note": "n"} for kind in ("order", "check", "level")])
+    monkeypatch.setattr(verdicts, "reported", lambda about: rows)
+    nothing = pd.DataFrame(columns=list(verdicts.EVIDENCE_COLUMNS))
+    monkeypatch.setattr(verdicts, "_evidence", lambda name, run: nothing)
+    judged = verdicts._compared(name, None)
+    assert judged["verdict"].tolist() == ["not run here", "not run here"]
+    assert judged["carried"].tolist() == ["", ""]
+    run = type("Run", (), {"table": pd.DataFrame({"model": []})})()
+    assert verdicts._compared(name, run)["verdict"].tolist() == ["not judged", "check failed"]
+    two = evidence(HOLDS, FAILS).assign(claim="order", network=["a", "b"], estimate=[0.55, 0.15])
+    monkeypatch.setattr(verdicts, "_evidence", lambda name, run: two)
+    first = verdicts._compared(name, None).iloc[0]
+    assert first["ours"] == "a: 0.55 [0.5, 0.6]; b: 0.15 [0.1, 0.2]"
+    assert (first["networks"], first["carried"], first["theirs"]) == ("a, b", "1 of 2", "0.5")
+    monkeypatch.setattr(verdicts, "reported", lambda about: rows.assign(judged_on="b"))
+    assert verdicts._compared(name, None).iloc[0]["verdict"] == "differs", "b alone decides, both are shown"
+
+
+def test_verdicts_are_counted_in_one_order():
+    told = pd.DataFrame({"kind": ["order"] * 4 + ["check"], "verdict": ["differs", "holds on 1 of 2", "confirmed",
+                                                                         "holds on 2 of 3", "check failed"]})  # fmt: skip
+    assert verdicts.joined(told) == "confirmed 1, holds on some 2, differs 1"
+    assert verdicts.joined(told.iloc[4:]) == "shown, no claim"
