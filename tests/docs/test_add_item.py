@@ -1,5 +1,6 @@
 """The guide's worked example from beginning to end, with the guide's own text and commands, in a copy of the project."""
 
+import os
 import re
 import shlex
 import shutil
@@ -71,9 +72,7 @@ def project(tmp_path):
 
 def run(project, lines):
     command = [sys.executable, "-c", COMMANDS, *lines]
-    environment = {"PYTHONPATH": str(project), "UAPKIT_ROOT": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
-    import os
-
+    environment = {"PYTHONPATH": str(project), "UAPKIT_ROOT": str(project)}
     kept = {k: v for k, v in os.environ.items() if k not in ("UAPKIT_DATA", "UAPKIT_ROOT", "PYTHONPATH")}
     return subprocess.run(command, cwd=project, env=kept | environment, capture_output=True, text=True, check=False)
 
@@ -90,11 +89,10 @@ def test_an_author_who_follows_the_guide_gets_an_item(project):
     toc.write_text(text.replace(listed[0], f"{listed[1]}notebooks/{NAME}\n{listed[0]}"), encoding="utf-8")
     done = run(project, [*lines, f"{whole} -k ext_example"])
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "nothing" not in done.stderr
     assert (project / "notebooks" / f"{NAME}.ipynb").is_file()
     assert f"uapkit/papers/{NAME}.py" in done.stdout
     assert "singular vector" in done.stdout
-    assert len(re.findall(r"^\d+ passed", done.stdout, re.M)) == 2
+    assert done.stdout.count("[100%]") == 2, "the item's own test, and those of all items for this one"
 
 
 @pytest.mark.parametrize("command", HOW["add_item"])

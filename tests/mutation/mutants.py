@@ -114,7 +114,7 @@ def living(path):
     """{key of its code: functions} of a module's functions in this process, wrapped and bound ones, too."""
     found = {}
     for thing in gc.get_objects():
-        if isinstance(thing, types.FunctionType) and thing.__code__.co_filename == str(path):
+        if type(thing) is types.FunctionType and thing.__code__.co_filename == str(path):
             found.setdefault(_key(thing.__code__), []).append(thing)
     return found
 
