@@ -96,6 +96,21 @@ def test_measuring_keeps_the_commit_and_refuses_changed_files(monkeypatch, tmp_p
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", row["date"])
 
 
+def test_an_exercise_that_cannot_be_run_is_named_and_the_others_are_measured(monkeypatch, tmp_path, capsys):
+    def measure(one):
+        if one.item == CHEAP[0]:
+            raise ValueError("k must lie in [1, 25], got 30")
+        return {**exercise._of(one), "before": 1.0, "after": 2.0}
+
+    monkeypatch.setattr(exercise, "measured", lambda: tmp_path / "exercises.csv")
+    monkeypatch.setattr(exercise, "measure", measure)
+    monkeypatch.setattr(exercise, "commit", lambda: ("abc123", False))
+    with pytest.raises(SystemExit, match=f"cannot be run as printed: {CHEAP[0]}"):
+        exercise.main([*CHEAP[:2]])
+    assert "got 30" in capsys.readouterr().out
+    assert exercise.found(ALL[CHEAP[1]]) is not None
+
+
 @pytest.mark.parametrize("name", CHEAP)
 def test_an_exercise_comes_out_as_it_says(name):
     found = exercise.measure(ALL[name])
