@@ -39,7 +39,9 @@ def test_the_table_sorts_by_numbers_and_ends_with_its_totals(build):
         times.Time("b/two", "K", "Two", 2.5, None, None, at_most=True),
     ]
     text = times.fragment(made)
-    assert "All 2 quick runs together took 4.0 s, all pages 20 s. The 1 stored full runs cost 2.0 h." in text
+    assert (
+        "All quick runs of this book took 4.0 s together, all 2 pages 20 s. The 1 stored full runs cost 2.0 h." in text
+    )
     assert 'data-full="7200.0"' in text
     assert "&lt;One&gt;" in text
     assert "<td>–</td>" in text

@@ -1,7 +1,8 @@
 """Previews of terms and references: by mouse and by keyboard, gone on Escape, accessible, from the book's own folder."""
 
 import pytest
-from test_browser_pages import serious
+
+from tests.browser.test_browser_pages import serious
 
 CHAPTER = "book/papers/moosavi2017"
 TERM = "article a[href*='glossary.html#term-fooling-rate']"

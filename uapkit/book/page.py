@@ -153,10 +153,9 @@ class Page:
 
     def _cost(self) -> str:
         quick = "" if self.quick is None else f"The quick run took {seconds(self.quick.provenance)}"
-        mark = "" if self.quick is None else f' data-quick="{self.quick.provenance["seconds"]}"'
         full = "" if self.full is None else f"the full run {duration(self.full.provenance)}"
         told = ", ".join(part for part in (quick, full) if part)
-        return f"<p{mark}><strong>Cost:</strong> {html.escape(told)}.</p>" if told else ""
+        return f"<p><strong>Cost:</strong> {html.escape(told)}.</p>" if told else ""
 
     def _provenance(self) -> str:
         if self.full is None:

@@ -16,7 +16,7 @@ from uapkit.book.markup import text
 from uapkit.files import write_whole
 
 NAME = "times.md"
-QUICK = re.compile(r'data-quick=\\?"([\d.]+)\\?"')
+QUICK = re.compile(r"The quick run took (?:at most )?([\d.]+) s")  # as uapkit.book.page says it
 HEAD = (("paper", "Paper"), ("title", "Item"), ("quick", "Quick run, s"), ("page", "Page, s"), ("full", "Full run"))
 
 
@@ -64,8 +64,8 @@ def fragment(times: list[Time]) -> str:
     stored = sum(t.full is not None for t in times)
     bound = "at most " if any(t.at_most and t.full for t in times) else ""
     said = (
-        f"All {len(times)} quick runs together took {duration(total['quick'])}, all pages {duration(total['page'])}. The {stored} "
-        f"stored full runs cost {bound}{duration(total['full'])}.\n\n"
+        f"All quick runs of this book took {duration(total['quick'])} together, all {len(times)} pages {duration(total['page'])}. "
+        f"The {stored} stored full runs cost {bound}{duration(total['full'])}.\n\n"
     )
     head = "".join(f'<th scope="col" data-key="{key}">{name}</th>' for key, name in HEAD)
     body = "\n".join(_row(t) for t in times)
