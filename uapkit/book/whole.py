@@ -31,7 +31,8 @@ html, body { background: #fff; scrollbar-gutter: auto; }
 body { max-width: none; margin: 0; font-size: 10pt; }
 article.whole { break-before: page; max-width: none; padding: 0; }
 article.whole :is(.headerlink, .copybtn, .toctree-wrapper) { display: none; }
-.whole-contents ol { columns: 2; }
+.whole-contents ol { columns: 2; column-gap: 3em; overflow-wrap: anywhere; }
+article.whole :is(td details > ul, details.hide.above-input) { display: none; }
 """
 
 
