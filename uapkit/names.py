@@ -20,6 +20,8 @@ NETWORKS = {
     "squeezenet1_1": "SqueezeNet 1.1",
     "mobilenet_v2": "MobileNet v2",
     "tiny_darknet": "Tiny Darknet",
+    "caffenet": "CaffeNet",
+    "vgg_f": "VGG-F",
     "cifar10_resnet20_adv": "ResNet-20 (adversarially trained)",
     "cifar10_resnet20": "ResNet-20",
     "cifar10_resnet32": "ResNet-32",

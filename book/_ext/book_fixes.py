@@ -1,10 +1,10 @@
 """Mends of Jupyter Book 1, and what stands on every page.
 
 Sphinx-thebe's scripts (a CDN, defined twice) leave; the commit stands in every footer; under every figure of an item's page
-stand a numbered caption, which begins with the finding, and which run drew it, with a link to its parameters; the quick run of
-such a page is folded away; the theme's controls get names that screen readers can say; the size of the book stands where a
-page asks for it; networks and papers have their names for people outside code; links to the repository stand there only where
-its address is real.
+stand a numbered caption, which begins with the finding, and which run drew it, with a link to its parameters; when that run was
+last verified stands where its numbers come from; the quick run of such a page is folded away; the theme's controls get names
+that screen readers can say; the size of the book stands where a page asks for it; networks and papers have their names for
+people outside code; links to the repository stand there only where its address is real.
 """
 
 import html
@@ -106,6 +106,15 @@ def name_sources(app, doctree, docname):
         node.parent.insert(place + 1, nodes.raw("", line, format="html"))
 
 
+def say_verified(app, doctree, docname):
+    """When an item's stored run was last verified, first where its numbers come from."""
+    kind, _, item = docname.partition("/")
+    words = generated(app, "verified.json").get(item) if kind == "notebooks" else None
+    for section in doctree.findall(nodes.section) if words else ():
+        if section[0].astext() == "Where the numbers come from":
+            section.insert(1, nodes.raw("", f'<p class="uapkit-checked">{words}</p>', format="html"))
+
+
 def shown_claim(node, number):
     """The claim that a figure shows: the one its cell names, the page's first for the page's first figure, else none."""
     cell = node.parent.parent.get("cell_metadata") or {}
@@ -178,6 +187,7 @@ def setup(app):
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("doctree-read", fold_quick_run)
     app.connect("doctree-resolved", name_sources)
+    app.connect("doctree-resolved", say_verified)
     app.connect("doctree-resolved", name_networks, priority=900)
     app.connect("build-finished", name_controls)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

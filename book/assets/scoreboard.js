@@ -1,4 +1,4 @@
-// Sorting and filtering of the scoreboard's tables. Without this file they are plain tables.
+// Sorting and filtering of the scoreboard's tables, sorting of others. Without this file they are plain tables.
 (() => {
   const SORTS = { Id: "order", Experiment: "title", "Networks and n": "n", Seconds: "seconds" };
 
@@ -25,13 +25,13 @@
     for (const table of tables) {
       for (const th of table.tHead.rows[0].cells) {
         const label = th.textContent;
-        if (!SORTS[label]) continue;
-        th.dataset.key = SORTS[label];
+        th.dataset.key ||= SORTS[label] || "";
+        if (!th.dataset.key) continue;
         th.setAttribute("aria-sort", "none");
         const button = document.createElement("button");
         button.type = "button";
         button.textContent = label;
-        button.addEventListener("click", () => sort(table, SORTS[label], th.getAttribute("aria-sort") === "ascending"));
+        button.addEventListener("click", () => sort(table, th.dataset.key, th.getAttribute("aria-sort") === "ascending"));
         th.replaceChildren(button);
       }
     }
@@ -54,9 +54,9 @@
   }
 
   function start() {
+    heads(document.querySelectorAll("table:is(.uapkit-scoreboard, .uapkit-sortable)"));
     const tables = [...document.querySelectorAll("table.uapkit-scoreboard")];
     if (!tables.length) return;
-    heads(tables);
     const place = document.getElementById("uapkit-controls");
     if (!place) return; // the chapters show a part of the table, which is short
     const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
@@ -72,6 +72,7 @@
     const [orderFrame, order] = select("Sort by", [
       ["order", "id"], ["title", "title"], ["n", "n, smallest first"], ["-n", "n, largest first"],
       ["seconds", "seconds, fewest first"], ["-seconds", "seconds, most first"],
+      ["verified", "last verified, oldest first"], ["-verified", "last verified, newest first"],
     ]);
     const shown = document.createElement("output");
     shown.setAttribute("aria-live", "polite");

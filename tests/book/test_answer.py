@@ -33,6 +33,10 @@ def test_the_box_has_question_verdict_number_and_null():
     assert "Measured 0.30 to 0.60; the test: above 0.40; the null gives 0.10 to 0.20." in text
     assert "claim &lt;0&gt;" in text
     assert "2 more claims: differs 2" in text
+    assert "<em>The claim:</em> <strong>claim" in text, "nobody takes the claim for the finding"
+    ours = judged("differs").assign(confidence="ours")
+    ours.attrs = judged("differs").attrs
+    assert "<em>We asked whether this holds:</em>" in answer.box("How?", ours, RUN)
 
 
 def test_without_a_null_none_is_named_and_one_estimate_has_its_interval():

@@ -73,6 +73,44 @@ def test_an_exercise_that_changed_counts_as_not_measured():
     assert exercise.found(one._replace(take="smallest")) is None
 
 
+def test_an_answer_says_when_and_from_what_it_was_measured(monkeypatch):
+    row = {"before": 1.0, "after": 2.0, "date": "2026-11-29", "commit": "0123456789abcdef"}
+    monkeypatch.setattr(exercise, "found", lambda one: row)
+    assert "Measured on 2026-11-29 at commit <code>0123456789</code>." in exercise.box(CHEAP[0])
+    row["commit"] = float("nan")  # an empty cell of an older file
+    assert "the commit was not noted" in exercise.box(CHEAP[0])
+
+
+def test_measuring_keeps_the_commit_and_refuses_changed_files(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(exercise, "measured", lambda: tmp_path / "exercises.csv")
+    monkeypatch.setattr(exercise, "measure", lambda one: {**exercise._of(one), "before": 1.0, "after": 2.0})
+    monkeypatch.setattr(exercise, "commit", lambda: ("abc123", True))
+    with pytest.raises(SystemExit):
+        exercise.main([CHEAP[0]])
+    assert "commit first" in capsys.readouterr().err
+    assert not (tmp_path / "exercises.csv").exists()
+    monkeypatch.setattr(exercise, "commit", lambda: ("abc123", False))
+    exercise.main([CHEAP[0]])
+    row = exercise.found(ALL[CHEAP[0]])
+    assert (row["commit"], row["before"], row["after"]) == ("abc123", 1.0, 2.0)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", row["date"])
+
+
+def test_an_exercise_that_cannot_be_run_is_named_and_the_others_are_measured(monkeypatch, tmp_path, capsys):
+    def measure(one):
+        if one.item == CHEAP[0]:
+            raise ValueError("k must lie in [1, 25], got 30")
+        return {**exercise._of(one), "before": 1.0, "after": 2.0}
+
+    monkeypatch.setattr(exercise, "measured", lambda: tmp_path / "exercises.csv")
+    monkeypatch.setattr(exercise, "measure", measure)
+    monkeypatch.setattr(exercise, "commit", lambda: ("abc123", False))
+    with pytest.raises(SystemExit, match=f"cannot be run as printed: {CHEAP[0]}"):
+        exercise.main([*CHEAP[:2]])
+    assert "got 30" in capsys.readouterr().out
+    assert exercise.found(ALL[CHEAP[1]]) is not None
+
+
 @pytest.mark.parametrize("name", CHEAP)
 def test_an_exercise_comes_out_as_it_says(name):
     found = exercise.measure(ALL[name])

@@ -120,6 +120,15 @@ def test_published_has_one_column_a_quantity(shown):
     assert "no number" in shown.published().data
 
 
+def test_published_rates_of_networks_on_networks_are_a_matrix(shown):
+    shown.name = "khrulkov2018/tab4_transfer"
+    text = shown.published().data
+    assert "uapkit-matrix" in text
+    assert re.findall(r'<th scope="row">(.*?)</th>', text) == ["VGG-16", "VGG-19", "ResNet-50"]
+    assert re.findall(r">(0\.\d+)</td>", text)[:3] == ["0.52", "0.60", "0.39"], "a row is the network attacked"
+    assert "uapkit-matrix" not in (setattr(shown, "name", NAME), shown.published().data)[1]
+
+
 def test_a_stored_run_is_loaded_once_a_page(monkeypatch):
     verdicts._loaded.cache_clear()
     loads, load = [], results.load

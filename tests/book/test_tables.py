@@ -93,3 +93,32 @@ def test_what_is_the_same_everywhere_goes_to_the_caption():
 def test_tables_escape_what_they_show():
     assert "<script>" not in tables.table(pd.DataFrame({"x": ["<script>", "b"]}), "<b>").data
     assert "<b>" not in tables.table(pd.DataFrame({"x": ["a", "b"]}), "<b>").data
+
+
+def test_a_matrix_is_shown_whole_with_letters_that_can_be_read_on_every_cell():
+    grid = pd.DataFrame({"computed for": ["vgg_f", "<b>"], **{f"to_{k}": [k / 10, np.nan] for k in range(11)}})
+    text = tables.matrix(grid, "rates <of> all").data
+    assert "<details" not in text
+    assert heads(text) == [["computed for", *(f"to {k}" for k in range(11))]]
+    assert '<th scope="row">VGG-F</th>' in text
+    assert "&lt;b&gt;" in text
+    assert "rates &lt;of&gt; all" in text
+    assert text.count("<td>–</td>") == 11
+    cells = re.findall(r"background: (#\w+); color: (#\w+)\">([\d.]+)<", text)
+    assert [float(shown) for _, _, shown in cells] == [k / 10 for k in range(11)]
+    assert all(contrast(ground, ink) >= 4.5 for ground, ink, _ in cells)
+    with pytest.raises(ValueError, match=r"shares in \[0, 1\], got"):
+        tables.matrix(grid.assign(to_0=1.2), "x")
+
+
+def contrast(*colours):
+    """WCAG's ratio of two colours."""
+
+    def light(colour):
+        value = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+        parts = [int(value[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted(map(light, colours))
+    return (high + 0.05) / (low + 0.05)

@@ -106,3 +106,19 @@ def test_a_browser_that_prints_nothing_is_an_error(built, monkeypatch):
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on the path")
 def test_chromium_prints_what_was_joined(built):
     assert whole.make(built, PAGES).read_bytes().startswith(b"%PDF")
+
+
+def test_a_long_stored_table_is_short_on_paper(built):
+    path = built / "notebooks" / "a" / "one.html"
+    text = path.read_text(encoding="utf-8")
+    head = '<table class="uapkit-table"><thead><tr><th>a</th><th>b</th></tr></thead><tbody>'
+    few, many = (
+        f"{head}{''.join(f'<tr><td>{k}</td><td>x</td></tr>' for k in range(n))}</tbody></table>" for n in (40, 200)
+    )
+    whole_table = f'<details class="uapkit-columns"><summary>all 9 columns</summary>{few}</details>'
+    path.write_text(text.replace("<details>", f"{few}{many}{whole_table}<details>", 1), encoding="utf-8")
+    text = whole.joined(built, PAGES)
+    assert text.count("<td>x</td>") == 40 + whole.SHOWN
+    assert '<td colspan="2">175 more rows are in the page in the browser.</td>' in text
+    assert "all 9 columns" not in text
+    assert text.count("<table") == text.count("</table>") == 2

@@ -3,9 +3,11 @@
 ``python tests/browser/measure.py BUILT book/measured/after.csv`` measures every page of the book built at BUILT, at desktop and
 phone size. The book shows the summary (:mod:`uapkit.book.readable`) beside that of ``book/measured/before.csv``.
 
-A *screen* is one height of the window. What is folded away or not visible counts for nothing. Lettering is the size of a
-figure's text as the page renders it: matplotlib writes text as outlines scaled by size / 100, so an SVG tells its sizes in
-its own units, and the page tells how large it draws the SVG. Sub- and superscripts are not counted. A PNG's sizes stand in
+A *screen* is one height of the window. What is folded away or not visible counts for nothing. A matrix of networks against
+networks is one thing, so its columns are not counted. Lettering is the size of a figure's text as the page renders it:
+matplotlib writes text as outlines scaled by size / 100, so an SVG tells its sizes in its own units, and the page tells how
+large it draws the SVG. Sub- and superscripts are not counted, nor is the small picture in an answer's box, which shows the
+shape of the figure below it. A PNG's sizes stand in
 its text chunk ``lettering`` (points and dots per inch, written by :mod:`uapkit.figures.output`); one without is not counted.
 """
 
@@ -50,8 +52,9 @@ LOOK = r"""() => {
   const across = t => Math.max(0, ...[...t.rows].map(r => [...r.cells].reduce((n, c) => n + c.colSpan, 0)));
   return {
     screens: main.getBoundingClientRect().height / tall, picture: first(pictures), verdict: first(verdicts), claims: at(heads),
-    tables: all('table').map(t => [across(t), wide(t)]),
-    images: pictures.filter(e => e.tagName === 'IMG').map(e => [e.currentSrc, e.getBoundingClientRect().width]),
+    tables: all('table').map(t => [t.classList.contains('uapkit-matrix') ? 2 : across(t), wide(t)]),
+    images: pictures.filter(e => e.tagName === 'IMG' && !e.closest('.tag_answer'))
+      .map(e => [e.currentSrc, e.getBoundingClientRect().width]),
     texts: all('svg text').filter(e => e.textContent.trim()).map(e => {
       const m = e.getScreenCTM(); return parseFloat(getComputedStyle(e).fontSize) * Math.hypot(m.a, m.b); }),
   };

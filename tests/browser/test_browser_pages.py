@@ -39,6 +39,7 @@ def test_page_from_disk(desk, name):
     )
     assert broken == []
     assert serious(page) == []
+    assert cut(page) == [], "a table of an item's page fits its column on a desktop"
     assert raw_keys(page) == [], "networks and papers have names for people, uapkit/names.py; keys stand in code"
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, f"sideways scroll: {too_wide(page)}"
@@ -49,6 +50,16 @@ def test_page_from_disk(desk, name):
 def test_page_from_a_server(online, served, name):
     online.open(name, served)
     assert online.complaints() == []
+
+
+def cut(page):
+    """Captions of tables of at most five columns, and matrices, that are wider than the box that they scroll in."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('table:is(.uapkit-few, .uapkit-claimtable, .uapkit-matrix)')]
+        .filter(t => t.checkVisibility({contentVisibilityAuto: true}))
+        .filter(t => t.getBoundingClientRect().width > t.closest('.uapkit-scroll').clientWidth + 1)
+        .map(t => t.closest('.uapkit-scroll').getAttribute('aria-label'))"""
+    )
 
 
 def serious(page):

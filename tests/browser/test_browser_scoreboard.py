@@ -1,6 +1,7 @@
-"""The scoreboard in a browser: sorting, filtering, by keyboard, on a phone, and without JavaScript."""
+"""The scoreboard in a browser: sorting, filtering, by keyboard, on a phone, and without JavaScript; and the page of times."""
 
 import json
+import re
 
 import pytest
 
@@ -46,6 +47,63 @@ def test_a_verdict_is_chosen_by_the_address(watched, built):
     verdicts = page.locator(f"{ROWS}:visible").evaluate_all("all => all.map(e => e.dataset.verdicts)")
     assert verdicts
     assert all(verdict in one.split("|") for one in verdicts)
+
+
+def test_a_count_in_words_is_what_its_link_shows(watched):
+    """Each "confirmed 12" of the opening words leads to a board that shows and counts twelve claims."""
+    one = watched()
+    page = one.open(PAGE)
+    links = page.locator("article a[href*='scoreboard.html?whose=']").evaluate_all(
+        "all => all.map(e => [e.href, e.textContent])"
+    )
+    assert len(links) >= 6
+    for address, words in links:
+        page.goto(address)
+        page.wait_for_selector("#uapkit-controls select")
+        count = int(words.rsplit(" ", 1)[1])
+        told = page.locator("#uapkit-controls output").inner_text()
+        assert told.startswith(f"{count} of "), f"{words} leads to {told}"
+        assert page.locator(f"{ROWS} li[data-whose]:not([data-whose='']):visible").count() == count
+    assert one.complaints() == []
+
+
+def test_the_address_holds_the_filters(board, watched):
+    board.get_by_label("Paper", exact=True).select_option("J")
+    board.get_by_label("Whose", exact=True).select_option("papers")
+    board.get_by_label("Text", exact=True).fill("curvature")
+    address, told = board.url, board.locator("#uapkit-controls output").inner_text()
+    assert address.endswith("?paper=J&whose=papers&text=curvature")
+    other = watched().open(PAGE)
+    other.goto(address)
+    other.wait_for_selector("#uapkit-controls select")
+    assert other.locator("#uapkit-controls output").inner_text() == told
+    assert other.get_by_label("Text", exact=True).input_value() == "curvature"
+
+
+def test_every_stored_run_says_whether_it_was_verified(board, built):
+    stored = [r for r in json.loads((built / "_static" / "scoreboard.json").read_text()) if r["commit"]]
+    said = board.locator(f"{ROWS} .uapkit-checked").all_inner_texts()
+    assert len(said) == len(stored) > 50
+    assert all(re.match(r"not yet checked since|verified \d{4}-|a rerun differed", words) for words in said)
+    assert sum(words.startswith("verified") for words in said) == sum(
+        r["verified"]["current"] and r["verified"]["agrees"] for r in stored
+    )
+
+
+def test_times_sort_as_numbers_and_the_total_stays_below(watched):
+    one = watched()
+    page = one.open("book/times")
+    table = page.locator("table.uapkit-sortable")
+    head = table.locator("th", has_text="Full run")
+    for direction in ("ascending", "descending"):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == direction
+        seconds = table.locator("tbody tr").evaluate_all("all => all.map(e => e.dataset.full)")
+        known = [float(s) for s in seconds if s]
+        assert known == sorted(known, reverse=direction == "descending")
+        assert len(known) > 50
+    assert table.locator("tfoot").inner_text().strip().startswith("all")
+    assert one.complaints() == []
 
 
 def test_heads_sort_by_keyboard_and_say_so(board):

@@ -30,7 +30,10 @@ def box(question: str, judged: pd.DataFrame, run: Run | None) -> str:
         mine = [e for e in judged.attrs.get("evidence", []) if e["claim"] == lead["claim"]]
         where = shown.which(mine)
         held = f" <span>{breakable(where)}</span>" if where and where.count(",") < 3 else ""
-        chip, sentence = badge(lead["verdict"]) + held, f"<strong>{text(lead['text'])}.</strong> {numbers(mine)}"
+        chip, sentence = (
+            badge(lead["verdict"]) + held,
+            f"<em>{_whose(lead)}</em> <strong>{text(lead['text'])}.</strong> {numbers(mine)}",
+        )
     redo = ' <span class="uapkit-redo">to be redone</span>' if run is not None and run.stale else ""
     rest = others(claims, lead)
     more = f'<p class="uapkit-more"><a href="#claim-by-claim">{rest}</a></p>' if rest else ""
@@ -38,6 +41,11 @@ def box(question: str, judged: pd.DataFrame, run: Run | None) -> str:
         f'<div class="uapkit-answer"><p class="uapkit-question">{text(question)}</p>'
         f'<p class="uapkit-chip">{chip}{redo}</p><p>{sentence}</p>{more}</div>'
     )
+
+
+def _whose(lead: dict[str, Any]) -> str:
+    """Words before a claim, lest the bold sentence be read as what was found."""
+    return "We asked whether this holds:" if lead.get("confidence") == "ours" else "The claim:"
 
 
 def leading(claims: pd.DataFrame) -> dict[str, Any] | None:

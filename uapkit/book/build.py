@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from uapkit.book import depends, work
+from uapkit.book import depends, times, work
 from uapkit.book import whole as print_of
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
 from uapkit.book.work import Profile, Step
@@ -31,7 +31,7 @@ __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "st
 
 def stage_sources() -> None:
     """Copy configuration and prose into the staging tree and write the computed fragments."""
-    from uapkit.book import captions, chapters, opening, prose, readable, scoreboard, story, what_holds
+    from uapkit.book import captions, chapters, checked, opening, prose, readable, scoreboard, story, what_holds
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
@@ -47,8 +47,9 @@ def stage_sources() -> None:
     for name, data in chapters.fragments().items():
         write_whole(generated / name, data)
     runs = {r["item"]: r["commit"][:10] + prose.REDO * bool(r["stale"]) for r in scoreboard.records() if r["commit"]}
-    write_whole(generated / "provenance.json", json.dumps(runs).encode())
-    write_whole(generated / "captions.json", json.dumps(captions.findings()).encode())
+    last = {r["item"]: checked.sentences(r["verified"]) for r in scoreboard.records() if r["commit"]}
+    for name, what in (("provenance", runs), ("captions", captions.findings()), ("verified", last)):
+        write_whole(generated / f"{name}.json", json.dumps(what).encode())
     for page in (staging / "book").rglob("*.md"):  # numbers of ours inside sentences
         up = "../" * len(page.relative_to(staging).parents[:-1])
         page.write_text(prose.draw(page.read_text(encoding="utf-8"), up), encoding="utf-8")
@@ -107,6 +108,7 @@ def sphinx(*, whole: bool = True) -> int:
     """Build the HTML from the staging tree, from an empty cache or only what has changed; jupyter-book's exit status."""
     staging = build_folder("staging")
     print_of.withdraw(built())
+    times.write(build_folder())  # only now all pages are made
     if whole:
         shutil.rmtree(staging / "_build", ignore_errors=True)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(staging), "-W", "-n", "--keep-going"]
@@ -160,8 +162,7 @@ def make(*, cores: int | None = None, executor: str | None = None, profile: bool
     failed = [s for s in statuses() if not s["ok"]]
     for status in failed:
         print(f"failed: {status['item']}: {status['reason']} (log: build/logs/{status['item']}.log)", file=sys.stderr)
-    page = built() / "index.html"
-    if page.is_file():
+    if (page := built() / "index.html").is_file():
         print(f"the book: {page}")
     return done or (1 if failed else 0)
 
@@ -180,9 +181,8 @@ def _here(cores: int | None, *, say: bool, quiet: bool) -> int:
     from uapkit.book import warm
 
     about = Profile(warm=warm.possible(), jobs=work.jobs_for(cores))
-    status = 0
+    status, made = 0, _made()
     with about.stage("what is stale"):
-        made = _made()
         codes = {name: depends.checksum(depends.of_item(name)) for name in depends.names()}
         now = {"weights": depends.checksum(depends.of_weights()), "sources": _sources(codes)}
         weights = made.get("weights") != now["weights"] or not (project_root() / depends.WEIGHTS).is_file()
@@ -270,7 +270,7 @@ def _pages() -> str:
 def _words() -> str:
     """Checksum of all by which one page can change another: staged chapters, and the notebooks' prose with its labels."""
     root = project_root()
-    chapters = [p.relative_to(root).as_posix() for p in _chapters()]
+    chapters = [p.relative_to(root).as_posix() for p in _chapters() if p.name != "times.md"]  # changes with every page
     digest = hashlib.sha256(depends.checksum(chapters, depends.HTML_LIBRARIES).encode())
     for path in _staged():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 HEAD = ("Setting", "Measured, 95 % interval", "Test", "Answer", "Null")
-CLAIM_HEAD = ("Verdict", "Claim", "Measured", "Test", "Null")
+CLAIM_HEAD = {
+    "Verdict": "verdict",
+    "Claim": "",
+    "Measured": "interval",
+    "Test": "our-test",
+    "Null": "null",
+}  # to the glossary
 SIDES = {">": "above", "<": "below", "=": "equal to"}
 WHOSE = {
     "paper": "the paper's own number is the test",
@@ -132,7 +138,13 @@ def claims(judged: pd.DataFrame, label: str, *, after: str = "") -> str:
             rows.append(
                 f'<tr class="uapkit-unfold"><td colspan="5"><details><summary>{words}</summary>{inner}</details></td></tr>'
             )
-    return _framed("".join(f'<th scope="col">{h}</th>' for h in CLAIM_HEAD), rows, label, "uapkit-claimtable")
+    head = "".join(f'<th scope="col">{_explained(*one)}</th>' for one in CLAIM_HEAD.items())
+    return _framed(head, rows, label, "uapkit-claimtable")
+
+
+def _explained(head: str, term: str) -> str:
+    """A head of an item's table of claims, linked to the word's entry in the glossary."""
+    return f'<a href="../../book/glossary.html#term-{term}">{head}</a>' if term else head
 
 
 def _cell(head: str, cell: str) -> str:
@@ -169,7 +181,9 @@ def brief(value: float) -> str:
     """Two decimals or two digits, whichever shows more; no more digits than that of large numbers."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    if value == 0 or abs(value) >= 100 or float(value).is_integer():
+    if value == 0:
+        return "0"  # also for -0.0
+    if abs(value) >= 100 or float(value).is_integer():
         shown = f"{value:.0f}" if abs(value) < 1e6 else f"{value:.1e}"
     else:
         shown = f"{value:.2f}" if 0.1 <= abs(value) < 10 else f"{value:.2g}"

@@ -2,13 +2,15 @@
 
 ``notebooks/exercises.yml`` holds one for each item: its level, the question, the one parameter to change, the number to look
 at, and why it comes out as it does. What comes out is measured: ``python -m uapkit.book.exercise`` runs each exercise twice,
-as the page runs it and changed, and writes both numbers to ``book/measured/exercises.csv``, which the pages draw from.
+as the page runs it and changed, and writes both numbers to ``book/measured/exercises.csv``, which the pages draw from, with
+the commit and the day.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ from uapkit.book.markup import text
 from uapkit.book.template import written
 from uapkit.files import write_whole
 from uapkit.lab import Run
+from uapkit.runner.results import commit
 
 LEVELS = {"easy": "a warm-up", "medium": "takes thought", "hard": "takes the theory"}
 TAKE = {"mean": "mean", "largest": "max", "smallest": "min"}
@@ -137,7 +140,20 @@ def _came_out(one: Exercise) -> str:
     if row is None:
         return "Not measured yet. Make both runs and compare."
     before, after = row["before"], row["after"]
-    return f"It {outcome(before, after)}: {brief(before)} before, {brief(after)} after. {text(one.why)}"
+    came = f"It {outcome(before, after)}: {brief(before)} before, {brief(after)} after. {text(one.why)}"
+    return f"{came} <small>{_when(row)}</small>"
+
+
+def _when(row: dict[str, Any]) -> str:
+    """When both runs of an exercise were made, and from what."""
+    if not dated(row):
+        return "Measured; the commit was not noted."
+    return f"Measured on {row['date']} at commit <code>{row['commit'][:10]}</code>."
+
+
+def dated(row: dict[str, Any]) -> bool:
+    """Is it known from which commit a measurement was made?"""
+    return isinstance(row.get("commit"), str)
 
 
 def _typed(value: Any) -> str:
@@ -148,19 +164,37 @@ def _typed(value: Any) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the exercises of the items named, without a name those not measured as they stand, and write what came out."""
+    """Run the exercises of the items named and write what came out; without a name all that are not measured as they stand,
+    then those of unknown commit.
+    """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("items", nargs="*")
     known = exercises()
     rows = {name: row for name, one in known.items() if (row := found(one)) is not None}
-    for item in parser.parse_args(argv).items or [name for name in known if name not in rows]:
-        one = known[checks.one_of(item, known, "item with an exercise")]
-        rows[item] = row = measure(one)
+    due = [name for name in known if name not in rows] + [n for n in known if n in rows and not dated(rows[n])]
+    chosen = [checks.one_of(item, known, "item with an exercise") for item in parser.parse_args(argv).items or due]
+    at, dirty = commit()  # before the first row is written, which changes a tracked file
+    if dirty:
+        parser.error(
+            f"the working tree differs from commit {at[:10]}; commit first, so that the numbers can be made again"
+        )
+    failed = []
+    for item in chosen:
+        one = known[item]
+        try:
+            found_now = measure(one)
+        except ValueError as error:  # the next ones are measured all the same
+            failed.append(item)
+            print(f"{item}: {error}", flush=True)
+            continue
+        rows[item] = row = found_now | {"date": datetime.now(UTC).date().isoformat(), "commit": at}
         came = outcome(row["before"], row["after"])
         mark = "" if came == one.comes else f", but the exercise says that it {one.comes}"
         print(f"{item}: {row['before']:.4g} before, {row['after']:.4g} after: it {came}{mark}", flush=True)
         table = pd.DataFrame([rows[name] for name in known if name in rows])
         write_whole(measured(), table.to_csv(index=False, float_format="%.6g").encode())
+    if failed:
+        raise SystemExit(f"these exercises cannot be run as printed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

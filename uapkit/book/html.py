@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from uapkit.book import evidence, scoreboard
+from uapkit.book import checked, evidence, scoreboard
 from uapkit.book.markup import badge, breakable, text
 from uapkit.book.scoreboard import Record, describe, number
 from uapkit.runner.catalogue import papers, project_root
@@ -115,7 +115,12 @@ def _links(record: Record, up: str) -> str:
 def _row(record: Record, up: str) -> str:
     ids = ", ".join(record["experiments"]) or "ours"
     name = f'<a href="{up}{record["page"]}">{text(record["title"])}</a>' if record["page"] else text(record["title"])
-    about = f"{name}<br><code>{breakable(record['item'])}</code><br><small>{_links(record, up)}</small>"
+    when = (
+        f'<br><small class="uapkit-checked">{text(checked.brief(record["verified"]))}</small>'
+        if record["commit"]
+        else ""
+    )
+    about = f"{name}<br><code>{breakable(record['item'])}</code><br><small>{_links(record, up)}</small>{when}"
     networks = ", ".join(breakable(n) for n in record["networks"]) or "–"
     sizes = f"<br>n = {record['n']}" if record["n"] else ""
     verdicts = sorted({kind(c["verdict"]) for c in record["claims"]} or {record["verdict"]})
@@ -126,6 +131,7 @@ def _row(record: Record, up: str) -> str:
         "title": record["title"],
         "n": record["n"] or "",
         "seconds": record["seconds"] or "",
+        "verified": record["verified"]["when"] if record["verified"]["current"] else "",
     }
     data = " ".join(f'data-{k}="{text(v) if v != "" else ""}"' for k, v in keys.items())
     cells = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from uapkit.book import scoreboard
+from uapkit.book import checked, scoreboard
 from uapkit.book.prose import REDO, draw
 from uapkit.runner.catalogue import papers, project_root
 from uapkit.runner.words import SOME, VERDICTS, kind
@@ -152,7 +152,7 @@ LISTS = (
 
 def summary() -> str:
     """The scoreboard's opening words: what held up, what did not, what surprised us, each claim a line behind a heading."""
-    parts = [counted(), matrix()]
+    parts = [counted(), matrix(), checked.counted(scoreboard.records())]
     for says, title in SAYS.items():
         words = "\n".join(f"- {one}" for one in standing(says)) or "- Nothing yet that stands on a stored run."
         lists = [_listed(head, verdicts) for place, head, verdicts in LISTS if place == says]

@@ -17,7 +17,7 @@ from IPython.display import HTML
 
 from uapkit import runner
 from uapkit.book import answer, evidence, exercise
-from uapkit.book.tables import MOST, table, telling, without_constants
+from uapkit.book.tables import MOST, matrix, table, telling, without_constants
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
 from uapkit.runner.execute import plain
@@ -27,7 +27,7 @@ if get_ipython() is not None:  # in a notebook: figures as vector graphics or co
     show_figures_so(get_ipython())
 
 
-__all__ = ["Page", "table"]
+__all__ = ["Page", "matrix", "table"]
 
 
 class Page:
@@ -81,6 +81,12 @@ class Page:
         if marks and not long.duplicated([*marks, "metric"]).any():  # one column a quantity
             long = long.set_index([*marks, "metric"])["value"].unstack("metric", sort=False).reset_index().fillna("–")
         metrics = [c for c in long.columns if c not in marks]
+        if len(marks) == 2 and len(metrics) == 1 and len(long) > 2 and set(long[marks[0]]) == set(long[marks[1]]):
+            square = long.pivot(index=marks[0], columns=marks[1], values=metrics[0])
+            order = list(dict.fromkeys(long[marks[0]]))
+            called = [mark.replace("model", "network attacked").replace("_", " ") for mark in marks]
+            told = f"Published {metrics[0].replace('_', ' ')}: rows {called[0]}, columns {called[1]}"
+            return matrix(square.loc[order, order].reset_index(names=called[0]), f"{told} ({words})")
         place = telling(long, [c for c in marks if c in places], max(2, MOST - len(metrics)))
         return table(long, f"Published ({words})" if words else "Published", shown=[*place, *metrics][:MOST])
 

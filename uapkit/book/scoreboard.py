@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from uapkit.book import errata
+from uapkit.book import checked, errata
 from uapkit.runner.catalogue import Item, items, project_root
 from uapkit.runner.drawn import drawn_all
 from uapkit.runner.locate import line_of
@@ -28,12 +28,14 @@ Record = dict[str, Any]
 def records() -> list[Record]:
     """One nested record an item: published values, claims with evidence, stored run, places.
 
-    What is drawn from stored runs is kept (:mod:`uapkit.runner.drawn`); places and errata are looked up each time.
+    What is drawn from stored runs is kept (:mod:`uapkit.runner.drawn`); places, errata and the last rerun are looked up each
+    time.
     """
     why = stale()
     return [
         record
         | {"stale": why.get(name, "") if record["commit"] else "", "errata": errata.told(name, record["claims"])}
+        | {"verified": checked.of(name)}
         | _places(items()[name])
         for name, record in drawn_all("uapkit.book.record:record").items()
     ]
@@ -62,6 +64,9 @@ def table() -> pd.DataFrame:
     for r in records():
         plain = {k: r[k] for k in ("paper", "item", "title", "verdict", "n", "commit", "table_sha256", "stale")}
         plain |= {"seconds": r["seconds"], "seconds_at_most": r["seconds_at_most"]}
+        known = r["verified"]["current"]
+        plain |= {"verified": known and r["verified"]["when"], "verified_how_far": known and r["verified"]["how_far"]}
+        plain |= {"verified_agrees": known and r["verified"]["agrees"]}
         plain |= {k: r[k] for k in ("page", "notebook", "code", "test", "result")}
         plain |= {"experiments": " ".join(r["experiments"]), "networks": ", ".join(r["networks"])}
         plain |= {"published": describe(r["published"]), "ours": describe(r["ours"]), "claims": len(r["claims"])}

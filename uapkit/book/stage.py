@@ -161,9 +161,11 @@ def with_thumbnail(notebook: dict[str, Any]) -> dict[str, Any]:
         return notebook
     first = next(found for o in drawn["outputs"] if (found := _pictures(o)))
     box["outputs"].append({"output_type": "display_data", "data": first, "metadata": {}})
-    alt = drawn["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
-    box["metadata"]["mystnb"] = {"image": {"alt": f"Small picture of the figure below. {alt}".strip()}}
+    box["metadata"]["mystnb"] = {"image": {"alt": THUMBNAIL}}
     return notebook
+
+
+THUMBNAIL = "Small picture of the figure below."  # which says what is seen; nobody should have to hear it twice
 
 
 def _pictures(output: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ Which five, by one rule. A table opens with its *settings* (network, kind, layer
 one; up to three of them are shown: network and kind, then those that tell most rows apart. Measured columns follow: a fooling
 rate first, then what has an interval, then the others as they stand, the number of images last. A caller who knows better
 names the columns. What is the same in all rows goes to the caption. The whole table is folded away below as "all columns".
+
+A matrix of networks against networks is one thing and is shown whole (:func:`matrix`), its cells shaded by their numbers.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 
 from uapkit.book import evidence
 from uapkit.book.markup import breakable
-from uapkit.names import label
+from uapkit.names import label, network
 
 MOST = 5  # columns before the fold
 SETTINGS = 3  # of them, at most
@@ -61,6 +66,39 @@ def table(frame: pd.DataFrame, caption: str = "", *, shown: Sequence[str] = ()) 
     whole = _html(cells[[*first, *rest]], f"{caption}: all columns" if caption else "all columns", "uapkit-table")
     words = f"all {len(cells.columns)} columns"
     return HTML(f'{few}<details class="uapkit-columns"><summary>{words}</summary>{whole}</details>')
+
+
+def matrix(frame: pd.DataFrame, caption: str, *, digits: int = 2) -> HTML:
+    """Shares, row against column, all of them in one table; each cell has the colour of its number, from 0 to 1.
+
+    frame: the first column names the rows, every other is a column of the matrix, its numbers in [0, 1] or missing.
+    """
+    names, numbers = frame.iloc[:, 0], frame.iloc[:, 1:].astype(float)
+    if ((numbers < 0) | (numbers > 1)).to_numpy().any():
+        raise ValueError(f"a matrix shows shares in [0, 1], got {numbers.min().min():g} to {numbers.max().max():g}")
+    head = "".join(f'<th scope="col">{html.escape(network(str(c)))}</th>' for c in numbers.columns)
+    corner = f'<th scope="col">{html.escape(str(frame.columns[0]).replace("_", " "))}</th>'
+    body = "\n".join(
+        f'<tr><th scope="row">{html.escape(network(str(name)))}</th>{"".join(_shaded(v, digits) for v in row)}</tr>'
+        for name, row in zip(names, numbers.to_numpy(), strict=True)
+    )
+    return HTML(
+        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{html.escape(caption)}">'
+        f'<table class="uapkit-table uapkit-matrix"><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{corner}{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _shaded(value: float, digits: int) -> str:
+    """A cell of :func:`matrix`: the colour of the figures' matrices, in it white or black letters, whichever stand out more."""
+    if value != value:
+        return "<td>–</td>"
+    ground = np.array(colormaps["cividis"](value)[:3])
+    linear = np.where(
+        ground <= 0.04045, ground / 12.92, ((ground + 0.055) / 1.055) ** 2.4
+    )  # sRGB, as WCAG reckons contrast
+    ink = "#fff" if linear @ (0.2126, 0.7152, 0.0722) < 0.179 else "#000"
+    return f'<td style="background: {to_hex(ground)}; color: {ink}">{value:.{digits}f}</td>'
 
 
 def with_class_names(frame: pd.DataFrame) -> pd.DataFrame:

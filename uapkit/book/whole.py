@@ -19,6 +19,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 HOME = "book/index"
 MARK = "<!-- uapkit: whole book -->"  # where the home page links the file
 LINK = re.compile(re.escape(MARK) + r'<p id="whole-book">.*?</p>', re.S)
+LONG, SHOWN = 40, 25  # rows of a table from which on paper shows only the first, and how many
+TABLE = re.compile(r"(<table\b(?:(?!<table\b).)*?<tbody>)(.*?)(</tbody>)", re.S)  # the innermost, such as stored runs
+ROW = re.compile(r"<tr\b.*?</tr>", re.S)
+COLUMNS = re.compile(r'<details class="uapkit-columns">.*?</details>', re.S)  # whole tables, which paper does not show
 PATIENCE = 3600  # seconds for the browser; an idle machine needs a few minutes
 QUICK = '<details class="uapkit-quick">'  # a smoke test, no finding
 LAYOUT = """
@@ -27,7 +31,8 @@ html, body { background: #fff; scrollbar-gutter: auto; }
 body { max-width: none; margin: 0; font-size: 10pt; }
 article.whole { break-before: page; max-width: none; padding: 0; }
 article.whole :is(.headerlink, .copybtn, .toctree-wrapper) { display: none; }
-.whole-contents ol { columns: 2; }
+.whole-contents ol { columns: 2; column-gap: 3em; overflow-wrap: anywhere; }
+article.whole :is(td details > ul, details.hide.above-input) { display: none; }
 """
 
 
@@ -128,12 +133,25 @@ def _title(text: str) -> str:
 
 
 def _article(text: str) -> str:
-    """What a reader reads of a page: no scripts, no quick run, folded parts open, what is there without JavaScript visible."""
+    """What a reader reads of a page: no scripts, no quick run, folded parts open, what is there without JavaScript visible.
+
+    A stored table of thousands of rows would be most of the paper; its first rows stand for it.
+    """
     start = text.index(">", text.index('<article class="bd-article"')) + 1
     own = text[start : text.index("</article>", start)]
     own = _without_quick_run(re.sub(r"<script.*?</script>", "", own, flags=re.S))
+    own = TABLE.sub(_first_rows, COLUMNS.sub("", own))
     own = re.sub(r"<(/?)noscript>", r"<\1div>", own)
     return re.sub(r"<details(?![^>]*\bopen\b)", "<details open", own)
+
+
+def _first_rows(table: re.Match[str]) -> str:
+    rows = ROW.findall(table[2])
+    if len(rows) <= LONG:
+        return table[0]
+    across = max(len(re.findall(r"<t[dh]\b", row)) for row in rows[:SHOWN])
+    more = f"{len(rows) - SHOWN} more rows are in the page in the browser."
+    return "\n".join([table[1], *rows[:SHOWN], f'<tr><td colspan="{across}">{more}</td></tr>', table[3]])
 
 
 def _without_quick_run(own: str) -> str:
