@@ -23,7 +23,7 @@ from uapkit.book import depends, work
 from uapkit.book import whole as print_of
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
 from uapkit.book.work import Profile, Step
-from uapkit.files import write_whole
+from uapkit.files import alone, write_whole
 from uapkit.runner.catalogue import item, items, project_root
 
 __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "statuses"]
@@ -156,7 +156,8 @@ def make(*, cores: int | None = None, executor: str | None = None, profile: bool
     cores: items at a time, None for all cores. executor: one of Snakemake's, for clusters. profile: say what each
     stage took (it is always written to ``build/profile.json``). quiet: no bar and no lines of progress.
     """
-    done = _on_cluster(executor, cores) if executor else _here(cores, say=profile, quiet=quiet)
+    with alone(build_folder(), "builds the book"):
+        done = _on_cluster(executor, cores) if executor else _here(cores, say=profile, quiet=quiet)
     failed = [s for s in statuses() if not s["ok"]]
     for status in failed:
         print(f"failed: {status['item']}: {status['reason']} (log: build/logs/{status['item']}.log)", file=sys.stderr)
