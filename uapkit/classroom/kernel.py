@@ -77,7 +77,8 @@ def isolate(hide: list[str], sockets: str) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(content)
-    mount(here, here, None, BIND)
+    for path in (here, sockets):
+        mount(path, path, None, BIND)
     os.chdir(here)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         mounts = [line.split() for line in file]
@@ -108,6 +109,29 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
 
 
+def remember() -> None:
+    """Keep the functions that tests trust as they are before the first cell; judge.py puts them back."""
+    import ast
+    import builtins
+    import contextlib
+    import math
+    from types import ModuleType
+
+    import numpy
+    import torch
+
+    things = [builtins, ast, contextlib, json, math, numpy, numpy.linalg, numpy.testing]
+    things += [torch, torch.linalg, torch.autograd, torch.nn.functional, torch.Tensor]
+    own = {"exit", "quit", "input", "help", "copyright", "credits", "license"}  # which IPython replaces
+    kept: dict = {thing: {} for thing in things}
+    for thing in things:
+        for name, value in vars(thing).items():
+            if callable(value) and not isinstance(value, type) and name not in own and not name.startswith("_"):
+                kept[thing][name] = value
+    sys.modules["as_it_was"] = before = ModuleType("as_it_was")
+    before.names = kept  # type: ignore[attr-defined]
+
+
 if __name__ == "__main__":
     sys.path.pop(0)  # this file's own folder
     about = json.loads(sys.argv[1])
@@ -120,7 +144,7 @@ if __name__ == "__main__":
     limit(about["memory"], about["seconds"])
     for name in SOLUTIONS:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it now fails
-    import torch  # noqa: F401  # before the first cell's clock runs: on a busy machine the import takes long
+    remember()  # imports torch before the first cell's clock runs: on a busy machine that takes long
     from ipykernel.kernelapp import launch_new_instance
 
     sys.path.insert(0, "")

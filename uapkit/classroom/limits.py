@@ -139,9 +139,15 @@ def watch(process: subprocess.Popen, deadline: float, memory: float, folders: Se
             reason = f"stopped: more than {PROCESSES} processes"
         elif size(folders) > DISK:
             reason = f"stopped: more than {DISK / 2**30:g} GB of files"
-    for one in family:  # also what a finished submission left behind
-        with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
+    alive = family
+    while alive:  # also what a finished submission left behind, and what that starts meanwhile
+        more = set()
+        for one in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                more.update(one.children(recursive=True))
+                one.kill()
+        alive = more - family
+        family |= more
     process.wait()
     return reason
 
