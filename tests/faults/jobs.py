@@ -1,4 +1,7 @@
-"""What the rig kills: a save, a run, a kept answer, a resumable function, a page, a check, a grading. Each says through ``told`` what is safe now."""
+"""What the rig kills: a save, a run, a kept answer, a resumable function, a page, a check, a grading.
+
+Each says through ``told`` what is safe now.
+"""
 
 import json
 import os
