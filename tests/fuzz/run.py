@@ -27,19 +27,6 @@ ROOT = HERE.parents[1]
 LONGEST, SECONDS, MEGABYTES = 8192, 20, 3000  # of one input; beyond that it is a find
 
 
-def fuzz(name, arguments):
-    """Feed one target in this process, which ends with it."""
-    import atheris
-
-    with atheris.instrument_imports(
-        include=["uapkit", "numpy.lib", "zipfile", "yaml", "nbformat", "torch.serialization"]
-    ):
-        from tests.fuzz import targets
-    act = targets.TARGETS[name]
-    atheris.Setup([sys.argv[0], *arguments], act)
-    atheris.Fuzz()
-
-
 def one(name, inputs, seed):
     """The row of a target."""
     from tests.fuzz import targets
@@ -50,7 +37,7 @@ def one(name, inputs, seed):
             (place / f"seed{k}").write_bytes(content)
         found = place / "found"
         found.mkdir()
-        command = [sys.executable, "-m", "tests.fuzz.run", "--feed", name, folder, f"-runs={inputs}", f"-seed={seed}"]
+        command = [sys.executable, "-m", "tests.fuzz.feed", name, folder, f"-runs={inputs}", f"-seed={seed}"]
         command += [
             f"-max_len={LONGEST}",
             f"-timeout={SECONDS}",
@@ -101,6 +88,4 @@ def save(table, asked):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--feed"]:
-        fuzz(sys.argv[2], sys.argv[3:])
     sys.exit(main())
