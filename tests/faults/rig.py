@@ -26,7 +26,7 @@ import pandas as pd
 from tests.faults import jobs
 from uapkit import lab, runner
 from uapkit.book import stage
-from uapkit.files import cache_folder, write_whole
+from uapkit.files import alone, cache_folder, write_whole
 from uapkit.runner import results, verified
 from uapkit.runner.words import stale
 
@@ -256,6 +256,28 @@ def settle(job):
     return int(json.loads(path.read_text())["cells"][0]["source"].split()[0]) + 1 if path.is_file() else 0
 
 
+def keep(log, seed, seconds):
+    """Store the log; of jobs that were not run this time the last one stays. Each row says of which commit and day it is."""
+    path = ROOT / "results" / "trust" / "kills.csv"
+    at, dirty = results.commit()
+    log = log.assign(commit=at, dirty=dirty, date=datetime.now(UTC).date().isoformat(), seed=seed)
+    with alone(path):
+        if path.is_file():
+            old = results.read_table(path.read_bytes())
+            log = pd.concat(
+                [old[~old["job"].isin(set(log["job"]))], log.replace({"lost": {"": None}})], ignore_index=True
+            )
+        about = {"commit": at, "dirty": dirty, "date": log["date"].max(), "seed": seed, "seconds": round(seconds)}
+        about |= {"kills": len(log), "by_job": log.groupby("job", sort=False).size().to_dict()}
+        about |= {
+            "lost": int(log["lost"].fillna("").ne("").sum()),
+            "versions": results.versions(),
+            "system": sys.platform,
+        }
+        write_whole(path, results.table_bytes(log))
+        write_whole(path.with_suffix(".json"), (json.dumps(about, indent=1) + "\n").encode())
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.faults.rig", description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=250)
@@ -278,13 +300,7 @@ def main():
     print(lost.to_string() if len(lost) else "nothing was lost")
     if given.save:
         os.environ["UAPKIT_ROOT"] = str(ROOT)
-        at, dirty = results.commit()
-        about = {"kills": len(log), "lost": len(lost), "seed": given.seed, "commit": at, "dirty": dirty}
-        about |= {"versions": results.versions(), "system": sys.platform}
-        about |= {"date": datetime.now(UTC).date().isoformat(), "seconds": round(time.perf_counter() - began)}
-        about["by_job"] = log.groupby("job", sort=False).size().to_dict()
-        write_whole(ROOT / "results" / "trust" / "kills.csv", results.table_bytes(log))
-        write_whole(ROOT / "results" / "trust" / "kills.json", (json.dumps(about, indent=1) + "\n").encode())
+        keep(log, given.seed, time.perf_counter() - began)
     return int(len(lost) > 0)
 
 

@@ -31,7 +31,7 @@ __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "st
 
 def stage_sources() -> None:
     """Copy configuration and prose into the staging tree and write the computed fragments."""
-    from uapkit.book import captions, chapters, opening, prose, readable, scoreboard, story, what_holds
+    from uapkit.book import captions, chapters, opening, prose, readable, scoreboard, story, tested, what_holds
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
@@ -42,6 +42,7 @@ def stage_sources() -> None:
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
     own = {"summary.md": opening.summary(), "counts.md": opening.counted() + "\n", "readable.md": readable.fragment()}
+    own |= {"tested.md": tested.fragment(), "tested_folds.md": tested.folds()}
     for name, text in (scoreboard_html.fragments() | story.fragments() | what_holds.fragments() | own).items():
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
