@@ -1,16 +1,19 @@
 """Submissions that mean harm: they read what is not theirs, fork, fill the disk, print without end, give themselves points."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 
 import pytest
 import torch
 from nbformat.v4 import new_output
 
-from uapkit.classroom import execute, judge, kernel, limits, properties
+from uapkit.classroom import collect, execute, judge, kernel, limits, properties
 
 NAME = "a1_linear"
 INSIDE = limits.sandbox_command("auto") == limits.ISOLATED
@@ -106,6 +109,62 @@ def test_a_grader_that_is_killed_leaves_nothing_running():
     process.wait()
     time.sleep(0.3)
     assert not there()
+
+
+def zipped(files, mode=0o100644):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in files.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr, member.compress_type = mode << 16, zipfile.ZIP_DEFLATED
+            made.writestr(member, content)
+    return data.getvalue()
+
+
+def tarred(name, kind=tarfile.REGTYPE, size=4):
+    data, member = io.BytesIO(), tarfile.TarInfo(name)
+    member.type, member.size, member.linkname = kind, size if kind == tarfile.REGTYPE else 0, "/etc/passwd"
+    with tarfile.open(fileobj=data, mode="w:gz") as made:
+        made.addfile(member, io.BytesIO(bytes(member.size)))
+    return data.getvalue()
+
+
+HOSTILE = {
+    "up.zip": (zipped({"../../evil.ipynb": "x"}), "leads out of its folder"),
+    "root.zip": (zipped({"/tmp/evil.ipynb": "x"}), "leads out of its folder"),
+    "windows.zip": (zipped({"ann\\..\\..\\evil.ipynb": "x"}), "leads out of its folder"),
+    "drive.zip": (zipped({"C:/evil.ipynb": "x"}), "leads out of its folder"),
+    "link.zip": (zipped({"ann_a1_linear.ipynb": "/etc/passwd"}, 0o120777), "leads out of its folder"),
+    "inner.zip": (zipped({"ann_a1_linear.zip": zipped({"../evil": "x"})}), "leads out of its folder"),
+    "bomb.zip": (
+        zipped({"ann_a1_linear.zip": zipped({f"{k}": bytes(2**20) for k in range(8)})}),
+        "unpacks to more than",
+    ),
+    "up.tar.gz": (tarred("../evil.ipynb"), "leads out of its folder"),
+    "link.tar.gz": (tarred("ann_a1_linear.ipynb", tarfile.SYMTYPE), "leads out of its folder"),
+    "device.tar.gz": (tarred("ann_a1_linear.ipynb", tarfile.CHRTYPE), "leads out of its folder"),
+    "bomb.tar.gz": (tarred("ann_a1_linear.ipynb", size=2**23), "unpacks to more than"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_archives_that_lead_elsewhere_or_burst_are_refused_before_they_are_unpacked(name, tmp_path, monkeypatch):
+    content, why = HOSTILE[name]
+    monkeypatch.setattr(collect, "LARGEST", 2**22)
+    monkeypatch.setattr(collect, "api", lambda out: None)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=why):
+        collect.collect(tmp_path, NAME, [tmp_path / name])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_innocent_archive_passes(tmp_path):
+    for name, content in {
+        "a.zip": zipped({"ann/a1.ipynb": "x", "b.zip": zipped({"a1.ipynb": "y"})}),
+        "a.tar.gz": tarred("a/b"),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        collect.harmless(tmp_path / name)
 
 
 @pytest.fixture
