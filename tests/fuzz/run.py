@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LONGEST, SECONDS, MEGABYTES = 8192, 60, 4000  # of one input; beyond that it is a find
-WATCHED = ["uapkit", "numpy.lib", "zipfile", "yaml", "nbformat", "torch.serialization", "torch._weights_only_unpickler"]
+WATCHED = ["uapkit", "numpy.lib", "zipfile", "yaml", "nbformat"]
 
 
 def feed(act, folder, log, inputs, seed):
