@@ -49,7 +49,7 @@ except OSError as error:
 
 @only_inside
 def test_code_sees_no_solutions_no_gradebook_no_other_process_and_fills_no_disk(tmp_path):
-    course, clone, shared = (tmp_path / name for name in ("the course", "clone", "shared"))
+    course, clone, shared = (tmp_path / name for name in ("the côurse", "clone", "shared"))
     work = course / "autograded" / "eve" / NAME
     for folder in (work, course / "source", clone, shared):
         folder.mkdir(parents=True)

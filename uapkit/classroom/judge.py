@@ -44,7 +44,7 @@ def put_back() -> list[str]:
     found: list[str] = []
     if BEFORE not in sys.modules:
         return found
-    for thing, names in sys.modules[BEFORE].names.items():  # type: ignore[attr-defined]  # builtins come first
+    for thing, names in sys.modules[BEFORE].names.items():  # builtins come first
         for name, value in names.items():
             if thing.__dict__.get(name, value) is not value:
                 found += [f"{thing.__name__}.{name}"]
@@ -93,8 +93,8 @@ def judge(plan: dict[str, Any], space: dict[str, Any], token: str = "") -> Point
     changed), "names" (what the notebook defines; a test that fails halfway leaves it as it was), "seconds". space: the
     notebook's names; a function that failed is the right one afterwards. token: what the points shall carry.
     """
-    if names := put_back():
-        print(f"Put back before the tests, for the notebook had replaced it: {', '.join(names)}.")
+    if replaced := put_back():
+        print(f"Put back before the tests, for the notebook had replaced it: {', '.join(replaced)}.")
     properties, left = plan["properties"], plan.get("seconds", SECONDS)
     own = {name: space[name] for name in plan["right"] if name in space}
     why: dict[int, str] = {}
@@ -125,8 +125,8 @@ def judge(plan: dict[str, Any], space: dict[str, Any], token: str = "") -> Point
                 arrange(tried)
                 before = {name: space[name] for name in plan["names"] if name in space}
                 exec(compile(ast.parse(source), "<test>", "exec"), space)
-            if (names := put_back()) and index is not None:
-                why.setdefault(index, f"while it was tested the answer has replaced {', '.join(names)}")
+            if (replaced := put_back()) and index is not None:
+                why.setdefault(index, f"while it was tested the answer has replaced {', '.join(replaced)}")
         except (Exception, SystemExit, KeyboardInterrupt, TooLong) as error:
             put_back()
             space.update(before)  # what the test had put in another's place

@@ -11,6 +11,7 @@ into memory alone, so that it can fill no disk. It cannot be kept from lying abo
 
 import json
 import os
+import re
 import sys
 import sysconfig
 
@@ -61,8 +62,8 @@ def isolate(hide: list[str], sockets: str) -> None:
     for folder, _, names in os.walk(here):
         for path in (os.path.join(folder, name) for name in names):
             if os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path) < DISK << 20:
-                with open(path, "rb") as file:
-                    files[path] = file.read()
+                with open(path, "rb") as before:
+                    files[path] = before.read()
     needed = {sockets, sys.prefix, sys.base_prefix, *(sysconfig.get_path(n) for n in ("stdlib", "purelib", "platlib"))}
     for folder in hide:
         kept = {path: os.open(path, os.O_PATH) for path in sorted(needed) if os.path.isdir(path) and _in(path, folder)}
@@ -80,14 +81,14 @@ def isolate(hide: list[str], sockets: str) -> None:
     for path in (here, sockets):
         mount(path, path, None, BIND)
     os.chdir(here)
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        mounts = [line.split() for line in file]
+    with open("/proc/self/mountinfo", "rb") as table:
+        mounts = [line.split() for line in table]
     mount("none", "/proc", "proc", NOSUID | NODEV | NOEXEC)  # only the processes of this namespace
-    for words in mounts:
-        place = words[4].encode(errors="surrogateescape").decode("unicode_escape")
+    for fields in mounts:
+        place = os.fsdecode(re.sub(rb"\\(\d{3})", lambda m: bytes([int(m[1], 8)]), fields[4]))
         if place in (here, sockets, "/tmp", "/dev/shm") or place == "/proc" or place.startswith("/proc/"):
             continue
-        flags = sum(KEPT.get(word, 0) for word in words[5].split(","))
+        flags = sum(KEPT.get(word, 0) for word in fields[5].decode().split(","))
         try:
             mount("none", place, None, REMOUNT | BIND | RDONLY | flags)
         except OSError:
@@ -120,7 +121,7 @@ def remember() -> None:
     import numpy
     import torch
 
-    things = [builtins, ast, contextlib, json, math, numpy, numpy.linalg, numpy.testing]
+    things: list = [builtins, ast, contextlib, json, math, numpy, numpy.linalg, numpy.testing]
     things += [torch, torch.linalg, torch.autograd, torch.nn.functional, torch.Tensor]
     own = {"exit", "quit", "input", "help", "copyright", "credits", "license"}  # which IPython replaces
     kept: dict = {thing: {} for thing in things}
