@@ -33,9 +33,13 @@ def feed(act, folder, log, inputs, seed):
             os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         about = {"runs": inputs, "seed": seed, "max_len": LONGEST, "timeout": SECONDS, "rss_limit_mb": MEGABYTES}
         about |= {"artifact_prefix": f"{folder}/found/"}
-        atheris.Setup([sys.argv[0], str(folder / "seeds"), *(f"-{k}={v}" for k, v in about.items())], act)
-        atheris.Fuzz()
-        os._exit(0)
+        try:
+            atheris.Setup([sys.argv[0], str(folder / "seeds"), *(f"-{k}={v}" for k, v in about.items())], act)
+            atheris.Fuzz()
+        except SystemExit as end:
+            os._exit(end.code if isinstance(end.code, int) else 0)  # and no tidying up of the parent's folders
+        finally:
+            os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
