@@ -73,7 +73,7 @@ def run(out: Path, name: str, student: str, seconds: float, memory: float, words
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="uap") as place:
         tied = TIED * _works(TIED)
-        env = environment(Path(place), seconds, memory, [*tied, *words], hidden(out) if words == ISOLATED else [])
+        env = environment(Path(place), seconds, memory, words, hidden(out) if words == ISOLATED else [])
         command = [*tied, sys.executable, "-m", "nbgrader", "autograde", name, "--force"]
         command += [f"--CourseDirectory.student_id={student}", "--CourseDirectory.submitted_directory=mended"]
         if os.name == "posix":  # sockets in a folder of its own: they work without a network
