@@ -96,6 +96,21 @@ def test_a_file_edited_after_the_start_is_not_trusted(user, monkeypatch):
         code(module.run)
 
 
+def test_of_our_own_files_no_clock_decides(monkeypatch):
+    """A clone of the future (its clock was ahead) is trusted; a file that changed is not, even when its date is old."""
+    path = sources.PACKAGE / "norms.py"
+    monkeypatch.setattr(sources, "STARTED", 0.0)
+    importlib.import_module("uapkit.norms")
+    monkeypatch.setattr(sources, "SEEN", {p: sources._stand(p) for p in sources.SEEN})
+    sources._tree.cache_clear()
+    assert sources._tree("uapkit.norms")
+    monkeypatch.setitem(sources.SEEN, path, (sources.SEEN[path][0] + 1, sources.SEEN[path][1]))
+    sources._tree.cache_clear()
+    with pytest.raises(Unidentified, match=r"norms\.py was edited after this process had started"):
+        sources._tree("uapkit.norms")
+    sources._tree.cache_clear()
+
+
 def test_what_stands_in_no_module_is_not_identified():
     def local(x):
         return x

@@ -7,17 +7,30 @@ import gzip
 import hashlib
 import io
 import os
+import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 LARGEST = 2**31  # bytes: to more than this no file of a stranger is unpacked
 
 
 def cache_folder(*parts: str) -> Path:
-    """The user's cache: ``$UAPKIT_CACHE``, else ``$XDG_CACHE_HOME/uapkit``, else ``~/.cache/uapkit``; not created here."""
-    base = os.environ.get("UAPKIT_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uapkit"
-    return (Path(base) if base else home).joinpath(*parts)
+    """The user's cache: ``$UAPKIT_CACHE``, else ``$XDG_CACHE_HOME/uapkit``, else ``~/.cache/uapkit``; not created here.
+
+    FileNotFoundError where nothing is set and the user has no home folder, as in a container under a free number.
+    """
+    if base := os.environ.get("UAPKIT_CACHE"):
+        return Path(base).joinpath(*parts)
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise FileNotFoundError(
+            "this user has no home folder to keep anything in: set UAPKIT_CACHE to a folder"
+        ) from None
+    return home.joinpath("uapkit", *parts)
 
 
 def sha256(path: Path) -> str:
@@ -49,6 +62,27 @@ def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
             error.errno,
             f"{path.name} could not be written ({reason}); free space or permission is needed in {path.parent}",
         ) from error
+
+
+@contextlib.contextmanager
+def alone(place: Path, doing: str = "") -> Iterator[None]:
+    """One process at a time is at ``place`` in this block; a second waits. Where the cache takes no lock, nobody waits.
+
+    doing: what the other is doing, for the sentence that tells why nothing happens; "" to wait in silence. The lock goes
+    when its process goes, however it ends. Not to be entered twice by one thread for one place.
+    """
+    name = hashlib.sha256(os.fsencode(Path(place).resolve())).hexdigest()[:16]
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError, NotImplementedError):
+            lock = FileLock(cache_folder("locks", f"{name}.lock"))
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0 if doing else -1)
+            except Timeout:  # which is an OSError, too
+                print(f"another process {doing} in {place}; waiting for it", file=sys.stderr, flush=True)
+                lock.acquire()
+            held.callback(lock.release)
+        yield
 
 
 def refuse_bomb(path: Path, largest: int = LARGEST) -> None:

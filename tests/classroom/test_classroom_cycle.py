@@ -7,6 +7,7 @@ import shutil
 import sys
 import zipfile
 
+import nbformat
 import pandas as pd
 import pytest
 
@@ -14,6 +15,12 @@ from uapkit.classroom import build, fake, grade, kernel, limits, notebooks
 
 NAME = "a1_linear"
 WRONG = "mistake_fgsm_descends"
+PRY = """
+import pathlib, torch
+torch.allclose = lambda *a, **k: True
+for path in ("../../../gradebook.db", "../../../source/a1_linear/a1_linear.ipynb"):
+    print(path, "is there:", pathlib.Path(path).exists())
+"""
 
 
 @pytest.mark.slow
@@ -38,6 +45,11 @@ def test_whole_cycle(tmp_path, capsys, monkeypatch):
     for folder in (out / "submitted").iterdir():
         if folder.name not in keep:
             shutil.rmtree(folder)
+    handed_in = out / "submitted" / "right_0" / NAME / f"{NAME}.ipynb"
+    curious = nbformat.read(handed_in, as_version=4)
+    first = next(cell for cell in curious.cells if cell.cell_type == "code" and notebooks.about(cell).get("solution"))
+    first.source = PRY + first.source
+    nbformat.write(curious, handed_in)
     report = grade.grade(out, NAME).set_index("student")
 
     assert list(report["possible"].unique()) == [20]
@@ -61,6 +73,10 @@ def test_whole_cycle(tmp_path, capsys, monkeypatch):
     assert "<math" in page
     assert "could not be graded" in (out / "feedback" / "no_notebook" / NAME / f"{NAME}.html").read_text()
 
+    page = (out / "feedback" / "right_0" / NAME / f"{NAME}.html").read_text()
+    assert "had replaced it: torch.allclose" in page
+    if limits.sandbox_command("auto") == limits.ISOLATED:
+        assert page.count("is there: False") == 2
     with build.api(out).gradebook as book:  # what the formgrader does
         book.find_grade("proof", NAME, NAME, "right_0").manual_score = 4.5
         book.db.commit()

@@ -1,4 +1,7 @@
-"""What the rig kills: a save, a run, a kept answer, a resumable function, a page. Each says through ``told`` what is safe now."""
+"""What the rig kills: a save, a run, a kept answer, a resumable function, a page, a check, a grading.
+
+Each says through ``told`` what is safe now.
+"""
 
 import json
 import os
@@ -10,7 +13,7 @@ import pandas as pd
 
 from uapkit import lab, provenance, runner
 from uapkit.files import write_whole
-from uapkit.runner import catalogue, results
+from uapkit.runner import catalogue, results, verified, verify
 
 NAME = "khrulkov2018/tab1_layers"
 PARTS = 6  # kept answers of a run
@@ -124,3 +127,41 @@ def page(pipe, start):
         write_whole(stage.partial_of(NAME), json.dumps(notebook).encode(), lasting=False)
         stage.finish(NAME, whole=True, started=time.time())
         told(pipe, k)
+
+
+def note(pipe, start):
+    """A stored run is checked again and again: its record, and the list of stale runs, of which each is another."""
+    for number in range(start, start + 10_000):
+        outcome = verify.Outcome(NAME, verify.WHOLE, True, rows=number, of_rows=number)
+        verified.note(outcome)
+        verified.mark_stale(f"checked/number_{number}", "A rerun did not give the stored rows.")
+        told(pipe, number)
+
+
+ASSIGNMENT, STUDENTS = "a1_linear", ("right_0", "right_1")
+
+
+def course(folder):
+    """A course folder in which two students have handed in right answers."""
+    import shutil
+
+    from uapkit.classroom import build, fake
+
+    build.course(folder, only=[ASSIGNMENT])
+    fake.submit(folder, ASSIGNMENT, n=6)
+    for place in (folder / "submitted").iterdir():
+        if place.name != "right_0":
+            shutil.rmtree(place)
+    shutil.copytree(folder / "submitted" / "right_0", folder / "submitted" / "right_1")
+
+
+def grade(pipe, start):
+    """One student's work is graded after the other's, again and again."""
+    from uapkit.classroom import grade as grading
+
+    for number in range(start, start + 10_000):
+        grading.grade(COURSE, ASSIGNMENT, students=[STUDENTS[number % 2]])
+        told(pipe, number)
+
+
+COURSE = None

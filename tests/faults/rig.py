@@ -10,9 +10,12 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -23,10 +26,12 @@ import pandas as pd
 from tests.faults import jobs
 from uapkit import lab, runner
 from uapkit.book import stage
-from uapkit.files import cache_folder, write_whole
-from uapkit.runner import results
+from uapkit.files import alone, cache_folder, write_whole
+from uapkit.runner import results, verified
+from uapkit.runner.words import stale
 
-SHARES = {"save": 0.3, "run": 0.3, "keep": 0.15, "resume": 0.1, "page": 0.15}
+SHARES = {"save": 0.25, "run": 0.25, "keep": 0.12, "resume": 0.1, "page": 0.13, "note": 0.12, "grade": 0.03}
+FAST = [job for job in SHARES if job != "grade"]  # a grading takes ten seconds and more
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,14 +45,38 @@ def fork(job, start):
     status = 1
     try:
         os.close(read)
-        sink = os.open(os.devnull, os.O_WRONLY)
+        sink = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(sink, 1)
         os.dup2(sink, 2)
         jobs.told(write, 0)
         getattr(jobs, job)(write, start)
         status = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(status)
+
+
+LOG = os.path.join(tempfile.gettempdir(), f"rig{os.getpid()}.log")  # what the job that runs now prints
+
+
+def elsewhere(act, *given):
+    """``act(*given)`` in a fork, so that this process stays as it was; AssertionError with what it raised."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act(*given)
+        except BaseException as error:
+            os.write(write, f"{type(error).__name__}: {error}"[:4000].encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        said = stream.read()
+    _, status = os.waitpid(pid, 0)
+    assert not said, said
+    assert status == 0, f"ended with status {status}"
 
 
 def killed(job, start, after, share):
@@ -71,7 +100,7 @@ def killed(job, start, after, share):
         reports += piece
     os.close(read)
     _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status), f"{job} ended by itself with status {os.waitstatus_to_exitcode(status)}"
+    assert os.WIFSIGNALED(status), f"{job} ended by itself: {Path(LOG).read_text()[-600:]}"
     return [int.from_bytes(reports[k : k + 4], "little") for k in range(4, len(reports) - 3, 4)], took
 
 
@@ -133,13 +162,41 @@ def look_page(start, reports):
         assert json.loads(stage.build_folder("status", f"{jobs.NAME}.json").read_text(encoding="utf-8"))["ok"]
 
 
+def look_note(start, reports):
+    """The record is the one noted last, or the one after it; no stale run is forgotten."""
+    last = reports[-1] if reports else start - 1
+    record = verified.last(jobs.NAME)
+    assert (record["rows"] if record else -1) in (last, last + 1)
+    lost = {f"checked/number_{number}" for number in range(last + 1)} - stale().keys()
+    assert not lost, f"forgotten: {sorted(lost)}"
+
+
+def look_grade(start, reports):
+    """What was graded has its points; what was being graded gets them now, and nobody's row is lost."""
+    from uapkit.classroom import grade as grading
+
+    done = {jobs.STUDENTS[number % 2] for number in range(reports[-1] + 1 if reports else start)}
+    if done:
+        table = pd.read_csv(jobs.COURSE / "grades.csv").set_index("student_id")
+        under_way = jobs.STUDENTS[(reports[-1] + 1 if reports else start) % 2]  # has no points while it is graded anew
+        assert done - {under_way} <= set(table.index[table["score"] == 20]), table.to_string()
+    report = grading.grade(jobs.COURSE, jobs.ASSIGNMENT, students=[jobs.STUDENTS[start % 2]]).set_index("student")
+    assert report.loc[jobs.STUDENTS[start % 2], "points"] == 20, report.to_string()
+    left = subprocess.run(["pgrep", "-f", f"autograde {jobs.ASSIGNMENT}.*mended"], capture_output=True, check=False)
+    assert not left.stdout, "a killed grader has left its work running"
+
+
 def one(job, start, after, share):
     """Kill once and look; the row of the log, and the reports."""
     began = time.perf_counter()
     reports, ran, lost = [], 0.0, ""
     try:
         reports, ran = killed(job, start, after, share)
-        globals()[f"look_{job}"](start, reports)
+        look = globals()[f"look_{job}"]
+        if job == "grade":  # nbgrader leaves threads and open files, which no fork should inherit
+            elsewhere(look, start, reports)
+        else:
+            look(start, reports)
     except Exception as error:
         lost = f"{type(error).__name__}: {error}"
     row = {"job": job, "killed_after_s": round(ran, 4), "reports": len(reports), "lost": lost}
@@ -157,7 +214,14 @@ def kills(folder, job, count, seed):
     """Kill ``count`` times at random moments of the job, each in the state that the kills before have left."""
     draw = random.Random(f"{seed}/{job}")
     project(folder / job)
-    steps = {"run": jobs.PARTS, "resume": 40}.get(job, 3)
+    steps = {"run": jobs.PARTS, "resume": 40, "grade": 1}.get(job, 3)
+    if job == "note":  # there is something that can be checked
+        results.store(jobs.rows(0), jobs.runner.item(jobs.NAME), {"id": jobs.NAME, "params": {"number": 0}})
+    elif job == "grade":
+        os.environ["UAPKIT_ROOT"] = str(ROOT)
+        jobs.COURSE = folder / job / "course"
+        elsewhere(jobs.course, jobs.COURSE)
+        USUAL["grade"] = 10.0
     made, start = [], 0
     for k in range(count):
         if job == "run":  # a new cache and no stored run every third time
@@ -168,17 +232,23 @@ def kills(folder, job, count, seed):
             start, folder = 0, folder / "again"
             project(folder / job)
             continue
-        if job in ("save", "keep", "page"):
+        if job in ("save", "page", "note"):
+            start = settle(job)
+        elif job == "keep":
             start = max(start, reports[-1] + 2) if reports else start + 1
-            if job != "keep":
-                start = settle(job, start)
         elif job == "resume":
             start += 1
+        elif job == "grade":
+            USUAL["grade"] = row["seconds"] - row["killed_after_s"]
+            start = reports[-1] + 1 if reports else start
     return made
 
 
-def settle(job, start):
-    """The number that is stored now plus one, from where the next job goes on."""
+def settle(job):
+    """The number that is stored now plus one, from where the next job goes on; one that is noted is noted again."""
+    if job == "note":
+        record = verified.last(jobs.NAME)
+        return record["rows"] if record else 0
     if job == "save":
         table = runner.stored(jobs.NAME)
         return 0 if table is None else table.attrs["provenance"]["params"]["number"] + 1
@@ -186,20 +256,42 @@ def settle(job, start):
     return int(json.loads(path.read_text())["cells"][0]["source"].split()[0]) + 1 if path.is_file() else 0
 
 
+def keep(log, seed, seconds):
+    """Store the log; of jobs that were not run this time the last one stays. Each row says of which commit and day it is."""
+    path = ROOT / "results" / "trust" / "kills.csv"
+    at, dirty = results.commit()
+    log = log.assign(commit=at, dirty=dirty, date=datetime.now(UTC).date().isoformat(), seed=seed)
+    with alone(path):
+        if path.is_file():
+            old = results.read_table(path.read_bytes())
+            log = pd.concat(
+                [old[~old["job"].isin(set(log["job"]))], log.replace({"lost": {"": None}})], ignore_index=True
+            )
+        about = {"commit": at, "dirty": dirty, "date": log["date"].max(), "seed": seed, "seconds": round(seconds)}
+        about |= {"kills": len(log), "by_job": log.groupby("job", sort=False).size().to_dict()}
+        about |= {
+            "lost": int(log["lost"].fillna("").ne("").sum()),
+            "versions": results.versions(),
+            "system": sys.platform,
+        }
+        write_whole(path, results.table_bytes(log))
+        write_whole(path.with_suffix(".json"), (json.dumps(about, indent=1) + "\n").encode())
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.faults.rig", description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", nargs="*", choices=SHARES, default=list(SHARES))
     parser.add_argument("--save", action="store_true", help="store the log as results/trust/kills.csv")
     given = parser.parse_args()
     jobs.instead()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="rig") as folder:
         log = pd.DataFrame(
-            row
-            for job, share in SHARES.items()
-            for row in kills(Path(folder), job, round(share * given.kills), given.seed)
+            row for job in given.jobs for row in kills(Path(folder), job, round(SHARES[job] * given.kills), given.seed)
         )
+    Path(LOG).unlink(missing_ok=True)
     lost = log[log["lost"] != ""]
     print(
         log.groupby("job", sort=False).agg(kills=("job", "size"), lost=("lost", lambda s: (s != "").sum())).to_string()
@@ -208,11 +300,7 @@ def main():
     print(lost.to_string() if len(lost) else "nothing was lost")
     if given.save:
         os.environ["UAPKIT_ROOT"] = str(ROOT)
-        at, dirty = results.commit()
-        about = {"kills": len(log), "lost": len(lost), "seed": given.seed, "commit": at, "dirty": dirty}
-        about |= {"versions": results.versions(), "system": sys.platform}
-        write_whole(ROOT / "results" / "trust" / "kills.csv", results.table_bytes(log))
-        write_whole(ROOT / "results" / "trust" / "kills.json", (json.dumps(about, indent=1) + "\n").encode())
+        keep(log, given.seed, time.perf_counter() - began)
     return int(len(lost) > 0)
 
 

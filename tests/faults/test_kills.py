@@ -19,7 +19,7 @@ def own_project(monkeypatch):
     jobs.instead()
 
 
-@pytest.mark.parametrize("job", rig.SHARES)
+@pytest.mark.parametrize("job", rig.FAST)
 def test_nothing_is_lost(job, tmp_path):
     log = rig.kills(tmp_path, job, 4, seed=1)
     assert [row["lost"] for row in log] == [""] * 4

@@ -5,6 +5,7 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from uapkit import runner
@@ -25,6 +26,17 @@ def test_a_run_that_fits_is_made_again_whole_and_computed_anew(project, counted)
     found = verify.check(NAME)
     assert (found.how_far, found.agrees, found.equal, found.rows) == (verify.WHOLE, True, True, 2)
     assert counted == ["a", "b", "a", "b"], "nothing comes from the cache"
+
+
+def test_it_is_made_on_as_many_threads_as_then(project, counted, monkeypatch):
+    runner.run(NAME, save=True)
+    edited(lambda table: table, threads=3)
+    now, real, before = [], verify.computed, torch.get_num_threads()
+    monkeypatch.setattr(verify, "computed", lambda *a: [now.append(torch.get_num_threads()), real(*a)][1])
+    assert verify.check(NAME).agrees
+    verify.store_quick(NAME)
+    assert now == [3, 1]
+    assert torch.get_num_threads() == before
 
 
 def test_of_a_long_run_the_first_networks_that_fit(project, counted):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file
-from scipy.io import loadmat, whosmat
 from torch import Tensor
 
 from uapkit import checks
+from uapkit.attacks import matlab
 from uapkit.files import LARGEST, refuse_bomb
 
 SUFFIXES = (".npy", ".npz", ".mat", ".pt", ".pth", ".safetensors")
-MATLAB = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
 def _open(path: Path) -> Any:
@@ -29,10 +27,7 @@ def _open(path: Path) -> Any:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
     if path.suffix == ".mat":
-        plain = [(name, shape) for name, shape, kind in whosmat(path) if kind in MATLAB]
-        if 8 * sum(math.prod(shape) for _, shape in plain) > LARGEST:
-            raise ValueError(f"it unpacks to more than {LARGEST / 2**30:g} GiB")
-        return {name: loadmat(path, variable_names=[name])[name] for name, _ in plain}
+        return matlab.read(path)
     if path.suffix == ".safetensors":
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)

@@ -23,7 +23,7 @@ from uapkit.book import depends, times, work
 from uapkit.book import whole as print_of
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
 from uapkit.book.work import Profile, Step
-from uapkit.files import write_whole
+from uapkit.files import alone, write_whole
 from uapkit.runner.catalogue import item, items, project_root
 
 __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "statuses"]
@@ -31,7 +31,7 @@ __all__ = ["build_html", "built", "make", "pages", "problems", "stage_item", "st
 
 def stage_sources() -> None:
     """Copy configuration and prose into the staging tree and write the computed fragments."""
-    from uapkit.book import captions, chapters, checked, opening, prose, readable, scoreboard, story, what_holds
+    from uapkit.book import captions, chapters, checked, opening, prose, readable, scoreboard, story, tested, what_holds
     from uapkit.book import html as scoreboard_html
 
     root, staging = project_root(), build_folder("staging")
@@ -42,6 +42,7 @@ def stage_sources() -> None:
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
     own = {"summary.md": opening.summary(), "counts.md": opening.counted() + "\n", "readable.md": readable.fragment()}
+    own |= {"tested.md": tested.fragment(), "tested_folds.md": tested.folds()}
     for name, text in (scoreboard_html.fragments() | story.fragments() | what_holds.fragments() | own).items():
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
@@ -158,7 +159,8 @@ def make(*, cores: int | None = None, executor: str | None = None, profile: bool
     cores: items at a time, None for all cores. executor: one of Snakemake's, for clusters. profile: say what each
     stage took (it is always written to ``build/profile.json``). quiet: no bar and no lines of progress.
     """
-    done = _on_cluster(executor, cores) if executor else _here(cores, say=profile, quiet=quiet)
+    with alone(build_folder(), "builds the book"):
+        done = _on_cluster(executor, cores) if executor else _here(cores, say=profile, quiet=quiet)
     failed = [s for s in statuses() if not s["ok"]]
     for status in failed:
         print(f"failed: {status['item']}: {status['reason']} (log: build/logs/{status['item']}.log)", file=sys.stderr)

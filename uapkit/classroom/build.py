@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import shutil
@@ -56,7 +57,7 @@ def course(out: Path, *, seed: int = 0, only: list[str] | None = None) -> dict[s
     (out / "submitted").mkdir(exist_ok=True)
     secret = out / HIDDEN
     if not secret.is_file():
-        secret.write_text(f"{secrets.randbelow(2**31)}\n")
+        write_whole(secret, f"{secrets.randbelow(2**31)}\n".encode())
     shutil.copy2(notebooks.folder() / "nbgrader_config.py", out)
     accuracy = networks.write(out / "digits.npz", seed)
     for name in chosen:
@@ -101,13 +102,15 @@ def place_files(place: Path, seed: int) -> None:
 
 
 def _archive(out: Path, folders: list[Path]) -> None:
-    with zipfile.ZipFile(out / "students.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("assignments/README.md", README)
         archive.write(notebooks.folder() / "requirements.txt", "assignments/requirements.txt")
         for folder in folders:
             for path in sorted(folder.rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     archive.write(path, f"assignments/{folder.name}/{path.relative_to(folder).as_posix()}")
+    write_whole(out / "students.zip", data.getvalue())
 
 
 def api(out: Path) -> Any:

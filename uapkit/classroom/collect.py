@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +19,7 @@ import pandas as pd
 from uapkit import checks
 from uapkit.classroom import layouts, notebooks
 from uapkit.classroom.build import api
-from uapkit.files import write_whole
+from uapkit.files import LARGEST, write_whole
 
 COLUMNS = ("student", "platform", "id", "name", "file", "notes")
 
@@ -27,6 +30,34 @@ def roster(out: Path, name: str) -> pd.DataFrame:
     return (
         pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
     )
+
+
+def harmless(path: Path) -> None:
+    """ValueError for an archive that would write outside its folder, make links or devices, or unpack to gigabytes.
+
+    Zips inside a zip count: a platform packs what students have packed.
+    """
+    left = LARGEST
+    for name, size, plain in _members(path):
+        left -= size
+        if left < 0:
+            raise ValueError(f"{path.name} unpacks to more than the {LARGEST / 2**30:g} GiB allowed, at {name!r}")
+        if not plain or name.startswith(("/", "\\")) or re.match(r"\w:", name) or ".." in re.split(r"[/\\]", name):
+            raise ValueError(f"{path.name} holds {name!r}, which leads out of its folder; no platform makes that")
+
+
+def _members(file: Path | io.BytesIO, depth: int = 3) -> Iterator[tuple[str, int, bool]]:
+    """(name, bytes, is it a plain file or folder?) of all that an archive holds; nothing is unpacked to disk."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                yield member.filename, member.file_size, stat.S_IFMT(member.external_attr >> 16) != stat.S_IFLNK
+                if member.filename.lower().endswith(".zip") and depth:  # after its size was accepted
+                    yield from _members(io.BytesIO(archive.read(member)), depth - 1)
+    elif isinstance(file, Path) and tarfile.is_tarfile(file):
+        with tarfile.open(file) as tar:
+            for one in tar:  # read as far as it is accepted
+                yield one.name, one.size, one.isfile() or one.isdir()
 
 
 def collect(out: Path, name: str, archives: Sequence[Path] = ()) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -47,6 +78,7 @@ def collect(out: Path, name: str, archives: Sequence[Path] = ()) -> tuple[pd.Dat
             raise ValueError(f"{path.name} is not a zip archive, or was not downloaded completely; download it again")
         if path.suffix == ".gz" and not tarfile.is_tarfile(path):
             raise ValueError(f"{path.name} is not a tar archive, or was not downloaded completely; download it again")
+        harmless(path)
     if archives:
         kept = {path.resolve() for path in archives}
         for old in (place / "archive").glob("*"):

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from uapkit import checks
 from uapkit.classroom import alike, layouts, limits, mend, notebooks, reports
 from uapkit.classroom.build import api
-from uapkit.files import write_whole
+from uapkit.files import alone, write_whole
 
 OURS = "the grader failed on this notebook; your teacher can see why"  # what a student reads of a log he does not have
 EXCHANGE = ("timestamp.txt", "submission_secret.txt")  # by which a hub's exchange finds whose feedback a page is
@@ -64,6 +64,23 @@ def grade(
     words = limits.sandbox_command(sandbox)
     if not words:
         print("students' code is not cut off from the network on this machine: see 'Isolation' in the teacher's guide")
+    elif sandbox == "auto" and words != limits.ISOLATED:
+        print("students' code can read the course folder on this machine: see 'Isolation' in the teacher's guide")
+    with alone(out, "grades"):
+        return _graded(out, name, course, students, found, seconds, memory, jobs, words)
+
+
+def _graded(
+    out: Path,
+    name: str,
+    course: Any,
+    students: Sequence[str] | None,
+    found: list[str],
+    seconds: float,
+    memory: float,
+    jobs: int,
+    words: list[str],
+) -> pd.DataFrame:
     gradebook = course.gradebook
     released = nbformat.read(out / "release" / name / f"{name}.ipynb", as_version=4)
     todo = list(dict.fromkeys(students or found))
@@ -78,7 +95,7 @@ def grade(
                 _no_credit(out, book, name, student, status)
             row = {"student": student, "status": status, "seconds": round(took, 1), "notes": "; ".join(notes)}
             rows.append(row | _points(book, name, student))
-    hand_back(out, name)
+    _hand_back(out, name, course)
     mended = {s: out / "mended" / s / name / f"{name}.ipynb" for s in found}
     same = alike.same_answer_as(
         {s: nbformat.read(path, as_version=4) for s, path in mended.items() if path.is_file()}, released
@@ -138,6 +155,11 @@ def hand_back(out: Path, name: str) -> list[str]:
     """
     checks.one_of(name, notebooks.names(), "assignment")
     course = api(out)
+    with alone(out, "grades"):
+        return _hand_back(out, name, course)
+
+
+def _hand_back(out: Path, name: str, course: Any) -> list[str]:
     students = sorted(path.parent.name for path in (out / "autograded").glob(f"*/{name}"))
     for student in students:
         done = course.generate_feedback(name, student, force=True)

@@ -2,6 +2,9 @@
 
 A property that fails costs its own points and no others: the next ones run, and for them a function that has failed is
 replaced by the right one. A property is always tried on the student's own function.
+
+Tests run where the answers run. What a student could do to be believed is made harder, not impossible: the functions of
+libraries that tests trust are put back before each of them, and the points carry a word that only the grader knows.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import ast
 import contextlib
 import io
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Iterable, Iterator
@@ -18,8 +22,34 @@ from typing import Any
 SECONDS = 50.0  # for all properties of a cell together; the cell itself has a limit in nbgrader_config.py
 
 
+BEFORE = "as_it_was"  # a module in which the kernel keeps the libraries' functions, see kernel.py
+TOKEN = "application/vnd.uapkit.judged"
+
+
 class TooLong(BaseException):
     """The time of a cell's properties is used up."""
+
+
+class Points(float):
+    """Points, shown together with the grader's word."""
+
+    token = ""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": float.__repr__(self), TOKEN: self.token}
+
+
+def put_back() -> list[str]:
+    """Give the libraries' functions their own names again; the names of those that the notebook had replaced."""
+    found: list[str] = []
+    if BEFORE not in sys.modules:
+        return found
+    for thing, names in sys.modules[BEFORE].names.items():  # builtins come first
+        for name, value in names.items():
+            if thing.__dict__.get(name, value) is not value:
+                found += [f"{thing.__name__}.{name}"]
+                setattr(thing, name, value)
+    return found
 
 
 @contextlib.contextmanager
@@ -55,14 +85,16 @@ def _define(space: dict[str, Any], sources: Iterable[str]) -> None:
         exec(compile(source, "<the right one>", "exec"), space)
 
 
-def judge(plan: dict[str, Any], space: dict[str, Any]) -> float:
+def judge(plan: dict[str, Any], space: dict[str, Any], token: str = "") -> Points:
     """The points of a test cell; prints one line a property.
 
     plan: "properties" (dictionaries with function, title, points), "segments" (pairs of a property's index, None for
     set-up, and source), "right" (sources of functions by name), "again" (sources to run once more when functions have
     changed), "names" (what the notebook defines; a test that fails halfway leaves it as it was), "seconds". space: the
-    notebook's names; a function that failed is the right one afterwards.
+    notebook's names; a function that failed is the right one afterwards. token: what the points shall carry.
     """
+    if replaced := put_back():
+        print(f"Put back before the tests, for the notebook had replaced it: {', '.join(replaced)}.")
     properties, left = plan["properties"], plan.get("seconds", SECONDS)
     own = {name: space[name] for name in plan["right"] if name in space}
     why: dict[int, str] = {}
@@ -93,7 +125,10 @@ def judge(plan: dict[str, Any], space: dict[str, Any]) -> float:
                 arrange(tried)
                 before = {name: space[name] for name in plan["names"] if name in space}
                 exec(compile(ast.parse(source), "<test>", "exec"), space)
+            if (replaced := put_back()) and index is not None:
+                why.setdefault(index, f"while it was tested the answer has replaced {', '.join(replaced)}")
         except (Exception, SystemExit, KeyboardInterrupt, TooLong) as error:
+            put_back()
             space.update(before)  # what the test had put in another's place
             if isinstance(error, (TooLong, KeyboardInterrupt)):
                 left = min(left, 5.0)
@@ -115,4 +150,6 @@ def judge(plan: dict[str, Any], space: dict[str, Any]) -> float:
     if wrong:
         names = ", ".join(sorted(wrong))
         print(f"From here on the right {names} is used instead of yours, so that a mistake is counted once.")
-    return total
+    points = Points(total)
+    points.token = token
+    return points

@@ -95,10 +95,10 @@ def plans(source: NotebookNode) -> dict[str, dict[str, Any]]:
     return result
 
 
-def cell_source(plan: dict[str, Any]) -> str:
-    """Python that judges a test cell in any kernel and ends with its points."""
+def cell_source(plan: dict[str, Any], token: str = "") -> str:
+    """Python that judges a test cell in any kernel and ends with its points, which carry the token."""
     text = Path(__file__).with_name("judge.py").read_text(encoding="utf-8")
     return (
         f"_judge = {{'__name__': 'judge'}}\nexec({text!r}, _judge)\n"
-        f"_judge['judge'](__import__('json').loads({json.dumps(plan)!r}), globals())"
+        f"_judge['judge'](__import__('json').loads({json.dumps(plan)!r}), globals(), {token!r})"
     )

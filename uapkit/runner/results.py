@@ -10,16 +10,14 @@ import os
 import platform
 import subprocess
 import zipfile
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
-from uapkit.files import cache_folder, write_whole
+from uapkit.files import alone, write_whole
 from uapkit.lab.run import Arrays
 from uapkit.runner.catalogue import Item, item, project_root
 from uapkit.runner.words import stale
@@ -124,7 +122,7 @@ def store(table: pd.DataFrame, about: Item, record: dict[str, Any]) -> None:
         files["npz"] = pack(arrays)
         record["arrays_sha256"] = hashlib.sha256(files["npz"]).hexdigest()
     files["json"] = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
-    with _alone(about):
+    with alone(about.path("json")):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as journal:
             for kind, content in files.items():
@@ -147,23 +145,11 @@ def _unfold(about: Item, files: dict[str, bytes]) -> None:
     _journal(about).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _alone(about: Item) -> Iterator[None]:
-    """One process at a time stores an item; where the cache takes no lock, nobody waits."""
-    place = hashlib.sha256(str(about.path("json")).encode()).hexdigest()[:16]
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError, NotImplementedError):
-            lock = cache_folder("locks", f"{place}.lock")
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(lock))
-        yield
-
-
 def _finish(about: Item) -> dict[str, bytes] | None:
     """What a journal holds, moved to where it belongs where this can be done; None without a journal."""
     if not _journal(about).is_file():
         return None
-    with _alone(about):
+    with alone(about.path("json")):
         try:
             with zipfile.ZipFile(_journal(about)) as journal:
                 files = {kind: journal.read(kind) for kind in journal.namelist()}

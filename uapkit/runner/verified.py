@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from uapkit.files import write_whole
+from uapkit.files import alone, write_whole
 from uapkit.runner.catalogue import Item, item, items, project_root
 from uapkit.runner.words import stale
 
@@ -94,12 +94,13 @@ def note(outcome: Outcome) -> Path | None:
 
 def mark_stale(name: str, why: str) -> None:
     """Add an item to ``results/stale.yml``; a reason that stands there stays."""
-    if name in stale():
-        return
     path = project_root() / "results" / "stale.yml"
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    entry = yaml.safe_dump({name: why}, allow_unicode=True, width=140)
-    write_whole(path, (before + entry).encode())
+    with alone(path):  # two checks at once: neither forgets what the other has just found
+        if name in stale():
+            return
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        entry = yaml.safe_dump({name: why}, allow_unicode=True, width=140)
+        write_whole(path, (before + entry).encode())
 
 
 def due(count: int = 1) -> list[str]:

@@ -3,7 +3,8 @@
 Which part: the whole run where it took at most :data:`BUDGET` seconds; else the first networks of its list that fit into
 them, each reckoned to cost its share of the rows; ``verify.yml`` says it for items for which that rule is a poor one. Where
 nothing fits, or where data or weights are not on this machine, the item's quick run is held against the stored quick run.
-Nothing is taken from the cache of runs: every number is computed anew.
+Nothing is taken from the cache of runs: every number is computed anew, on as many threads as then (a quick run on one), for
+the last bits of eigenvectors depend on that, and where many are alike more than the last.
 
 Tolerance: text, counts and what is missing must be equal; a share (a column within [0, 1]) may move by :data:`SHARE`, any
 other number by :data:`RELATIVE` of its column's largest. Columns of seconds are not compared.
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import yaml
 
 from uapkit import sources
@@ -101,7 +103,8 @@ def _checked(name: str, how_far: str | None, budget: float) -> Outcome:
     stored = results.load(name)
     wanted = part(about, stored, how_far=how_far, budget=budget)
     started = time.perf_counter()
-    again = _run(about, wanted)
+    threads = stored.attrs["provenance"].get("threads", 1)
+    again = _run(about, wanted, threads)
     if wanted.how_far != QUICK and _absent(again, wanted.rows):
         if how_far is not None:
             return Outcome(
@@ -231,10 +234,15 @@ def declared() -> dict[str, dict[str, Any]]:
     return yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8")) or {}
 
 
-def _run(about: Item, wanted: Part) -> pd.DataFrame:
-    """The part's table as it reads after storing it, its record in ``attrs``."""
-    with tempfile.TemporaryDirectory(prefix="uapkit") as kept:
-        made = computed(about, check_parameters(about, wanted.params), Path(kept))
+def _run(about: Item, wanted: Part, threads: int = 1) -> pd.DataFrame:
+    """The part's table as it reads after storing it, its record in ``attrs``; on as many threads as the stored run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if wanted.how_far == QUICK else threads)
+    try:
+        with tempfile.TemporaryDirectory(prefix="uapkit") as kept:
+            made = computed(about, check_parameters(about, wanted.params), Path(kept))
+    finally:
+        torch.set_num_threads(before)
     table = results.read_table(results.table_bytes(made))
     table.attrs["provenance"] = made.attrs["provenance"]
     return table
