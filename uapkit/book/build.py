@@ -42,8 +42,8 @@ def stage_sources() -> None:
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
     own = {"summary.md": opening.summary(), "counts.md": opening.counted() + "\n", "readable.md": readable.fragment()}
-    own |= {"tested.md": tested.fragment(), "tested_folds.md": tested.folds()}
-    for name, text in (scoreboard_html.fragments() | story.fragments() | what_holds.fragments() | own).items():
+    own |= {"tested.md": tested.fragment(), "tested_folds.md": tested.folds()} | what_holds.fragments()
+    for name, text in (scoreboard_html.fragments() | story.fragments() | own).items():
         write_whole(generated / name, text.encode())
     for name, data in chapters.fragments().items():
         write_whole(generated / name, data)
