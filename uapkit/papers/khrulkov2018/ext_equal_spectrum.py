@@ -131,7 +131,8 @@ def run(
 
 def _confidence(before: Tensor, after: Tensor, fooled: Tensor) -> dict[str, float]:
     """Of the images that keep their label the mean best probability, clean and perturbed; how unsure the changed labels are."""
-    kept, found = ~fooled, {"n_kept": int((~fooled).sum())}
+    kept = ~fooled
+    found: dict[str, float] = {"n_kept": int(kept.sum())}
     if kept.any():
         found |= {"top1_before": float(before[kept].mean()), "top1_after": float(after[kept].mean())}
     return found | ({"unsure_share": Rate.mean(after[fooled] < 0.5).value} if fooled.any() else {})
