@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -55,6 +57,36 @@ def test_tab2_transfer_claims(matrix):
     gain = rate["mlp_digits", "linear_digits"] - rate["random signs", "linear_digits"]
     assert found.loc["linear_digits, over random", "estimate"] == pytest.approx(gain)
     assert (found["null_low"] <= 0).all(), "one random draw is not better than another"
+
+
+def test_a_null_that_is_longer_than_every_foreign_vector_refutes_nothing(matrix):
+    """Scaled down, the vectors are shorter than random signs of their largest entry; as long as they are, nothing is open."""
+    run = Run.of(matrix)
+    assert item.null_length(run, "mlp_digits") == pytest.approx(255 * 0.2 * 28, rel=1e-5)
+    lengths = item.source_lengths(run)
+    assert lengths["mlp_digits"] == pytest.approx(255 * float(np.linalg.norm(run.flags("v", "mlp_digits"))), rel=1e-6)
+    full = run.arrays | {f"v/{name}": 0.2 * np.sign(run.flags("v", name) + 1e-9) for name in TWO["models"]}
+    thin = {
+        name: v * (np.arange(v.size).reshape(v.shape) < 50) if name.startswith("v/") else v for name, v in full.items()
+    }
+    ends = {
+        words: [c.found.high for c in item.claims(Run(run.table, arrays))]
+        for words, arrays in (("full", full), ("thin", thin))
+    }
+    assert all(high < 1 for high in ends["full"])
+    assert ends["thin"] == [1, 1]
+
+
+def test_lengths_order_the_columns(matrix):
+    told = item.by_length(Run.of(matrix)).set_index("model")
+    lengths = item.source_lengths(Run.of(matrix))
+    assert told.loc["mlp_digits", "longest"] == lengths["linear_digits"], "of the foreign ones alone"
+    assert told["rank_correlation"].isna().all(), "one source has no order"
+    three = pd.DataFrame(
+        {"model": "a", "source": list("bcd"), "kind": "foreign", "fooling_rate": [0.1, 0.2, 0.3], "norm": math.inf}
+    )
+    arrays = {f"v/{source}": np.full((1, 2, 2), k) for k, source in enumerate("bcd", 1)}
+    assert item.by_length(Run(three, arrays))["rank_correlation"].item() == 1
 
 
 def test_networks_on_other_images_are_not_attacked():
