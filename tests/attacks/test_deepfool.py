@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from uapkit.attacks import deepfool
+from uapkit.attacks import deepfool, superdeepfool
 from uapkit.attacks.deepfool import DeepFoolResult
 
 inf = math.inf
@@ -320,3 +320,52 @@ def test_art_finds_steps_of_the_same_length(small):
     model.eval()
     ours = deepfool(model, x, linearise="plain").r
     assert torch.allclose(theirs.flatten(1).norm(dim=1), ours.flatten(1).norm(dim=1), rtol=0.05)
+
+
+def test_superdeepfool_on_planes_is_the_distance_to_the_nearest() -> None:
+    model, w, x = random_affine(3, 5, 7)
+    length = superdeepfool(model, x, overshoot=1e-6).r.flatten(1).norm(dim=1)
+    torch.testing.assert_close(length, nearest(w, model, x, 2), rtol=1e-4, atol=1e-8)
+
+
+def test_superdeepfool_ends_nearer_than_deepfool_and_fools(small) -> None:
+    model, x = small
+    plain, found = deepfool(model, x, max_iter=50), superdeepfool(model, x, max_iter=50)
+    assert bool(found.success.all())
+    assert torch.equal(model(x + found.r).argmax(1), found.adversarial)
+    assert bool((found.adversarial != found.label).all())
+    before, after = (r.flatten(1).norm(dim=1) for r in (plain.r, found.r))
+    assert bool((after <= before * (1 + 1e-6)).all())
+    assert float((after / before).mean()) < 0.985
+    assert bool((found.gradients > plain.gradients).all())
+
+
+def test_superdeepfools_steps_are_more_nearly_normal_to_the_boundary(small) -> None:
+    model, x = small
+
+    def cosine(result) -> float:
+        point = (x + result.r).requires_grad_()
+        scores = model(point)
+        gap = scores.gather(1, result.adversarial[:, None]) - scores.gather(1, result.label[:, None])
+        (w,) = torch.autograd.grad(gap.sum(), point)
+        return float(torch.nn.functional.cosine_similarity(w.flatten(1), result.r.flatten(1)).mean())
+
+    assert cosine(superdeepfool(model, x)) > cosine(deepfool(model, x))
+
+
+def test_superdeepfool_batches_and_images_without_a_boundary() -> None:
+    model, _, x = random_affine(9, 4, 6)
+    whole, split = superdeepfool(model, x), superdeepfool(model, x, batch_size=3)
+    torch.testing.assert_close(whole.r, split.r)
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 3)).eval().requires_grad_(False)
+    flat[1].weight.zero_()
+    stuck = superdeepfool(flat, images(1, 3, 6).float())
+    assert not bool(stuck.success.any())
+    assert float(stuck.r.abs().max()) == 0.0
+
+
+@pytest.mark.parametrize("wrong", [{"max_rounds": 0}, {"max_iter": 0}, {"batch_size": 0}, {"overshoot": -1.0}])
+def test_superdeepfool_refuses_settings_out_of_range(wrong) -> None:
+    model, _, x = random_affine(1, 3, 4)
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        superdeepfool(model, x, **wrong)

@@ -4,6 +4,7 @@ from uapkit.attacks.base import Perturbation, as_tensor
 from uapkit.attacks.deepfool import DeepFoolResult, deepfool
 from uapkit.attacks.gradient import fgsm, loss_gradient, saliency
 from uapkit.attacks.singular_uap import singular_uap
+from uapkit.attacks.superdeepfool import superdeepfool
 from uapkit.attacks.svd_uap import svd_uap
 from uapkit.attacks.uap import uap
 
@@ -16,6 +17,7 @@ __all__ = [
     "loss_gradient",
     "saliency",
     "singular_uap",
+    "superdeepfool",
     "svd_uap",
     "uap",
 ]
