@@ -68,7 +68,7 @@ def test_tab1_fooling_rates_claims(rates):
     assert gap["low"] == -1 < gap["estimate"] < gap["high"], "a small X bounds the gap from above only"
     large = rates.assign(n=20_000, end="reached")
     assert rows_of(evidence(large), claim="no_overfitting").iloc[-1]["low"] > -1
-    weak = large.assign(low=0.1, high=0.2)
+    weak = large.assign(fooling_rate=0.15, low=0.14, high=0.16)
     assert rows_of(evidence(weak), claim="no_overfitting")["answer"].eq("open").all(), (
         "no better than its null: no answer"
     )
