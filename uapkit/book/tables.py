@@ -98,7 +98,7 @@ def _shaded(value: float, digits: int) -> str:
         ground <= 0.04045, ground / 12.92, ((ground + 0.055) / 1.055) ** 2.4
     )  # sRGB, as WCAG reckons contrast
     ink = "#fff" if linear @ (0.2126, 0.7152, 0.0722) < 0.179 else "#000"
-    return f'<td style="background: {to_hex(ground)}; color: {ink}">{value:.{digits}f}</td>'
+    return f'<td style="background: {to_hex(tuple(ground))}; color: {ink}">{value:.{digits}f}</td>'
 
 
 def with_class_names(frame: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,15 @@ def test_fig1_gallery():
     assert power.mean() == pytest.approx(1)
     run = Run(table, table.attrs["arrays"], {"params": {"pictures": "digits", "seed": 3}})
     (claim,) = fig1_gallery.claims(run)
-    assert claim.found.value == pytest.approx(vectors["spectral_correlation"].dropna().mean())
+    pairs = [
+        [torch.from_numpy(run.flags(k, "lenet_digits", one)) for k in ("v", "activation")] for one in vectors["layer"]
+    ]
+    likeness = [fig1_gallery.oriented_correlation(v, likes) for v, likes in pairs]
+    assert claim.found.value == pytest.approx(np.mean(likeness))
+    assert claim.null.value == pytest.approx(
+        np.mean([fig1_gallery.oriented_correlation(v.mT, likes) for v, likes in pairs])
+    )
+    assert (claim.found.low, claim.found.high) == (-1, 1), "two layers decide nothing"
     pictures = table[table["kind"] == "picture"]
     best = vectors.loc[vectors["rate_on_fit"].idxmax(), "layer"]
     assert pictures["layer"].unique().tolist() == [best]
@@ -72,6 +80,24 @@ def test_spectral_correlation_tells_patterns_from_noise():
     assert fig1_gallery.spectral_correlation(smooth[0], smooth[1]) > 0.9
     assert abs(fig1_gallery.spectral_correlation(smooth[0], noise[2])) < 0.6
     assert math.isnan(fig1_gallery.spectral_correlation(noise[0], torch.zeros(1, 64, 64)))
+
+
+def test_oriented_correlation_tells_directions_apart():
+    """Stripes that run down are like stripes that run down, and unlike the same stripes lying on their side."""
+    draws = torch.Generator().manual_seed(0)
+    wide = [
+        torch.nn.functional.avg_pool2d(torch.randn(1, 1, 64, 64, generator=draws), (9, 1), 1, (4, 0))[0]
+        for _ in range(2)
+    ]
+    assert fig1_gallery.oriented_correlation(wide[0], wide[0]) == pytest.approx(1)
+    assert fig1_gallery.oriented_correlation(wide[0], wide[1]) > 0.9
+    assert fig1_gallery.oriented_correlation(wide[0], wide[1].mT) < 0.3
+    assert math.isnan(fig1_gallery.oriented_correlation(wide[0], torch.ones(1, 64, 64)))
+
+
+def test_eight_layers_decide_and_seven_do_not():
+    assert fig1_gallery._over_layers([0.7] * 7).low == -1
+    assert fig1_gallery._over_layers([0.7, 0.71] * 4).low > 0.69
 
 
 def arrays_only(arrays):

@@ -21,7 +21,10 @@ def test_fig_against_uap(tmp_path):
     made = attacks.uap(bench.network("mlp_digits"), fit, eps=0.2, target_rate=0.8, max_passes=1, seed=3)
     assert float(bench.fooled("mlp_digits", made.v).float().mean()) == pytest.approx(uap.loc[4, "fooling_rate"])
     run = lab.Run.of(table)
-    (claim,) = fig_against_uap.claims(run)
+    claim, noise = fig_against_uap.claims(run)
+    random = table.loc[table["kind"] == "random signs", "fooling_rate"].mean() - uap.loc[4, "fooling_rate"]
+    assert (noise.name, noise.found) == ("random_signs_beat_uap", claim.null)
+    assert noise.found.value == pytest.approx(random)
     assert claim.found.value == pytest.approx(own.loc[4, "fooling_rate"] - uap.loc[4, "fooling_rate"])
     labels = {c.get_label() for c in fig_against_uap.figure(run).axes[0].containers}
     assert labels == {"singular vector", "UAP"}

@@ -32,6 +32,9 @@ def test_fig_batch_size():
         "16 is the smallest batch of the other claim, and the largest here"
     )
     assert [one.found.value for one in found] == [pytest.approx(change)] * 2
+    table.attrs["provenance"] = {"params": {"n_fit": 16}}
+    told = {one.network for one in fig_batch_size.claims(lab.Run.of(table))}
+    assert told == {"mlp_digits (b = 2)"}, "a batch of all 16 images is the same in every draw"
     labels = {line.get_label() for line in fig_batch_size.figure(run).axes[0].lines}
     assert {"fixed batch", "untrained copy"} <= labels
 
@@ -73,6 +76,15 @@ def test_batches_on_each_networks_own_images():
     assert {name.split("/")[1] for name in table.attrs["arrays"]} == {"mlp_digits", "linear_digits"}
     with pytest.raises(ValueError, match='"default"'):
         fig_batch_size.run(**LINEAR | {"data": {"other_net": "digits"}})
+
+
+def test_an_interval_over_draws_holds_every_pair_of_them():
+    draws = [np.array([1.0] * a + [0.0] * (100 - a)) for a in (60, 40)]
+    other = np.zeros(100)
+    found = fig_batch_size.over_draws(draws, [other])
+    each = [lab.paired(one, other) for one in draws]
+    assert found.value == pytest.approx(0.5)
+    assert (found.low, found.high) == (each[1].low, each[0].high)
 
 
 def test_too_large_batches_are_refused():

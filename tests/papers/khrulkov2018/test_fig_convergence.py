@@ -22,7 +22,15 @@ def test_fig_convergence():
     first = own[own["start"] == 0].iloc[-1]
     assert first["cosine"] == pytest.approx(1, abs=1e-5)
     assert own["fooling_rate"].notna().sum() in (2, 3, 4)
-    (claim,) = fig_convergence.claims(Run.of(table))
+    run = Run.of(table)
+    claim, *rate = fig_convergence.claims(run)
+    ends = [{when for when in ("few", "last") if f"fooled/lenet_digits/relu/{k}/{when}" in run.arrays} for k in (0, 1)]
+    both = [k for k in (0, 1) if ends[k] == {"few", "last"}]
+    assert both, "at least one start is not done after five iterations"
+    flags = {w: [run.flags("fooled", "lenet_digits", "relu", k, w).mean() for k in both] for w in ("few", "last")}
+    (gained,) = rate
+    assert gained.found.value == pytest.approx(sum(flags["last"]) / len(both) - sum(flags["few"]) / len(both))
+    assert (gained.sense, gained.bound) == ("<", 0.02)
     assert claim.null.value < claim.found.value <= 1, "five iterations do more than none"
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from uapkit import lab
+from uapkit import lab, models
 from uapkit.papers.khrulkov2018 import fig_top5
 
 SMALL = {
@@ -33,7 +34,20 @@ def test_fig_top5():
     assert 0 <= kept["top2"] <= kept["top1"] <= 1
     run = lab.Run.of(table)
     (claim,) = fig_top5.claims(run)
-    assert claim.found.value == kept["closeness"]
+    assert claim.found.value == kept["close_gain"]
+    model, images = models.load("mlp_digits"), lab.Bench("digits", 8, 32, 120, 3).split("mlp_digits").scored
+    before = model(images.x).softmax(1).topk(2, 1).values
+    setting = fig_top5.Setting(lab.Bench("digits", 8, 32, 120, 3), eps=0.2, max_iter=6, seed=3)
+    v = setting.directions("mlp_digits", "relu2")["singular vector"]
+    after = model(images.x + v).softmax(1)
+    same = after.argmax(1) == model(images.x).argmax(1)
+    assert kept["top1_before"] == pytest.approx(float(before[same, 0].mean()), abs=1e-5)
+    close = [(two[same, 1] > two[same, 0] / 2).float().mean() for two in (after.topk(2, 1).values, before)]
+    assert kept["close_gain"] == pytest.approx(float(close[0] - close[1]), abs=1e-6), (
+        "the same images, with and without v"
+    )
+    old = lab.Run.of(table.drop(columns=["close_gain", "close_low", "close_high"]))
+    assert not list(fig_top5.claims(old)), "a run that did not pair the images says nothing"
     none = table[(table["kind"] == "mean") & (table["scale"] == 0)]
     assert not np.any(none["flipped"].astype(str) == "True"), "without a perturbation nothing flips"
     axes = fig_top5.figure(run).axes

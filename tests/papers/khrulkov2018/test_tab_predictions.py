@@ -26,7 +26,8 @@ def test_tab_predictions():
     clean = model(images.x).softmax(1).max(1).values
     assert scored.loc["none", "unsure_share"] == pytest.approx(float((clean < 0.5).float().mean()))
     (claim,) = tab_predictions.claims(lab.Run.of(table))
-    assert (claim.found.value, claim.null.value) == (own["unsure_share"], scored.loc["none", "unsure_share"])
+    assert (claim.found.value, claim.null.value) == (own["unsure_share"], scored.loc["random signs", "unsure_share"])
+    assert claim.null.n == scored.loc["random signs", "n_fooled"], "the labels that random signs change, no others"
     assert claim.found.n == own["n_fooled"]
 
 

@@ -40,11 +40,16 @@ def test_fig9_spectrum(spectrum):
 
 def test_fig9_spectrum_claims(spectrum):
     found = evidence(spectrum)
-    assert found["claim"].tolist() == ["fast_decay"], "60 images in 784 dimensions: their subspace is not known"
+    assert found["claim"].tolist() == ["fast_decay", "decays_at_all"], (
+        "60 images in 784 dimensions: their subspace is not known"
+    )
     energy = spectrum[spectrum["group"].notna()].groupby("kind")["energy"].mean()
-    assert found["estimate"].item() == pytest.approx(energy[item.NORMALS] - energy[item.SPHERE])
-    enough = spectrum.assign(d=spectrum["n"].min())
-    assert evidence(enough)["claim"].tolist() == ["fast_decay", "faster_than_in_the_images_subspace"]
+    assert found["estimate"].tolist() == [pytest.approx(energy[item.NORMALS] - energy[item.SPHERE])] * 2
+    assert found["bound"].tolist() == [item.FAST, 0]
+    assert found["high"].tolist()[0] == 1 > found["high"].tolist()[1], "few images bound the decay from below only"
+    enough = evidence(spectrum.assign(d=spectrum["n"].min()))
+    assert enough["claim"].tolist() == ["fast_decay", "decays_at_all", "faster_than_in_the_images_subspace"]
+    assert enough["high"].tolist()[0] == enough["high"].tolist()[1]
 
 
 def test_networks_that_are_not_here_keep_their_row():

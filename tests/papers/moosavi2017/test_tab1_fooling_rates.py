@@ -65,8 +65,13 @@ def test_tab1_fooling_rates_claims(rates):
     blocked, plain = (rows_of(held, kind=kind)["fooling_rate"].item() for kind in ("UAP, blocked", "UAP"))
     assert rows_of(found, claim="blocked_fools_more")["estimate"].item() == pytest.approx(blocked - plain)
     gap = rows_of(found, claim="no_overfitting").iloc[-1]
-    assert gap["low"] < gap["estimate"] < gap["high"]
+    assert gap["low"] == -1 < gap["estimate"] < gap["high"], "a small X bounds the gap from above only"
     large = rates.assign(n=20_000, end="reached")
+    assert rows_of(evidence(large), claim="no_overfitting").iloc[-1]["low"] > -1
+    weak = large.assign(fooling_rate=0.15, low=0.14, high=0.16)
+    assert rows_of(evidence(weak), claim="no_overfitting")["answer"].eq("open").all(), (
+        "no better than its null: no answer"
+    )
     assert (rows_of(evidence(large), claim="above_77_percent")["high"] < 1).all()
     cut = rows_of(evidence(large.assign(end="pass limit")), claim="above_77_percent")
     assert (cut["high"] == 1).all(), "a run cut off at its pass limit bounds the rate from below only"

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -23,7 +25,7 @@ def matrix():
 
 def cells(matrix):
     """Rates by (source, network attacked), without the means."""
-    return matrix[~matrix["kind"].str.endswith("mean")].groupby(["source", "model"])["fooling_rate"].mean()
+    return matrix[matrix["kind"].isin(["own", "foreign", "null"])].groupby(["source", "model"])["fooling_rate"].mean()
 
 
 def evidence(table):
@@ -46,15 +48,59 @@ def test_tab2_transfer(matrix):
     assert means["row mean", "mlp_digits"] == pytest.approx(rate["mlp_digits", "linear_digits"])
     assert means["column mean", "mlp_digits"] == pytest.approx(rate["linear_digits", "mlp_digits"])
     run = Run.of(matrix)
-    assert set(run.rows.loc[run.rows["is_null"], "source"]) == {"random signs"}
+    assert set(run.rows.loc[run.rows["is_null"], "source"]) == {
+        "random signs",
+        *(f"noise as long as {n}" for n in TWO["models"]),
+    }
+    bench = bench_of("digits", 24, 120, seed=3)
+    noise = item.Setting(bench, eps=0.2).random("linear_digits", 0)
+    as_long = noise * (vectors["mlp_digits"].norm() / noise.norm())
+    row = rows_of(matrix, model="linear_digits", kind="equal length")["fooling_rate"].item()
+    assert row == pytest.approx(float(bench.fooled("linear_digits", as_long).float().mean()))
 
 
 def test_tab2_transfer_claims(matrix):
     found = evidence(matrix).set_index("network")
     rate = cells(matrix)
+    equal = rows_of(matrix, model="linear_digits", kind="equal length")["fooling_rate"].item()
+    told = found.loc["linear_digits, over random"]
+    assert told["estimate"] == pytest.approx(rate["mlp_digits", "linear_digits"] - equal), "noise of its own length"
+    without = matrix.copy()
+    without.attrs = {"arrays": {k: v for k, v in matrix.attrs["arrays"].items() if "equal length" not in k}}
     gain = rate["mlp_digits", "linear_digits"] - rate["random signs", "linear_digits"]
-    assert found.loc["linear_digits, over random", "estimate"] == pytest.approx(gain)
+    assert evidence(without).set_index("network").loc["linear_digits, over random", "estimate"] == pytest.approx(gain)
     assert (found["null_low"] <= 0).all(), "one random draw is not better than another"
+
+
+def test_a_null_that_is_longer_than_every_foreign_vector_refutes_nothing(matrix):
+    """Scaled down, the vectors are shorter than random signs of their largest entry; as long as they are, nothing is open."""
+    run = Run.of(matrix)
+    assert item.null_length(run, "mlp_digits") == pytest.approx(255 * 0.2 * 28, rel=1e-5)
+    lengths = item.source_lengths(run)
+    assert lengths["mlp_digits"] == pytest.approx(255 * float(np.linalg.norm(run.flags("v", "mlp_digits"))), rel=1e-6)
+    plain = {name: array for name, array in run.arrays.items() if "equal length" not in name}
+    full = plain | {f"v/{name}": 0.2 * np.sign(run.flags("v", name) + 1e-9) for name in TWO["models"]}
+    thin = {
+        name: v * (np.arange(v.size).reshape(v.shape) < 50) if name.startswith("v/") else v for name, v in full.items()
+    }
+    ends = {
+        words: [c.found.high for c in item.claims(Run(run.table, arrays))]
+        for words, arrays in (("full", full), ("thin", thin))
+    }
+    assert all(high < 1 for high in ends["full"])
+    assert ends["thin"] == [1, 1]
+
+
+def test_lengths_order_the_columns(matrix):
+    told = item.by_length(Run.of(matrix)).set_index("model")
+    lengths = item.source_lengths(Run.of(matrix))
+    assert told.loc["mlp_digits", "longest"] == lengths["linear_digits"], "of the foreign ones alone"
+    assert told["rank_correlation"].isna().all(), "one source has no order"
+    three = pd.DataFrame(
+        {"model": "a", "source": list("bcd"), "kind": "foreign", "fooling_rate": [0.1, 0.2, 0.3], "norm": math.inf}
+    )
+    arrays = {f"v/{source}": np.full((1, 2, 2), k) for k, source in enumerate("bcd", 1)}
+    assert item.by_length(Run(three, arrays))["rank_correlation"].item() == 1
 
 
 def test_networks_on_other_images_are_not_attacked():
@@ -73,7 +119,7 @@ def test_the_null_is_there_once_the_table_is_stored(matrix):
     """A table is stored as text, where a reader may take the word "null" for an empty cell."""
     again = results.read_table(results.table_bytes(matrix))
     run = Run.of(again)
-    assert run.rows["is_null"].sum() == 4
+    assert run.rows["is_null"].sum() == 6
     assert [t.get_text() for t in item.figure(run).axes[0].get_yticklabels()][-1] == "random signs"
 
 

@@ -75,15 +75,16 @@ def run(
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """P = inf against the best other p on held-in images, at an equal largest pixel."""
+    """P = inf against the best other p on held-in images, at an equal largest pixel and at an equal length."""
     for network, rows in run.by_network():
-        rows = lab.rows_of(rows, kind="singular vector", norm=math.inf)
-        rates = dict(zip(rows["p"], rows["held_in_rate"], strict=True))
-        others = [p for p in rates if p < math.inf]
-        if math.inf in rates and others:
-            best = max(others, key=lambda p: rates[p])
-            own, other = (run.flags("fooled", network, f"{p:g}", "inf") for p in (math.inf, best))
-            yield claim("p_inf_is_best", f"{network} (p = {best:g})", lab.paired(own, other), ">", 0.0)
+        for norm, name in ((math.inf, "p_inf_is_best"), (2.0, "p_inf_is_best_at_equal_length")):
+            part = lab.rows_of(rows, kind="singular vector", norm=norm)
+            rates = dict(zip(part["p"], part["held_in_rate"], strict=True))
+            others = [p for p in rates if p < math.inf]
+            if math.inf in rates and others:
+                best = max(others, key=lambda p: rates[p])
+                own, other = (run.flags("fooled", network, f"{p:g}", f"{norm:g}") for p in (math.inf, best))
+                yield claim(name, f"{network} (p = {best:g})", lab.paired(own, other), ">", 0.0)
 
 
 def figure(run: Run) -> Figure:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from uapkit import attacks, lab
 from uapkit.attacks import Perturbation
-from uapkit.lab import Claim, Run, claim
+from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.models import Model
 from uapkit.papers.khrulkov2018.drawing import curves
 from uapkit.papers.khrulkov2018.setting import Layer, Setting
@@ -98,11 +99,14 @@ def _rate_on_fit(bench: lab.Bench, network: str, v: Tensor, n: int) -> float:
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """Singular vector minus UAP on the same scored images, at the smallest number of images."""
+    """Singular vector minus UAP on the same scored images, at the smallest number of images; random signs minus UAP is the null."""
     for network, rows in run.by_network():
         n = int(rows["n_images"].min())
         own, other = (run.flags("fooled", network, n, kind) for kind in ("singular vector", "UAP"))
-        yield claim("beats_uap_at_few_images", f"{network} ({n} images)", lab.paired(own, other), ">", 0.0)
+        random = np.mean(run.all_flags("fooled", network, nulls.RANDOM_SIGNS), axis=0)
+        noise, name = lab.paired(random, other), f"{network} ({n} images)"
+        yield claim("beats_uap_at_few_images", name, lab.paired(own, other), ">", 0.0, null=noise)
+        yield claim("random_signs_beat_uap", name, noise, ">", 0.0)
 
 
 def figure(run: Run) -> Figure:

@@ -126,12 +126,17 @@ def _cosine(a: Tensor, b: Tensor) -> float:
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """After 5 iterations: the share of the last value (mean over layers and starts), against that of the random start."""
+    """After 5 iterations: the share of the last value (mean over layers and starts), and what the rate still gains after them."""
     for network, rows in run.by_network():
         rows = lab.rows_of(rows, kind="trained")
         few, start = (rows[rows["iteration"] <= k].groupby(["layer", "start"])["share"].last() for k in (FEW, 0))
         if len(few):
             yield claim("few_iterations_suffice", network, lab.mean_of(few), ">", 0.9, null=lab.mean_of(start))
+        ends = [name.rpartition("/")[0] for name in run.arrays if name.startswith(f"fooled/{network}/")]
+        both = [name for name in dict.fromkeys(ends) if f"{name}/few" in run.arrays and f"{name}/last" in run.arrays]
+        if both:
+            last, early = (np.mean([run.flags(name, when) for name in both], axis=0) for when in ("last", "few"))
+            yield claim("rate_is_there_after_few", network, lab.paired(last, early), "<", 0.02)
 
 
 @of_a_run

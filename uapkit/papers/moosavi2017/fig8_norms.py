@@ -106,14 +106,18 @@ def run(
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """At the universal perturbation's own norm: its rate minus that of each other kind (mean of its draws), same images."""
+    """At the universal perturbation's own norm, on the same images: its rate minus that of each other kind (mean of its draws).
+
+    "Far more", the paper's word, is more than twice as many; its own figure has 85 % against at most 40 %. "More" is any.
+    """
     for model, rows in run.by_network():
         for kind in [kind for kind in KINDS if kind != UNIVERSAL]:
             draws = sorted(lab.rows_of(rows, kind=kind, size=1.0)["draw"].astype(int))
             if draws:
                 others = np.mean([run.flags("fooled", model, kind, k).astype(float) for k in draws], axis=0)
-                gain = lab.paired(run.flags("fooled", model, UNIVERSAL, 0).astype(float), others)
-                yield claim("universal_above_others", f"{model} against {kind}", gain, ">", 0.0)
+                own, name = run.flags("fooled", model, UNIVERSAL, 0).astype(float), f"{model} against {kind}"
+                yield claim("universal_above_others", name, lab.paired(own, 2 * others), ">", 0.0)
+                yield claim("universal_fools_more", name, lab.paired(own, others), ">", 0.0)
 
 
 @of_a_run
