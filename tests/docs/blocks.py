@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import inspect
 import re
 import shlex
 import subprocess
@@ -103,7 +104,7 @@ def _parses(module, words):
         try:
             imported = importlib.import_module(module)
             main = getattr(imported, "main", None) or importlib.import_module(f"{module}.__main__").main
-            main(words)
+            main(*([words] if inspect.signature(main).parameters else []))  # the others read sys.argv
         except _Parsed:
             return
         except SystemExit as end:
