@@ -35,7 +35,9 @@ OF_THE_WHOLE |= {
     "test_english",
     "test_repository",
     "test_metamorphic",
-}  # all prose, all links to the repository, all algorithms
+    "test_previews",
+    "test_threads",
+}  # all prose, all links to the repository, all algorithms, the extension with the previews, all tables
 OF_THE_WHOLE_FOLDERS = {
     "docs",
     "mutation",
@@ -44,6 +46,7 @@ OF_THE_WHOLE_FOLDERS = {
     "benchmarks",
     "conformance",
     "faults",
+    "fuzz",
     "hostile",
     "release",
 }

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from uapkit.book import depends, times, work
+from uapkit.book import depends, work
 from uapkit.book import whole as print_of
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
 from uapkit.book.work import Profile, Step
@@ -109,6 +109,8 @@ def sphinx(*, whole: bool = True) -> int:
     """Build the HTML from the staging tree, from an empty cache or only what has changed; jupyter-book's exit status."""
     staging = build_folder("staging")
     print_of.withdraw(built())
+    from uapkit.book import times  # which loads the scoreboard, and that torch
+
     times.write(build_folder())  # only now all pages are made
     if whole:
         shutil.rmtree(staging / "_build", ignore_errors=True)
