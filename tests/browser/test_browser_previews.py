@@ -30,6 +30,7 @@ def test_the_pointer_shows_a_term_and_may_move_into_the_box(chapter):
 
 def test_the_keyboard_shows_it_and_escape_closes_it(chapter):
     link = chapter.locator(TERM).first
+    chapter.bring_to_front()  # focus is given to the page in front alone
     link.focus()
     chapter.wait_for_selector(f"{BOX}:visible")
     assert link.get_attribute("aria-describedby") == BOX[1:], "a screen reader says it with the link"

@@ -169,7 +169,7 @@ def claims(run: Run) -> Iterator[Claim]:
         def of(kind: str, what: str, network: str = network) -> np.ndarray:
             return run.flags(network, kind, what).astype(float)
 
-        if OTHERS in set(rows["built_on"]):
+        if "built_on" in rows and OTHERS in set(rows["built_on"]):  # one network alone has no others
             foreign = lab.paired(of(OWN, FOREIGN), of(PHASE, FOREIGN))
             yield claim("transfers_beyond_spectrum", network, foreign, ">", 0.0)
         edges = lab.paired(of(OWN, "edges"), of(PHASE, "edges"))
@@ -201,7 +201,8 @@ def figure(run: Run) -> Figure:
     with style():
         drawn, axes = panels([name for name, _ in networks], columns=2, height=3.0)
         for ax, (network, rows) in zip(axes, networks, strict=False):
-            whole = rows[rows["built_on"].isin([OTHERS]) | (rows["condition"] != FOREIGN)]
+            foreign = rows["built_on"].isin([OTHERS]) if "built_on" in rows else False
+            whole = rows[foreign | (rows["condition"] != FOREIGN)]
             for shift, kind in zip((-0.15, 0.0, 0.15), KINDS, strict=True):
                 part = lab.rows_of(whole, kind=kind)
                 at = [CONDITIONS.index(c) + shift for c in part["condition"]]
