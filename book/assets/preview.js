@@ -59,5 +59,9 @@
   });
   document.addEventListener("focusin", (event) => (wanted(event) ? show(wanted(event)) : hide()));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", () => {
+    // the keyboard's focus scrolls its link into view: the box goes along; a pointer has left its link
+    if (shown && shown === document.activeElement) place(shown.getClientRects()[0]);
+    else hide();
+  }, { passive: true });
 })();
