@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 
 import torch
 
@@ -44,14 +43,3 @@ def judged(yardstick: Sequence[float], took: Sequence[float], target: float | No
         "verdict": "" if target is None else "MISS" if missed else "ok",
         "why": why if missed else "",
     }
-
-
-@contextmanager
-def threads(n: int | None):  # type: ignore[no-untyped-def]
-    """So many threads inside; None leaves them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -21,13 +21,13 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from benchmarks._ratio import REPEATS, judged, seconds, threads
+from benchmarks._ratio import REPEATS, judged, seconds
 from uapkit.models import wrap
 from uapkit.models.nets.cifar_resnet import CifarResNet
 from uapkit.models.nets.googlenet_caffe import GoogLeNetCaffe
 from uapkit.models.nets.tiny_darknet import TinyDarknet
 from uapkit.operators import JacobianOperator
-from uapkit.seeds import generator
+from uapkit.seeds import generator, threads
 from uapkit.singular import pq_singular
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

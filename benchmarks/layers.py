@@ -15,7 +15,7 @@ import torch
 from benchmarks.jacobian import MEAN, NETS, STD
 from uapkit.models import wrap
 from uapkit.operators import JacobianOperator, LayerJacobians
-from uapkit.seeds import generator
+from uapkit.seeds import generator, threads
 
 CASES = [("squeezenet1_1", 224, 8), ("tiny_darknet", 224, 8), ("cifar10_resnet20", 32, 64), ("bvlc_googlenet", 224, 8)]
 TARGET = 0.5
@@ -56,12 +56,8 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def run(count: int = 12, repeats: int = 3) -> pd.DataFrame:
     """One row a network, at about ``count`` of its layers: ratio (median over repeats), target, verdict (ok or MISS)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         return pd.DataFrame([_row(*case, count=count, repeats=repeats) for case in CASES])
-    finally:
-        torch.set_num_threads(threads)
 
 
 if __name__ == "__main__":

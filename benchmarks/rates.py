@@ -13,10 +13,10 @@ import torch
 import torchvision
 from torch import Tensor
 
-from benchmarks._ratio import REPEATS, judged, seconds, threads
+from benchmarks._ratio import REPEATS, judged, seconds
 from uapkit import evaluate
 from uapkit.models import wrap
-from uapkit.seeds import generator
+from uapkit.seeds import generator, threads
 
 MANY = 4  # perturbations, networks or norms
 WHY = "what is left is checking (finite pixels and logits), adding the perturbation and counting"

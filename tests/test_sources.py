@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from uapkit import attacks, evaluate, sources
+from uapkit import attacks, edited, evaluate, sources
 from uapkit.papers.khrulkov2018 import tab1_layers
 from uapkit.sources import Unidentified, code, files
 
@@ -36,7 +36,7 @@ def figure(x):
 def user(tmp_path, monkeypatch):
     """Modules of a user's, importable; ``user(own_main=...)`` writes new texts, imports all anew and gives own_main."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sources, "STARTED", float("inf"))  # as if this process had started after the files were written
+    monkeypatch.setattr(edited, "STARTED", float("inf"))  # as if this process had started after the files were written
 
     def write(**texts):
         for name, text in {**TEXTS, **texts}.items():
@@ -91,7 +91,7 @@ def test_an_imported_module_counts_whole(user):
 
 def test_a_file_edited_after_the_start_is_not_trusted(user, monkeypatch):
     module = user()
-    monkeypatch.setattr(sources, "STARTED", 0.0)
+    monkeypatch.setattr(edited, "STARTED", 0.0)
     with pytest.raises(Unidentified, match=r"own_\w+\.py was edited after this process had started"):
         code(module.run)
 
@@ -99,12 +99,12 @@ def test_a_file_edited_after_the_start_is_not_trusted(user, monkeypatch):
 def test_of_our_own_files_no_clock_decides(monkeypatch):
     """A clone of the future (its clock was ahead) is trusted; a file that changed is not, even when its date is old."""
     path = sources.PACKAGE / "norms.py"
-    monkeypatch.setattr(sources, "STARTED", 0.0)
+    monkeypatch.setattr(edited, "STARTED", 0.0)
     importlib.import_module("uapkit.norms")
-    monkeypatch.setattr(sources, "SEEN", {p: sources._stand(p) for p in sources.SEEN})
+    monkeypatch.setattr(edited, "SEEN", {p: edited._stand(p) for p in edited.SEEN})
     sources._tree.cache_clear()
     assert sources._tree("uapkit.norms")
-    monkeypatch.setitem(sources.SEEN, path, (sources.SEEN[path][0] + 1, sources.SEEN[path][1]))
+    monkeypatch.setitem(edited.SEEN, path, (edited.SEEN[path][0] + 1, edited.SEEN[path][1]))
     sources._tree.cache_clear()
     with pytest.raises(Unidentified, match=r"norms\.py was edited after this process had started"):
         sources._tree("uapkit.norms")

@@ -14,24 +14,15 @@ import importlib.util
 import re
 import sys
 import sysconfig
-import time
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from uapkit import edited
+
 PACKAGE = Path(__file__).resolve().parent
-STARTED = time.time()  # a file changed later than this may not be the code that runs here
-
-
-def _stand(path: Path) -> tuple[int, int]:
-    """By what a change of a file is seen, whatever a clock says."""
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
-
-
-SEEN = {path: _stand(path) for path in PACKAGE.rglob("*.py")}  # as this process found its own package
 _LIBRARIES = tuple(str(Path(sysconfig.get_path(k)).resolve()) for k in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
@@ -131,7 +122,7 @@ def _tree(module: str) -> ast.Module:
     path, loaded = _path(module), sys.modules.get(module)
     text = getattr(loaded, "__source__", None)  # set by whoever ran the text itself: then it is what runs
     if text is None:
-        if loaded is not None and _edited(path):
+        if loaded is not None and edited.since_start(path):
             raise Unidentified(f"{path.name} was edited after this process had started")
         try:
             text = path.read_text(encoding="utf-8")
@@ -141,13 +132,6 @@ def _tree(module: str) -> ast.Module:
         return _without_docstrings(ast.parse(text))
     except (SyntaxError, ValueError):
         raise Unidentified(f"{path.name} is no Python text") from None
-
-
-def _edited(path: Path) -> bool:
-    """Has the file changed since this process started? Of a user's module the clock decides, of ours the file itself."""
-    if path in SEEN:
-        return _stand(path) != SEEN[path]
-    return path.stat().st_mtime > STARTED
 
 
 def forget(module: str) -> None:

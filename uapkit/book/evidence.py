@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from uapkit.book.markup import badge, breakable, text
+from uapkit.book.markup import badge, breakable, framed, text
 from uapkit.runner.words import YES, worst
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def claims(judged: pd.DataFrame, label: str, *, after: str = "") -> str:
                 f'<tr class="uapkit-unfold"><td colspan="5"><details><summary>{words}</summary>{inner}</details></td></tr>'
             )
     head = "".join(f'<th scope="col">{_explained(*one)}</th>' for one in CLAIM_HEAD.items())
-    return _framed(head, rows, label, "uapkit-claimtable")
+    return framed(head, rows, label, "uapkit-claimtable")
 
 
 def _explained(head: str, term: str) -> str:
@@ -152,21 +152,13 @@ def _cell(head: str, cell: str) -> str:
     return f'<td data-label="{head}"{empty}>{cell}</td>'
 
 
-def _framed(head: str, rows: list[str], label: str, kind: str = "") -> str:
-    body = "\n".join(rows)
-    return (
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{text(label)}">'
-        f'<table class="{f"uapkit-table {kind}".strip()}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-    )
-
-
 def table(evidence: list[Row], label: str) -> str:
     """Every setting of a claim as an HTML table."""
     rows = []
     for r in merged(evidence):
         cells = (breakable(r["network"]), measured(r), text(r["test"]), text(r["answer"]), null(r))
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    return _framed("".join(f'<th scope="col">{h}</th>' for h in HEAD), rows, label)
+    return framed("".join(f'<th scope="col">{h}</th>' for h in HEAD), rows, label)
 
 
 def span(values: Iterable[Any]) -> str:

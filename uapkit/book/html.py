@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from uapkit.book import checked, evidence, scoreboard
-from uapkit.book.markup import badge, breakable, text
+from uapkit.book.markup import badge, breakable, framed, text
 from uapkit.book.scoreboard import Record, describe, number
 from uapkit.runner.catalogue import papers, project_root
 from uapkit.runner.results import commit
@@ -171,12 +171,7 @@ def claims_table(records: list[Record], up: str, label: str, wanted: set[tuple[s
             marked = ((h, c, " data-empty" if c == "–" else "") for h, c in named)
             rows.append("<tr>" + "".join(f'<td data-label="{h}"{empty}>{c}</td>' for h, c, empty in marked) + "</tr>")
     head = "".join(f'<th scope="col">{h}</th>' for h in CLAIM_HEAD)
-    return (
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{text(label)}">'
-        f'<table class="uapkit-table uapkit-claimtable"><thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(rows)
-        + "\n</tbody></table></div>"
-    )
+    return framed(head, rows, label, "uapkit-claimtable")
 
 
 def errata_table(records: list[Record], up: str) -> str:
@@ -193,12 +188,7 @@ def errata_table(records: list[Record], up: str) -> str:
     if not rows:
         return "<p>No verdict has changed.</p>"
     head = "".join(f'<th scope="col">{h}</th>' for h in ERRATA_HEAD)
-    return (
-        '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="verdicts that changed">'
-        f'<table class="uapkit-table uapkit-claimtable"><thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(rows)
-        + "\n</tbody></table></div>"
-    )
+    return framed(head, rows, "verdicts that changed", "uapkit-claimtable")
 
 
 def fragments() -> dict[str, str]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def text(value: Any) -> str:
@@ -20,3 +24,24 @@ def breakable(name: str) -> str:
 def badge(verdict: str) -> str:
     """A verdict as a coloured word; the word alone says it, too."""
     return f'<span class="uapkit-verdict" data-verdict="{text(verdict)}">{text(verdict)}</span>'
+
+
+def scrolling(inside: str, label: str) -> str:
+    """HTML that may be wider than its column, in a region that scrolls by itself and has a name; its HTML as it is."""
+    return f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{text(label)}">{inside}</div>'
+
+
+def framed(head: str, rows: Iterable[str], label: str, kind: str = "", foot: str = "") -> str:
+    """A table of the book from its cells and rows as HTML; ``kind``: classes besides that of all tables."""
+    body = "\n".join(rows)
+    return scrolling(
+        f'<table class="{f"uapkit-table {kind}".strip()}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>{foot}</table>',
+        label,
+    )
+
+
+def plain(frame: pd.DataFrame, label: str) -> str:
+    """A small table as it is, every cell escaped."""
+    head = "".join(f'<th scope="col">{text(column)}</th>' for column in frame.columns)
+    rows = frame.itertuples(index=False)
+    return framed(head, ("<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in rows), label)

@@ -17,6 +17,7 @@ from IPython.display import HTML
 
 from uapkit import runner
 from uapkit.book import answer, evidence, exercise
+from uapkit.book.markup import scrolling
 from uapkit.book.tables import MOST, matrix, table, telling, without_constants
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
@@ -170,8 +171,9 @@ class Page:
             f"<tr><td>{html.escape(k)}</td><td><code>{html.escape(str(v))}</code></td></tr>" for k, v in flat.items()
         )
         return (
-            '<details><summary>Provenance of the stored run</summary><div class="uapkit-scroll" tabindex="0" role="region" '
-            f'aria-label="provenance"><table class="uapkit-table">{rows}</table></div></details>'
+            "<details><summary>Provenance of the stored run</summary>"
+            + scrolling(f'<table class="uapkit-table">{rows}</table>', "provenance")
+            + "</details>"
         )
 
     def _rerun(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from uapkit.book.html import raw
-from uapkit.book.markup import text
+from uapkit.book.markup import plain
 from uapkit.runner.catalogue import project_root
 
 WIDTHS = {"1280": "Desktop, 1280 pixels wide", "390": "Phone, 390 pixels wide"}
@@ -65,15 +65,8 @@ def tables() -> str:
     before, after = (pd.read_csv(f, dtype={"width": str}) if f.is_file() else None for f in found.values())
     if before is None:
         raise ValueError(f"{found['before']} is missing; tests/browser/measure.py writes such a file")
-    return "\n".join(_html(compared(before, after, width)) for width in WIDTHS)
+    return "\n".join(_shown(compared(before, after, width)) for width in WIDTHS)
 
 
-def _html(shown: pd.DataFrame) -> str:
-    head = "".join(f'<th scope="col">{text(column)}</th>' for column in shown.columns)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in shown.itertuples(index=False)
-    )
-    return (
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="How readable: {text(shown.columns[0])}">'
-        f'<table class="uapkit-table"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-    )
+def _shown(compared: pd.DataFrame) -> str:
+    return plain(compared, f"How readable: {compared.columns[0]}")

@@ -22,7 +22,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from uapkit.book import evidence
-from uapkit.book.markup import breakable
+from uapkit.book.markup import breakable, scrolling
 from uapkit.names import label, network
 
 MOST = 5  # columns before the fold
@@ -83,9 +83,11 @@ def matrix(frame: pd.DataFrame, caption: str, *, digits: int = 2) -> HTML:
         for name, row in zip(names, numbers.to_numpy(), strict=True)
     )
     return HTML(
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{html.escape(caption)}">'
-        f'<table class="uapkit-table uapkit-matrix"><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{corner}{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+        scrolling(
+            f'<table class="uapkit-table uapkit-matrix"><caption>{html.escape(caption)}</caption>'
+            f"<thead><tr>{corner}{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>",
+            caption,
+        )
     )
 
 
@@ -201,9 +203,8 @@ def _html(cells: pd.DataFrame, caption: str, kind: str) -> str:
     head = "".join(f'<th scope="col">{html.escape(str(c).replace("_", " "))}</th>' for c in cells.columns)
     rows = cells.itertuples(index=False)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    label = html.escape(caption or "table")
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{label}"><table class="{kind}">{title}'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    return scrolling(
+        f'<table class="{kind}">{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>',
+        caption or "table",
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from uapkit.book.html import raw
-from uapkit.book.markup import text
+from uapkit.book.markup import plain, text
 from uapkit.intervals import Rate
 from uapkit.runner import verified
 from uapkit.runner.catalogue import items, project_root
@@ -149,24 +149,13 @@ JOBS = {
 
 def fragment() -> str:
     """What the page includes: the table at a glance."""
-    return raw(_html(glance(), "At a glance"))
+    return raw(plain(glance(), "At a glance"))
 
 
 def folds() -> str:
     """The other tables, each in a fold."""
     parts = [
-        f"<details><summary>{text(title)}</summary>\n{_html(table.fillna(''), title)}\n</details>"
+        f"<details><summary>{text(title)}</summary>\n{plain(table.fillna(''), title)}\n</details>"
         for title, table in details()
     ]
     return raw("\n".join(parts))
-
-
-def _html(shown: pd.DataFrame, title: str) -> str:
-    head = "".join(f'<th scope="col">{text(column)}</th>' for column in shown.columns)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in shown.itertuples(index=False)
-    )
-    return (
-        f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{text(title)}">'
-        f'<table class="uapkit-table"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-    )

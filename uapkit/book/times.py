@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from uapkit.book import scoreboard
 from uapkit.book.html import raw
-from uapkit.book.markup import text
+from uapkit.book.markup import framed, text
 from uapkit.files import write_whole
 
 NAME = "times.md"
@@ -68,12 +68,9 @@ def fragment(times: list[Time]) -> str:
         f"The {stored} stored full runs cost {bound}{duration(total['full'])}.\n\n"
     )
     head = "".join(f'<th scope="col" data-key="{key}">{name}</th>' for key, name in HEAD)
-    body = "\n".join(_row(t) for t in times)
     foot = "".join(f"<td>{one}</td>" for one in ("", "all", *(duration(total[k]) for k in ("quick", "page", "full"))))
-    table = (
-        '<div class="uapkit-scroll" tabindex="0" role="region" aria-label="execution times">'
-        f'<table class="uapkit-table uapkit-few uapkit-sortable"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>'
-        f"<tfoot><tr>{foot}</tr></tfoot></table></div>"
+    table = framed(
+        head, map(_row, times), "execution times", "uapkit-few uapkit-sortable", f"<tfoot><tr>{foot}</tr></tfoot>"
     )
     return said + raw(table)
 

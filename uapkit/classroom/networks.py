@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from uapkit import checks
-from uapkit.seeds import child_seed, generator
+from uapkit.seeds import child_seed, generator, threads
 
 N_TEST = 597  # of 1797 images
 NETWORKS = {  # widths, activation, weight decay
@@ -47,9 +47,7 @@ def write(path: Path, seed: int) -> dict[str, float]:
 
 def _train(name: str, x: torch.Tensor, y: torch.Tensor, seed: int) -> nn.Module:
     widths, activation, decay = NETWORKS[name]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng(devices=[]):
+    with threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(child_seed(seed, f"classroom {name}"))
         layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), activation())]
         net = nn.Sequential(*layers[:-1])
@@ -59,5 +57,4 @@ def _train(name: str, x: torch.Tensor, y: torch.Tensor, seed: int) -> nn.Module:
                 steps.zero_grad()
                 cross_entropy(net(x[rows]), y[rows]).backward()
                 steps.step()
-    torch.set_num_threads(threads)
     return net

@@ -24,10 +24,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 
-from uapkit import sources
+from uapkit import seeds, sources
 from uapkit.lab import split_name
 from uapkit.runner import results
 from uapkit.runner.catalogue import Item, item, project_root
@@ -103,8 +102,7 @@ def _checked(name: str, how_far: str | None, budget: float) -> Outcome:
     stored = results.load(name)
     wanted = part(about, stored, how_far=how_far, budget=budget)
     started = time.perf_counter()
-    threads = stored.attrs["provenance"].get("threads", 1)
-    again = _run(about, wanted, threads)
+    again = _run(about, wanted, stored.attrs["provenance"].get("threads", 1))
     if wanted.how_far != QUICK and _absent(again, wanted.rows):
         if how_far is not None:
             return Outcome(
@@ -236,13 +234,9 @@ def declared() -> dict[str, dict[str, Any]]:
 
 def _run(about: Item, wanted: Part, threads: int = 1) -> pd.DataFrame:
     """The part's table as it reads after storing it, its record in ``attrs``; on as many threads as the stored run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if wanted.how_far == QUICK else threads)
-    try:
-        with tempfile.TemporaryDirectory(prefix="uapkit") as kept:
-            made = computed(about, check_parameters(about, wanted.params), Path(kept))
-    finally:
-        torch.set_num_threads(before)
+    count = 1 if wanted.how_far == QUICK else threads
+    with seeds.threads(count), tempfile.TemporaryDirectory(prefix="uapkit") as kept:
+        made = computed(about, check_parameters(about, wanted.params), Path(kept))
     table = results.read_table(results.table_bytes(made))
     table.attrs["provenance"] = made.attrs["provenance"]
     return table
