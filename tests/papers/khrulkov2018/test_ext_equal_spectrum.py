@@ -50,6 +50,16 @@ def test_clipping_and_jpeg_are_those_of_a_picture_file():
     assert item.as_jpeg(fine * 3 - 1, 100).min() >= 0
 
 
+def test_clipped_rates_are_those_of_clipped_images(run):
+    """Digits have much black and white: cutting off there changes some labels, in one direction or the other."""
+    pairs = [
+        [run.flags(network, kind, what) for what in ("fooled", item.CLIPPED)]
+        for network, _ in run.by_network()
+        for kind in item.KINDS
+    ]
+    assert any((plain != clipped).any() for plain, clipped in pairs)
+
+
 def test_a_quality_out_of_range_is_refused():
     with pytest.raises(ValueError, match="quality"):
         item.run(quality=0, **SMALL)
