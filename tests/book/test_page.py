@@ -187,8 +187,8 @@ def test_a_run_with_other_parameters_is_called_so(shown):
 
 def test_the_foot_says_what_the_runs_took(shown):
     text = shown.about().data
-    assert "The quick run took at most 12.5 s, the full run at most 12.5 s on cpu, 1 thread." in text
-    assert page.duration(RECORD | {"seconds": 9000, "seconds_count": "each once"}).startswith("2.5 hours on cpu")
+    assert "The quick run took at most 12.5 s, the full run at most 12 s on cpu, 1 thread." in text
+    assert page.cost(RECORD | {"seconds": 9000, "seconds_count": "each once"}).startswith("2.5 h on cpu")
 
 
 def test_a_network_with_fewer_images_to_score_is_named():

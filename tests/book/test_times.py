@@ -6,7 +6,7 @@ import re
 import pytest
 
 from uapkit import runner
-from uapkit.book import page, scoreboard, times
+from uapkit.book import markup, page, scoreboard, times
 
 NAME = "khrulkov2018/tab1_layers"
 
@@ -53,8 +53,8 @@ def test_the_table_sorts_by_numbers_and_ends_with_its_totals(build):
 
 
 def test_times_are_read_as_people_say_them():
-    assert [times.duration(s) for s in (None, 0.4, 90, 150, 36_000)] == ["–", "0.4 s", "90 s", "2.5 min", "10 h"]
-    assert times.duration(150, at_most=True) == "at most 2.5 min"
+    assert [markup.duration(s) for s in (None, 0.4, 90, 150, 36_000)] == ["–", "0.4 s", "90 s", "2.5 min", "10 h"]
+    assert markup.duration(150, at_most=True) == "at most 2.5 min"
 
 
 def test_the_page_is_written_where_the_book_includes_it(build):

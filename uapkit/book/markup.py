@@ -26,6 +26,15 @@ def badge(verdict: str) -> str:
     return f'<span class="uapkit-verdict" data-verdict="{text(verdict)}">{text(verdict)}</span>'
 
 
+def duration(seconds: float | None, *, at_most: bool = False) -> str:
+    """Seconds as people say them: "12 s", "3.4 min", "at most 1.5 h"; a dash for None."""
+    if seconds is None:
+        return "–"
+    unit, size = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if seconds >= 2 * n), ("s", 1))
+    many = seconds / size
+    return f"{'at most ' * at_most}{many:.{0 if many >= 10 else 1}f} {unit}"
+
+
 def scrolling(inside: str, label: str) -> str:
     """HTML that may be wider than its column, in a region that scrolls by itself and has a name; its HTML as it is."""
     return f'<div class="uapkit-scroll" tabindex="0" role="region" aria-label="{text(label)}">{inside}</div>'

@@ -17,7 +17,7 @@ from IPython.display import HTML
 
 from uapkit import runner
 from uapkit.book import answer, evidence, exercise
-from uapkit.book.markup import scrolling
+from uapkit.book.markup import duration, scrolling
 from uapkit.book.tables import MOST, matrix, table, telling, without_constants
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
@@ -154,7 +154,7 @@ class Page:
 
     def _cost(self) -> str:
         quick = "" if self.quick is None else f"The quick run took {seconds(self.quick.provenance)}"
-        full = "" if self.full is None else f"the full run {duration(self.full.provenance)}"
+        full = "" if self.full is None else f"the full run {cost(self.full.provenance)}"
         told = ", ".join(part for part in (quick, full) if part)
         return f"<p><strong>Cost:</strong> {html.escape(told)}.</p>" if told else ""
 
@@ -192,12 +192,12 @@ def seconds(record: Any) -> str:
     return f"{bound}{record['seconds']} s"
 
 
-def duration(record: Any) -> str:
-    """:func:`seconds` of a full run, in hours or minutes where it took long, and what it ran on."""
-    bound, took = "" if "seconds_count" in record else "at most ", float(record["seconds"])
-    unit, size = next(((u, n) for u, n in (("hours", 3600), ("minutes", 60)) if took >= 2 * n), ("s", 1))
+def cost(record: Any) -> str:
+    """How long a full run took, and what it ran on."""
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
-    return f"{bound}{took / size:.1f} {unit} on {record['device']}, {threads}"
+    return (
+        f"{duration(float(record['seconds']), at_most='seconds_count' not in record)} on {record['device']}, {threads}"
+    )
 
 
 def _by_network(value: Any) -> str:

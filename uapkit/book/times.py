@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from uapkit.book import scoreboard
 from uapkit.book.html import raw
-from uapkit.book.markup import framed, text
+from uapkit.book.markup import duration, framed, text
 from uapkit.files import write_whole
 
 NAME = "times.md"
@@ -43,19 +43,6 @@ def rows(build: Path) -> list[Time]:
         known = (float(quick[1]) if quick else None, page, record["seconds"] or None)
         found.append(Time(name, record["paper"], record["title"], *known, record["seconds_at_most"]))
     return found
-
-
-def duration(seconds: float | None, *, at_most: bool = False) -> str:
-    """Seconds as people say them: "12 s", "3.4 min", "1.5 h"; a dash for None."""
-    if seconds is None:
-        return "–"
-    unit, size = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if seconds >= 2 * n), ("s", 1))
-    many = seconds / size
-    return (
-        f"{'at most ' if at_most else ''}{many:.0f} {unit}"
-        if many >= 10
-        else f"{'at most ' if at_most else ''}{many:.1f} {unit}"
-    )
 
 
 def fragment(times: list[Time]) -> str:

@@ -61,7 +61,10 @@ def hidden(out: Path) -> list[str]:
         clone = project_root().resolve()
     except FileNotFoundError:
         clone = package
-    found = [*map(Path, ("/tmp", "/var/tmp", "/dev/shm")), Path.home().resolve(), clone, package, out.resolve()]
+    homes = []
+    with contextlib.suppress(RuntimeError):  # a user without a home folder has none to hide
+        homes = [Path.home().resolve()]
+    found = [*map(Path, ("/tmp", "/var/tmp", "/dev/shm")), *homes, clone, package, out.resolve()]
     return list(dict.fromkeys(str(path) for path in found if path.is_dir() and path != path.parent))
 
 
