@@ -54,7 +54,10 @@ def test_every_figure_is_that_of_the_stored_run(trust):
     assert last_time("killed")[1] == "3 kills, 1 lost"
     assert last_time("fuzzer")[1] == "1,100 inputs, no finds"
     assert last_time("intervals")[1] == "94.0 % to 96.1 %"
-    assert last_time("Faults")[1:] == ("95 of 100 noticed: 95.0 % (88.8 % to 97.8 %)", "2026-01-03, commit eeeeeeeeee")
+    assert last_time("Faults")[1:] == (
+        "95 of 100 noticed, in 2 modules: 95.0 % (88.8 % to 97.8 %)",
+        "2026-01-03, commit eeeeeeeeee",
+    )
     folds = tested.folds()
     assert folds.count("<details>") == 6
     assert "<td>a run is stored</td><td>2</td><td>1</td>" in folds

@@ -59,7 +59,8 @@ def _mutants() -> tuple[str, str, str]:
     if table is None:
         return what, NOT_YET, ""
     rate = Rate.of(int(table["killed"].sum()), int(table["mutants"].sum()))
-    found = f"{rate.hits} of {rate.n} noticed: {_percent(rate.value)} ({_percent(rate.low)} to {_percent(rate.high)})"
+    found = f"{rate.hits} of {rate.n} noticed, in {len(table)} modules: "
+    found += f"{_percent(rate.value)} ({_percent(rate.low)} to {_percent(rate.high)})"
     return what, found, _when(dict(table.sort_values("date").iloc[-1]))
 
 
