@@ -13,7 +13,9 @@ from uapkit.runner.catalogue import item, project_root
 
 ROOT = project_root()
 sys.path.insert(0, str(ROOT))
-book, install, suite = (importlib.import_module(f"benchmarks.{name}") for name in ("book", "install", "suite"))
+book, install, memory, suite = (
+    importlib.import_module(f"benchmarks.{name}") for name in ("book", "install", "memory", "suite")
+)
 
 REPORT = """<testsuites><testsuite tests="4" skipped="1" failures="1" errors="0" time="250.0">
 <testcase classname="tests.book.test_warm" name="test_a[x]" time="9.0"/>
@@ -109,3 +111,13 @@ def test_every_stored_slow_test_has_a_reason_and_every_reason_a_test():
         assert table["why"].iloc[1:].notna().all()
     for start in suite.reasons():
         assert list((ROOT / "tests").glob(f"{start}*")), f"no test begins with {start}"
+
+
+def test_memory_grows_by_the_slope_and_is_that_of_one_process():
+    assert memory.row("DeepFool", {10: 120.0, 2: 100.0, 100: 590.0})["MiB_for_each_more"] == 5.0
+    work = "lambda model, n: memory.torch.ones(n, 2**18).add_(1)"  # n MiB
+    code = (
+        f"from benchmarks import memory; memory.WORKS = dict(x=('images', {work}, (1,))); print(memory.peak('x', 400))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 300 < float(done.stdout) < 450
