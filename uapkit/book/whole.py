@@ -33,7 +33,7 @@ article.whole { break-before: page; max-width: none; padding: 0; }
 article.whole :is(.headerlink, .copybtn, .toctree-wrapper) { display: none; }
 .whole-contents ol { columns: 2; column-gap: 3em; overflow-wrap: anywhere; }
 article.whole :is(td details > ul, details.hide.above-input) { display: none; }
-/* What weighs and shows nothing: a soft shadow is printed as a picture of the page; the figure itself stands below its thumbnail. */
+/* A soft shadow is printed as a picture of the page and shows nothing; below a thumbnail stands its figure. */
 *, ::before, ::after { box-shadow: none !important; text-shadow: none !important; }
 article.whole .tag_answer .cell_output { display: block; }
 article.whole .tag_answer .cell_output img { display: none; }
