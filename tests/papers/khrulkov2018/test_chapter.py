@@ -24,7 +24,7 @@ def iterate(a, v, p, q):
     return v / lp_norm(v, p)
 
 
-@pytest.mark.parametrize(("p", "q"), itertools.product((1.2, 2, 5, inf), (1, 1.5, 2, 5, inf)))
+@pytest.mark.parametrize(("p", "q"), list(itertools.product((1.2, 2, 5, inf), (1, 1.5, 2, 5, inf))))
 def test_the_printed_iteration_never_loses_ground(p, q):
     for seed in range(20):
         a, v = drawn(9, 6, seed=seed), drawn(6, seed=100 + seed)

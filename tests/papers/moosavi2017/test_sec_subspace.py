@@ -8,7 +8,7 @@ from uapkit import evaluate, models, runner
 from uapkit.lab import Run
 from uapkit.papers.moosavi2017 import sec_subspace as item
 from uapkit.papers.moosavi2017.normals import minimal
-from uapkit.papers.moosavi2017.setting import bench_of
+from uapkit.papers.moosavi2017.setting import bench_of, rephased
 
 SMALL = {"models": ("mlp_digits",), "n_fit": 60, "n_groups": 3, "seed": 1}
 
@@ -52,15 +52,15 @@ def test_random_vectors_have_the_radius_and_stay_in_the_subspace(monkeypatch):
 def test_new_phases_keep_spectrum_colours_and_length():
     v = torch.randn(3, 9, 8, generator=torch.Generator().manual_seed(0))
     v[2] = -v[0]  # opposite colours stay opposite
-    noise = item.rephased(v, 5)
+    noise = rephased(v, 5)
     assert noise.dtype == v.dtype
     assert noise.shape == v.shape
     assert float(noise.norm()) == pytest.approx(float(v.norm()), rel=1e-5)
     assert torch.allclose(torch.fft.fft2(noise).abs(), torch.fft.fft2(v).abs(), atol=1e-4)
     assert torch.allclose(noise[2], -noise[0], atol=1e-5)
-    for one, other in ((v, item.rephased(v, 6)), (v, noise), (noise, item.rephased(v, 6))):
+    for one, other in ((v, rephased(v, 6)), (v, noise), (noise, rephased(v, 6))):
         assert abs(float(torch.cosine_similarity(one.flatten(), other.flatten(), dim=0))) < 0.4
-    assert torch.equal(noise, item.rephased(v, 5))
+    assert torch.equal(noise, rephased(v, 5))
 
 
 def test_figure_has_a_dot_a_draw_and_a_bar_a_kind():

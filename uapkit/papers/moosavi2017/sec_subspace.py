@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from uapkit import lab
 from uapkit.figures.panels import models_of, of_a_run, panels
@@ -17,11 +16,10 @@ from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
 from uapkit.papers.moosavi2017.normals import minimal
-from uapkit.papers.moosavi2017.setting import Setting, bench_of
+from uapkit.papers.moosavi2017.setting import PHASES, Setting, bench_of, rephased
 from uapkit.seeds import child_seed, generator
 
 IN_NORMALS, ANYWHERE, IN_IMAGES = "subspace of normals", nulls.RANDOM_DIRECTION, "subspace of the images"
-PHASES = "random phases"
 MEANINGS = {IN_NORMALS: "normals", ANYWHERE: "random direction", IN_IMAGES: "images", PHASES: PHASES}
 
 
@@ -47,8 +45,8 @@ def run(
     normals", Gaussian coefficients on the first k vectors, scaled to the radius; the paper's comparison "random
     direction", uniform on the sphere of R^d; and two of ours: "subspace of the images", the same with the images' own
     singular vectors, and "random phases", draw for draw the vectors of the subspace of normals with new phases, see
-    :func:`rephased`. eps: the 2-norm's radius is the one that goes with this radius in the infinity norm (the paper's 2000 with
-    10); l2_norm: that radius, 0 to 255. The paper does not say how it draws its vectors, nor how many.
+    :func:`uapkit.papers.moosavi2017.setting.rephased`. eps: the 2-norm's radius is the one that goes with this radius in
+    the infinity norm (the paper's 2000 with 10); l2_norm: that radius, 0 to 255. The paper does not say how it draws its vectors, nor how many.
     """
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, n_images, eps)
@@ -74,16 +72,6 @@ def run(
     kinds = [(ANYWHERE, 0), *((kind, k) for kind in (IN_NORMALS, IN_IMAGES, PHASES) for k in ks)]
     points = [{"model": model, "kind": kind, "k": k} for model in bench.names(models) for kind, k in kinds]
     return setting.table([lab.sweep(points, score, desc="random vectors")])
-
-
-def rephased(v: Tensor, seed: int) -> Tensor:
-    """``v`` (c, h, w) with random phases added to those of its Fourier coefficients, the same in all channels.
-
-    Each channel keeps its two-dimensional spectrum, the channels keep how they go together (so the colours), and the 2-norm
-    stays; every shape is lost. Source: the surrogates of Prichard and Theiler (1994).
-    """
-    noise = torch.fft.fft2(torch.randn(v.shape[1:], generator=generator(seed, "phases"), dtype=torch.float64))
-    return torch.fft.ifft2(torch.fft.fft2(v.double()) * noise / noise.abs()).real.to(v)  # a real picture's phases
 
 
 def claims(run: Run) -> Iterator[Claim]:
