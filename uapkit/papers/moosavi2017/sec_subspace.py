@@ -46,7 +46,8 @@ def run(
     direction", uniform on the sphere of R^d; and two of ours: "subspace of the images", the same with the images' own
     singular vectors, and "random phases", draw for draw the vectors of the subspace of normals with new phases, see
     :func:`uapkit.papers.moosavi2017.setting.rephased`. eps: the 2-norm's radius is the one that goes with this radius in
-    the infinity norm (the paper's 2000 with 10); l2_norm: that radius, 0 to 255. The paper does not say how it draws its vectors, nor how many.
+    the infinity norm (the paper's 2000 with 10); l2_norm: that radius, 0 to 255. The paper does not say how it draws its
+    vectors, nor how many.
     """
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, n_images, eps)
