@@ -3,7 +3,9 @@
 import pytest
 
 from uapkit import evaluate
+from uapkit.lab import Run
 from uapkit.papers.equivariant2019 import fig5_fooling
+from uapkit.papers.equivariant2019.fooling import refitted
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,10 @@ def test_the_interval_is_over_fitted_and_scored_images_where_both_were_drawn(cur
     assert row["both_low"] <= row["error_low"] + 0.02
     assert row["both_low"] <= row["error_rate"] <= row["both_high"]
     assert row["refits"] == 4
+    shown = refitted(Run.of(curves))
+    assert shown["both_high"].tolist() == [row["both_high"]]
+    assert refitted(None).empty
+    assert refitted(Run.of(curves.drop(columns="both_low"))).empty
     told = evidence(fig5_fooling, curves).set_index("claim").loc["beats_random_directions"]
     assert (told["low"], told["high"]) == (row["both_low"], row["both_high"])
     before = evidence(fig5_fooling, curves.drop(columns=["both_low", "both_high"])).set_index("claim")

@@ -181,3 +181,12 @@ def _at(rows: pd.DataFrame, one: pd.Series) -> pd.DataFrame:
 def highest_of_chance(rows: pd.DataFrame) -> float:
     """Error that chance reaches at one norm: the largest, over the kinds of null, of the draws' 97.5 % quantile."""
     return float(rows.groupby("kind", sort=False)["error_rate"].quantile(0.975).max())
+
+
+def refitted(run: Run | None) -> pd.DataFrame:
+    """The rows whose vector was found again from images drawn anew, both intervals beside the error; empty where none was."""
+    shown = ["model", "attack", "n_fit", "relative_norm", "error_rate", "error_low", "error_high"]
+    shown += ["both_low", "both_high", "refits", "refit_mean", "refit_spread"]
+    if run is None or "both_low" not in run.rows:
+        return pd.DataFrame(columns=shown)
+    return run.rows.dropna(subset=["both_low"])[shown]
