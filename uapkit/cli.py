@@ -65,12 +65,7 @@ def _list(args: argparse.Namespace) -> int:
     runner.project_root()  # outside a clone nothing is known of verdicts
     verdicts = runner.item_verdicts()
     rows = [
-        {
-            "item": about.name,
-            "ids": ", ".join(about.ids) or "-",
-            "verdicts": verdicts[about.name],
-            "title": about.title,
-        }
+        {"item": about.name, "ids": ", ".join(about.ids) or "-", "verdicts": verdicts[about.name], "title": about.title}
         for about in runner.items().values()
     ]
     _print_table(rows, args.json)
@@ -101,7 +96,8 @@ def _check(args: argparse.Namespace) -> int:
     from uapkit.runner import items, verified
 
     stored = [name for name, about in items().items() if about.path("json").is_file()]
-    return _verify(args.item or (verified.due(args.due) if args.due else stored), args.save, args.how_far, args.limit)
+    names = args.item or (stored if args.due is None else verified.due(args.due))
+    return _verify(names, args.save, args.how_far, args.limit)
 
 
 def _verify(names: list[str], save: bool, how_far: str | None = None, limit: float | None = None) -> int:
@@ -109,7 +105,7 @@ def _verify(names: list[str], save: bool, how_far: str | None = None, limit: flo
 
     rows = list(verified.again(names, save=save, how_far=how_far, limit=limit))
     _print_table(rows)
-    return int(any(row["result"] == "differs" for row in rows))
+    return int(any(row["result"] in ("differs", "failed") for row in rows))
 
 
 def _report(args: argparse.Namespace) -> int:

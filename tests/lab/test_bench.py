@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from uapkit import data, evaluate, models
-from uapkit.lab import Bench, Run, for_network, keeping, split_name
+from uapkit.lab import Bench, Run, for_network, keeping, layers_of, split_name
 from uapkit.lab.nulls import NULLS, kind_of, random
 from uapkit.lab.run import Arrays, joined, marked
 from uapkit.lab.sweep import sweep
@@ -145,3 +145,14 @@ def test_an_item_may_say_what_a_null_is_though_a_network_is_not_here():
     )
     assert Run.of(table).measured.index.tolist() == [0]
     assert Run.of(table).table["is_null"].tolist() == [False, True, False]
+
+
+def test_a_network_without_activations_is_asked_for_its_layers_by_name():
+    linear = models.load("linear_digits")
+    with pytest.raises(
+        ValueError, match=r"linear_digits has no activation or pooling to attack; name layers .* among .*logits"
+    ):
+        layers_of(linear, None, "linear_digits", 5)
+    assert layers_of(linear, ["logits"], "linear_digits", 5) == ["logits"]
+    mlp = models.load("mlp_digits")
+    assert set(layers_of(mlp, None, "mlp_digits", 2)) <= set(mlp.layers(kind="activation"))

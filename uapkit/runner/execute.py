@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 
 from uapkit import checks, provenance, sources
 from uapkit.files import cache_folder
@@ -18,6 +18,7 @@ from uapkit.lab import keeping
 from uapkit.lab.together import together
 from uapkit.runner import own
 from uapkit.runner.catalogue import Item, item
+from uapkit.runner.records import mapping
 from uapkit.runner.results import commit, savable, store, versions
 
 RUN_ONLY = ("save",)  # parameters of every notebook that are not the experiment's
@@ -28,7 +29,7 @@ def full_parameters(about: Item) -> dict[str, Any]:
     path = about.path("full")
     if not path.is_file():
         raise FileNotFoundError(f"{about.name} has no full run: notebooks/{about.name}.full.yml does not exist")
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return mapping(path)
 
 
 def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
@@ -39,13 +40,35 @@ def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
             name, [*allowed, *RUN_ONLY], f"parameter of {about.name}", f"`uapkit list {about.name}` shows them"
         )
     for name, value in given.items():
-        default = allowed.get(name)
-        if isinstance(default, int | float) and not isinstance(default, bool) and isinstance(value, str):
-            try:
-                float(value)
-            except ValueError:
-                raise ValueError(f"parameter {name} of {about.name} must be a number, got {value!r}") from None
+        if name in allowed and (must := _must_be(name, value, allowed[name])):
+            raise ValueError(f"parameter {name} of {about.name} must be {must}, got {value!r}")
     return allowed | {k: v for k, v in given.items() if k not in RUN_ONLY}
+
+
+def _must_be(name: str, value: Any, default: Any) -> str:
+    """What a parameter with this default has to be, "" where the value may be it; a mapping gives a value by network."""
+    if value is None or default is None or isinstance(value, Mapping) or isinstance(default, Mapping):
+        return ""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            return "a number"
+        if math.isnan(number):
+            return "a number"
+        whole = isinstance(default, int)
+        return (
+            "a whole number, not negative" if whole and not (0 <= number < math.inf and number == int(number)) else ""
+        )
+    if isinstance(default, str):
+        return "" if isinstance(value, str) else f"text, such as {default}"
+    if isinstance(default, list | tuple):
+        if not isinstance(value, list | tuple):
+            return f"a list, [{value}] say"
+        return "a list of one network at least" if name == "models" and not value else ""
+    return ""
 
 
 def notebook_parameters(name: str, namespace: dict[str, Any]) -> dict[str, Any]:
