@@ -335,3 +335,50 @@ def test_whatever_one_student_hands_in_the_others_are_graded(tmp_path, monkeypat
     reason, _, _ = grade._one(tmp_path, NAME, "odd", released, 60, 4, [])
     assert reason == f"nbgrader never saw it, for KeyError came before: see logs/{NAME}/odd.log"
     assert "unheard of" in (tmp_path / "logs" / NAME / "odd.log").read_text()
+
+
+def encrypted(data):
+    """The zip with the mark of encryption at every member."""
+    data = bytearray(data)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(mark)
+        while place >= 0:
+            data[place + offset] |= 1
+            place = data.find(mark, place + 1)
+    return bytes(data)
+
+
+def broken(data, at=0.5, length=40):
+    place = int(len(data) * at)
+    return data[:place] + bytes(length) + data[place + length :]
+
+
+def noise(size):
+    return os.urandom(size)
+
+
+DAMAGED = {
+    "encrypted.zip": lambda: encrypted(zipped({"ann_a1_linear.zip": zipped({"a1_linear.ipynb": "x"})})),
+    "inner.zip": lambda: zipped(
+        {"ann_a1_linear.zip": zipped({"b.zip": zipped({"c": noise(999)})})[:-30] + b"PK\x05\x06"}
+    ),
+    "crc.zip": lambda: broken(zipped({"ann_a1_linear.zip": zipped({"c": noise(9999)})})),
+    "cut.tar.gz": lambda: tarred("ann_a1_linear.ipynb", size=2**20)[:600],
+    "broken.tar.gz": lambda: broken(tarred("ann_a1_linear.ipynb", size=2**20)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_and_encrypted_archives_are_one_sentence(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "api", lambda out: None)
+    (tmp_path / name).write_bytes(DAMAGED[name]())
+    with pytest.raises(
+        ValueError, match=rf"{name} (is damaged or encrypted|is not a (zip|tar) archive).*download it again"
+    ) as said:
+        collect.collect(tmp_path, NAME, [tmp_path / name])
+    assert "\n" not in str(said.value)
+
+
+def test_an_empty_sandbox_is_refused():
+    with pytest.raises(ValueError, match="the sandbox '' cannot run on this machine"):
+        limits.sandbox_command("")

@@ -44,7 +44,7 @@ def sandbox_command(wish: str) -> list[str]:
 
 
 def _works(words: list[str]) -> bool:
-    if not shutil.which(words[0]):
+    if not words or not shutil.which(words[0]):
         return False
     with tempfile.TemporaryDirectory(prefix="uap") as place:
         trial = ["true"]
