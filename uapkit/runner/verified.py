@@ -41,7 +41,8 @@ def again(
         if save:
             note(outcome)
         row = outcome.row()
-        print(f"{name}: {row['result']} ({row['how far']}, {row['seconds']:g} s)", file=sys.stderr, flush=True)
+        why = f": {outcome.differences[0]}" if outcome.failed else ""
+        print(f"{name}: {row['result']} ({row['how far']}, {row['seconds']:g} s){why}", file=sys.stderr, flush=True)
         yield row
 
 
