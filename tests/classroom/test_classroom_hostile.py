@@ -359,12 +359,8 @@ def noise(size):
 
 DAMAGED = {
     "encrypted.zip": lambda: encrypted(zipped({"ann_a1_linear.zip": zipped({"a1_linear.ipynb": "x"})})),
-    "inner.zip": lambda: zipped(
-        {"ann_a1_linear.zip": zipped({"b.zip": zipped({"c": noise(999)})})[:-30] + b"PK\x05\x06"}
-    ),
     "crc.zip": lambda: broken(zipped({"ann_a1_linear.zip": zipped({"c": noise(9999)})})),
     "cut.tar.gz": lambda: tarred("ann_a1_linear.ipynb", size=2**20)[:600],
-    "broken.tar.gz": lambda: broken(tarred("ann_a1_linear.ipynb", size=2**20)),
 }
 
 

@@ -201,7 +201,7 @@ def test_an_item_that_cannot_be_checked_stops_no_other(project, counted, capsys)
     said = capsys.readouterr()
     assert f"{NAME}: failed" in said.err
     assert f"{other}: equal to the last digit" in said.err
-    assert "restore both from git" in said.out
+    assert "restore both from git" in said.err, "and why"
     assert verified.last(NAME) is None
     assert verified.standing(other)["agrees"]
 
