@@ -1,12 +1,19 @@
 """From points to one table: what a row carries, what is not here keeps its row, arrays travel with the table."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from uapkit.checks import NotHere
-from uapkit.lab.run import Arrays, Run, joined, rows_of
+from uapkit.intervals import Interval
+from uapkit.lab.claims import claim, rank_correlation
+from uapkit.lab.nulls import random
+from uapkit.lab.run import Arrays, Run, joined, marked, rows_of
 from uapkit.lab.sweep import sweep
 from uapkit.lab.together import together
+from uapkit.lab.training import record_of
 
 
 def test_each_row_carries_its_point_and_the_item_has_the_last_word():
@@ -88,3 +95,34 @@ def test_rows_are_found_by_one_value_or_by_several(values):
     assert rows_of(table, k=values)["k"].tolist() == ["x", "x", "y", "y"]
     assert rows_of(table, k="x", n=2).index.tolist() == [1]
     assert rows_of(table, n=3).empty
+
+
+def test_networks_come_in_the_tables_order():
+    table = sweep([{"model": name} for name in ("b", "a", "b", "c")], lambda model: [{"n": 1}])
+    assert [(name, len(rows)) for name, rows in Run.of(table).by_network()] == [("b", 2), ("a", 1), ("c", 1)]
+
+
+def test_where_nothing_tells_of_nulls_there_are_none():
+    assert marked(pd.DataFrame({"model": ["a", "b"]}))["is_null"].tolist() == [False, False]
+
+
+def test_a_run_stays_as_it_is_and_is_only_equal_to_itself():
+    table = sweep([{"model": "a"}], lambda model: [{"n": 1}])
+    one, other = Run.of(table), Run.of(table)
+    assert len({one, other, one}) == 2
+    with pytest.raises(FrozenInstanceError):
+        one.stale = "no"
+
+
+def test_options_are_given_by_name():
+    """A third value in a row would mean something else to each reader."""
+    with pytest.raises(TypeError):
+        sweep([], lambda: [], "a description")
+    with pytest.raises(TypeError):
+        claim("c", "a", Interval(0.5, 9, 0.4, 0.6), ">", 0.3, Interval(0.1, 9, 0.0, 0.2))
+    with pytest.raises(TypeError):
+        rank_correlation([1, 2], [1, 2], 0)
+    with pytest.raises(TypeError):
+        random((1, 2, 2), 0.1)
+    with pytest.raises(TypeError):
+        record_of(None, None, None, [], 1)

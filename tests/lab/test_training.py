@@ -53,6 +53,8 @@ def test_the_file_of_weights_holds_the_recipe(tmp_path):
     found = load_file(path)
     assert found.keys() == made.state.keys()
     assert all(torch.equal(found[key], made.state[key]) for key in found)
+    other = Trained(made.state, made.curve, {"recipe": {"epochs": 2, "rate": 0.1}})
+    assert other.weights_bytes() == made.weights_bytes(), "the same recipe in another order is the same file"
 
 
 @pytest.mark.parametrize(
