@@ -289,6 +289,23 @@ def test_norm_sweep_scales_and_takes_both_signs():
     assert "error_rate" not in evaluate.norm_sweep(above(0.5), X, shift(1.0), [0.1])
     with pytest.raises(ValueError, match="positive finite norm"):
         evaluate.norm_sweep(above(0.5), X, shift(0.0), [0.1])
+    with pytest.raises(TypeError):
+        evaluate.norm_sweep(above(0.5), X, shift(1.0), [0.1], 2)
+
+
+def test_norms_are_measured_as_the_perturbation_says():
+    """Of a tensor, and of what says nothing, in the 2-norm: the shift by 7 is 0.5 a pixel at norm 1."""
+
+    def largest(v):
+        return evaluate.norm_sweep(above(0.5), X, v, [0.5]).fooling_rate.tolist()
+
+    silent = type("Silent", (), {"v": shift(7.0)})()
+    told = type("Told", (), {"v": shift(7.0), "norm": 1.0})()
+    expected = {
+        p: evaluate.norm_sweep(above(0.5), X, shift(7.0), [0.5], norm=p).fooling_rate.tolist() for p in (1.0, 2.0)
+    }
+    assert largest(shift(7.0)) == largest(silent) == expected[2.0]
+    assert largest(told) == expected[1.0] != expected[2.0]
 
 
 @pytest.mark.parametrize("norm", [1.0, 2.0, 3.0, math.inf])
@@ -308,6 +325,8 @@ def test_random_perturbation_refuses_nonsense():
             evaluate.random_perturbation((1, 2, 2), seed=0, **bad)
     with pytest.raises(ValueError, match=r"\(c, h, w\)"):
         evaluate.random_perturbation((4,), eps=1, seed=0)
+    with pytest.raises(ValueError, match=r"\(c, h, w\)"):
+        evaluate.random_perturbation((1, 1, 4, 4), eps=1, seed=0)
 
 
 def test_streams_are_scored_like_loaded_sets():
