@@ -353,3 +353,41 @@ def test_whoever_reads_answers_batch_by_batch_can_take_gradients_between_them():
     assert net.training
     (z,) = next(reading)[1]
     assert not z.requires_grad, "the answers themselves carry none"
+
+
+def test_how_many_images_are_predicted_at_once():
+    sizes = {1: 512, 32: 512, 33: 481, 224: 10, 1024: 1, 2048: 1}
+    assert {side: predict.default_batch(side, side) for side in sizes} == sizes
+
+
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_pixels_are_rounded_to_so_many_bits(bits):
+    seen = []
+
+    def model(x):
+        seen.append(x)
+        return torch.stack([x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], 1)
+
+    evaluate.labels(model, X, shift(0.2), bits=bits)
+    levels = 2**bits - 1
+    expected = [round(min(1.0, float(x.mean()) + 0.2) * levels) / levels for x in X]
+    assert seen[-1][:, 0, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="bits must be an integer of at least 1"):
+        evaluate.labels(model, X, shift(0.2), bits=0)
+
+
+def test_one_perturbation_may_have_an_axis_in_front_and_many_belong_to_their_images():
+    model, v = above(0.5), shift(0.3)
+    assert torch.equal(evaluate.labels(model, X, v[None]), evaluate.labels(model, X, v))
+    each = torch.stack([shift(a) for a in (0.6, 0.0, 0.6, -0.6, -0.6)])
+    for batch_size in (None, 2):
+        assert evaluate.labels(model, X, each, batch_size=batch_size).tolist() == [1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_as_many_answers_as_images(rows):
+    def model(x):
+        return torch.rand(rows, 3)
+
+    with pytest.raises(ValueError, match=r"logits \(n, classes\), here \(2, ...\), got"):
+        predict.logits(model, X[:2])
