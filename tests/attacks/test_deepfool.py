@@ -369,3 +369,68 @@ def test_superdeepfool_refuses_settings_out_of_range(wrong) -> None:
     model, _, x = random_affine(1, 3, 4)
     with pytest.raises(ValueError, match=next(iter(wrong))):
         superdeepfool(model, x, **wrong)
+
+
+class Curve(nn.Module):
+    """Two classes of one pixel x: 0 and g(x)."""
+
+    def __init__(self, g):
+        super().__init__()
+        self.g = g
+
+    def forward(self, x):
+        s = x.flatten(1)[:, 0]
+        return torch.stack([torch.zeros_like(s), self.g(s)], 1)
+
+
+def test_where_the_boundary_runs_away_fifty_steps_are_made():
+    result = deepfool(Curve(lambda s: -torch.exp(-s)).eval(), torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64))
+    assert result.n_iter.tolist() == [50]
+    assert not result.success.any()
+    assert float(result.r) == pytest.approx(50 * 1.02), "each step is |g / g'| = 1"
+
+
+@pytest.mark.parametrize("linearise", ["overshot", "plain"])
+def test_the_point_at_which_the_score_is_linearised(linearise):
+    """Newton's steps on g(x) = x^3 - 0.6 by hand; the label is looked at at the overshot point."""
+    x0, total, steps, reach = 0.3, 0.0, 0, 1.1
+    while (x0 + reach * total) ** 3 < 0.6:
+        at = x0 + total * (reach if linearise == "overshot" else 1)
+        total, steps = total + (0.6 - at**3) / (3 * at**2), steps + 1
+    model = Curve(lambda s: s**3 - 0.6).eval()
+    x = torch.full((1, 1, 1, 1), x0, dtype=torch.float64)
+    result = deepfool(model, x, linearise=linearise, overshoot=0.1)
+    assert result.n_iter.tolist() == [steps]
+    assert float(result.r) == pytest.approx(reach * total, rel=1e-9)
+    # from the other side it takes several steps, each too short
+    x0, total, steps = 1.0, 0.0, 0
+    while (x0 + 1.001 * total) ** 3 > 0.2:
+        at = x0 + total * (1.001 if linearise == "overshot" else 1)
+        total, steps = total - (at**3 - 0.2) / (3 * at**2), steps + 1
+        if steps == 50:
+            break
+    result = deepfool(Curve(lambda s: s**3 - 0.2).eval(), torch.ones_like(x), linearise=linearise, overshoot=0.001)
+    assert steps > 2
+    assert result.n_iter.tolist() == [steps]
+    assert float(result.r) == pytest.approx(1.001 * total, rel=1e-6)
+
+
+@pytest.mark.parametrize("target", [0, 1, 3])
+def test_refining_towards_a_target_ends_in_it(small, target):
+    model, x = small
+    plain, refined = deepfool(model, x, target=target), deepfool(model, x, target=target, refine=6)
+    assert torch.equal(plain.success, refined.success)
+    there = refined.success
+    assert (model(x + refined.r).argmax(1)[there] == target).all()
+    assert (refined.adversarial[there] == target).all()
+
+
+def test_pixels_that_go_down_have_room_down_to_the_lower_wall():
+    """The mirror image of the pixel at its upper wall: the first pixel is at 0 and would go down."""
+    model = affine(torch.tensor([[0.0, 0.0], [-2.0, -1.0]], dtype=torch.float64), torch.tensor([0.0, 0.5]))
+    x = torch.tensor([0.0, 0.8], dtype=torch.float64).view(1, 1, 1, 2)  # the gap is 0.3
+    result = deepfool(model, x, bounds=(0, 1))
+    assert result.success.all()
+    assert result.r.flatten().tolist() == pytest.approx([0.0, -0.3 * 1.02])
+    result = deepfool(model, x, bounds=(-0.5, 1))
+    assert result.r.flatten().tolist() == pytest.approx([-0.12 * 1.02, -0.06 * 1.02])
