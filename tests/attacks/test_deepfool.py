@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from uapkit.attacks import deepfool, superdeepfool
-from uapkit.attacks.deepfool import DeepFoolResult
+from uapkit.attacks.deepfool import DeepFoolResult, Settings, walk
 
 inf = math.inf
 
@@ -434,3 +434,37 @@ def test_pixels_that_go_down_have_room_down_to_the_lower_wall():
     assert result.r.flatten().tolist() == pytest.approx([0.0, -0.3 * 1.02])
     result = deepfool(model, x, bounds=(-0.5, 1))
     assert result.r.flatten().tolist() == pytest.approx([-0.12 * 1.02, -0.06 * 1.02])
+
+
+def super_by_the_book(model, x, rounds, settings):
+    """SDF(inf, 1) on one image, line by line: the shortest step seen, and the gradients that were taken."""
+    label = model(x).argmax(1)
+    found = walk(model, x, settings)
+    step, best, gradients = found.r, found.r, int(found.gradients)
+    for number in range(rounds):
+        point = (x + step).requires_grad_()
+        scores = model(point)
+        (w,) = torch.autograd.grad((scores[:, found.adversarial] - scores[:, label]).sum(), point)
+        gradients += 1
+        step = (w * step).sum() / (w * w).sum() * w
+        crossed = bool(model(x + step).argmax(1) != label)
+        if crossed and step.norm() < best.norm():
+            best = step
+        if crossed or number == rounds - 1:
+            break
+        found = walk(model, x + step, settings, away=label)
+        gradients += int(found.gradients)
+        step = step + found.r
+        best = step if step.norm() < best.norm() else best
+    return best, gradients
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 10])
+def test_superdeepfool_is_that_of_the_paper(small, rounds):
+    model, x = small
+    settings = Settings(4, 0.02, 50)
+    found = superdeepfool(model, x[:12], num_classes=4, max_rounds=rounds)
+    for i in range(12):
+        best, gradients = super_by_the_book(model, x[i : i + 1], rounds, settings)
+        assert torch.allclose(found.r[i], best[0], atol=1e-4)
+        assert int(found.gradients[i]) == gradients
