@@ -368,9 +368,9 @@ def test_pixels_are_rounded_to_so_many_bits(bits):
         seen.append(x)
         return torch.stack([x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], 1)
 
-    evaluate.labels(model, X, shift(0.2), bits=bits)
+    evaluate.labels(model, X, shift(0.21), bits=bits)
     levels = 2**bits - 1
-    expected = [round(min(1.0, float(x.mean()) + 0.2) * levels) / levels for x in X]
+    expected = [round(min(1.0, float(x.mean()) + 0.21) * levels) / levels for x in X]
     assert seen[-1][:, 0, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
     with pytest.raises(ValueError, match="bits must be an integer of at least 1"):
         evaluate.labels(model, X, shift(0.2), bits=0)

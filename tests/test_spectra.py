@@ -233,5 +233,5 @@ def test_a_total_may_lie_below_the_sum_by_rounding_alone_at_any_scale(scale):
 def test_two_rows_have_a_sphere():
     angled = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
     assert sphere_dimension(singular_values(angled)) == pytest.approx(1 / 0.36)
-    with pytest.raises(ValueError, match="two rows"):
+    with pytest.raises(ValueError, match="two unit rows or more"):
         sphere_dimension(torch.ones(1))

@@ -1,7 +1,7 @@
 """What a training gives: weights, curve and record, taken from the network as it is and given to another."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 
 import pandas as pd
 import pytest
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from uapkit.data.images import Images
-from uapkit.lab.training import CURVE_IMAGES, Trained, record_of
+from uapkit.lab.training import CURVE_IMAGES, MNIST_MEAN, MNIST_STD, Trained, record_of
 
 
 @dataclass(frozen=True)
@@ -75,3 +75,16 @@ def test_a_record_names_what_was_trained_on_and_counts_what_was_scored(n, on_the
         "dtype": "float32",
         "note": "more",
     }
+
+
+def test_what_was_trained_stays_as_it_is():
+    made, other = trained(network(0)), trained(network(0))
+    assert len({made, other, made}) == 2, "two trainings are never the same one"
+    with pytest.raises(FrozenInstanceError):
+        made.state = {}
+
+
+def test_constants_are_those_of_the_stored_trainings():
+    """A network trained with others would be another one under the same name."""
+    assert (MNIST_MEAN, MNIST_STD) == (0.1307, 0.3081), "of the 60,000 training images"
+    assert CURVE_IMAGES == 2000
