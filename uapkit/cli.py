@@ -82,7 +82,9 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError("--check chooses the settings itself; leave -p and --full out")
         return _verify([about.name], args.save)
     params = (runner.full_parameters(about) if args.full else {}) | given.parameters(args.parameter)
-    save = bool(params.pop("save", False)) or args.save
+    if not isinstance(save := params.pop("save", False), bool):
+        raise ValueError(f"parameter save must be true or false, got {save!r}")
+    save |= args.save
     with company.of(args.item, args.jobs, full=args.full, parameters=args.parameter) as others:
         table = runner.run(about.name, save=save, in_company=args.together or others, **params)
     _print_table(table)

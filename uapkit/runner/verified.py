@@ -32,6 +32,8 @@ def again(
 
     if limit is not None:
         checks.in_range(limit, 0, 10**7, "the limit in seconds", open_low=True)
+    for name in (names := list(names)):
+        item(name)
     for name in names:
         try:
             outcome = verify.check(name, how_far=how_far, limit=limit)
