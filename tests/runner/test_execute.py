@@ -8,6 +8,7 @@ import pytest
 
 from uapkit import runner, sources
 from uapkit.lab import memo
+from uapkit.runner import catalogue
 
 NAME = "khrulkov2018/tab1_layers"
 
@@ -147,3 +148,18 @@ def test_values_of_the_right_kind_pass():
     assert runner.check_parameters(runner.item(NAME), fine).items() >= fine.items()
     by_network = {"n_fit": {"mlp_digits": 4, "other": 0}, "data": {"other": "digits"}}
     assert runner.check_parameters(runner.item("jetley2018/fig1_scores"), by_network).items() >= by_network.items()
+
+
+def test_an_error_of_pythons_own_names_the_parameters_that_were_given(project, counted, monkeypatch):
+    def run(*, models=("a",), norms=(1.0,)):
+        return [1 / norm for norm in norms]
+
+    monkeypatch.setattr(catalogue.Item, "function", property(lambda self: run))
+    with pytest.raises(
+        ValueError, match=rf"{NAME} does not run with norms=\[0.0\] \(ZeroDivisionError: .* in test_execute.py, line"
+    ) as said:
+        runner.run(NAME, norms=[0.0])
+    assert isinstance(said.value.__cause__, ZeroDivisionError)
+    run.__kwdefaults__["norms"] = (0.0,)
+    with pytest.raises(ZeroDivisionError):
+        runner.run(NAME)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,26 @@ def run(name: str, *, save: bool = False, in_company: bool = False, **params: An
     full = check_parameters(about, params)
     if save:
         savable(about)
-    with together() if in_company else contextlib.nullcontext():
+    with _said(about, params), together() if in_company else contextlib.nullcontext():
         table = computed(about, full, cache_folder("kept"))
     if save:
         store(table, about, table.attrs["provenance"])
     return table
+
+
+@contextlib.contextmanager
+def _said(about: Item, params: dict[str, Any]) -> Iterator[None]:
+    """An error of Python's own with parameters of the user's is most likely theirs: one sentence, the error as its cause."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, AttributeError, AssertionError) as error:
+        if not params:
+            raise
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        given = ", ".join(f"{name}={value!r}" for name, value in params.items())
+        text = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": ")
+        where = f"{Path(at.filename).name}, line {at.lineno}"
+        raise ValueError(f"{about.name} does not run with {given} ({text}, in {where})") from error
 
 
 def computed(about: Item, full: dict[str, Any], kept: Path) -> pd.DataFrame:
