@@ -107,3 +107,15 @@ def test_nulls_are_known_by_name_and_drawn_from_name_and_seed():
     assert not torch.equal(drawn, nulls.random((1, 4, 4), eps=0.1, seed=3, name="two"))
     assert not torch.equal(drawn, nulls.random((1, 4, 4), eps=0.1, seed=4, name="one"))
     assert float(nulls.random((1, 4, 4), eps=0.1, norm=2, seed=3, name="one").norm()) == pytest.approx(0.1)
+
+
+def test_options_are_given_by_name():
+    """A value more in a row would mean something else to each reader."""
+    found = Interval(0.5, 9, 0.4, 0.6)
+    for call in (
+        lambda: claims.claim("c", "a", found, ">", 0.3, found),
+        lambda: claims.rank_correlation([1, 2], [1, 2], 0),
+        lambda: nulls.random((1, 2, 2), 0.1),
+    ):
+        with pytest.raises(TypeError):
+            call()

@@ -7,13 +7,9 @@ import pandas as pd
 import pytest
 
 from uapkit.checks import NotHere
-from uapkit.intervals import Interval
-from uapkit.lab.claims import claim, rank_correlation
-from uapkit.lab.nulls import random
 from uapkit.lab.run import Arrays, Run, joined, marked, rows_of
 from uapkit.lab.sweep import sweep
 from uapkit.lab.together import together
-from uapkit.lab.training import record_of
 
 
 def test_each_row_carries_its_point_and_the_item_has_the_last_word():
@@ -114,15 +110,6 @@ def test_a_run_stays_as_it_is_and_is_only_equal_to_itself():
         one.stale = "no"
 
 
-def test_options_are_given_by_name():
-    """A third value in a row would mean something else to each reader."""
+def test_the_description_is_given_by_name():
     with pytest.raises(TypeError):
         sweep([], lambda: [], "a description")
-    with pytest.raises(TypeError):
-        claim("c", "a", Interval(0.5, 9, 0.4, 0.6), ">", 0.3, Interval(0.1, 9, 0.0, 0.2))
-    with pytest.raises(TypeError):
-        rank_correlation([1, 2], [1, 2], 0)
-    with pytest.raises(TypeError):
-        random((1, 2, 2), 0.1)
-    with pytest.raises(TypeError):
-        record_of(None, None, None, [], 1)

@@ -82,6 +82,8 @@ def test_what_was_trained_stays_as_it_is():
     assert len({made, other, made}) == 2, "two trainings are never the same one"
     with pytest.raises(FrozenInstanceError):
         made.state = {}
+    with pytest.raises(TypeError):
+        record_of(None, None, None, [], 1)
 
 
 def test_constants_are_those_of_the_stored_trainings():
