@@ -6,6 +6,10 @@ STAMP = .venv/.synced
 PORT ?= 8000
 COURSE ?= build/classroom
 SEED ?= 0
+# TORCH=cpu: PyTorch's build for processors, from its own index, without the packages that only graphics cards need
+TORCH ?=
+TORCH_VERSION = $(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' requirements.lock)
+TORCHVISION_VERSION = $(shell sed -n 's/^torchvision==\([0-9.]*\).*/\1/p' requirements.lock)
 
 .PHONY: help setup test browser lint book serve bench classroom audit release clean
 .DEFAULT_GOAL := help
@@ -26,7 +30,14 @@ $(UV): .tools/.python-checked
 $(STAMP): $(UV) pyproject.toml requirements.lock
 	@echo "installing the locked packages into .venv (several GB the first time)"
 	$(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+ifeq ($(TORCH),cpu)
+	awk '/^[a-z]/ { kept = !/^(nvidia-|cuda-|triton=|torch=|torchvision=)/ } kept' requirements.lock > .tools/without_cards.lock
+	$(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python .tools/without_cards.lock
+	$(UV) pip install --quiet --compile-bytecode --python .venv/bin/python --torch-backend cpu \
+		"torch==$(TORCH_VERSION)" "torchvision==$(TORCHVISION_VERSION)"
+else
 	$(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.lock
+endif
 	$(UV) pip install --quiet --python .venv/bin/python --no-deps -e .
 	@touch $@
 

@@ -39,6 +39,21 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "vgg19": lambda: torchvision.models.vgg19(weights=None),
     "bvlc_googlenet": GoogLeNetCaffe,
 }
+
+
+def network(name: str) -> nn.Module:
+    """With He's random weights, the same each time: under PyTorch's own a deep network answers almost the same to all images."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        net = NETS[name]()
+        for part in net.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(part.weight)
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
+    return net
+
+
 CASES = [  # network, layer, size, images, target of an iteration: 1 for affine, ReLU-like and pooling layers, else 2
     ("squeezenet1_1", "features.5", 224, 8, 1.0),
     ("tiny_darknet", "pool3", 224, 8, 1.0),
@@ -57,7 +72,7 @@ class _Case:
     """One network up to a layer, and the works that are measured there."""
 
     def __init__(self, net: str, layer: str, size: int, n: int, device: str) -> None:
-        self.until = wrap(NETS[net](), mean=MEAN, std=STD, name=net).to(device).until(layer)
+        self.until = wrap(network(net), mean=MEAN, std=STD, name=net).to(device).until(layer)
         self.x = torch.rand(n, 3, size, size, generator=generator(0, "benchmark")).to(device)
         self.device = device
 

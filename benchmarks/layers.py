@@ -5,14 +5,11 @@ Weights are random: speed does not depend on them. Times are CPU seconds on one 
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-
 import pandas as pd
 import torch
 
-from benchmarks.jacobian import MEAN, NETS, STD
+from benchmarks._ratio import REPEATS, judged, seconds
+from benchmarks.jacobian import MEAN, STD, network
 from uapkit.models import wrap
 from uapkit.operators import JacobianOperator, LayerJacobians
 from uapkit.seeds import generator, threads
@@ -22,7 +19,7 @@ TARGET = 0.5
 
 
 def _row(net: str, size: int, n: int, count: int, repeats: int) -> dict[str, object]:
-    model = wrap(NETS[net](), mean=MEAN, std=STD, input_size=(3, size, size), name=net)
+    model = wrap(network(net), mean=MEAN, std=STD, input_size=(3, size, size), name=net)
     outputs = model.layers(kind=("conv", "activation", "pool"))
     layers = outputs[:: max(1, len(outputs) // count)]
     x = torch.rand(n, 3, size, size, generator=generator(0, "benchmark"))
@@ -34,28 +31,15 @@ def _row(net: str, size: int, n: int, count: int, repeats: int) -> dict[str, obj
         all_layers = LayerJacobians(model, layers, x)
         return [all_layers.at(layer) for layer in layers]
 
-    times = [(_seconds(apart), _seconds(together)) for _ in range(repeats)]
-    ratio = statistics.median(b / a for a, b in times)
-    return {
-        "network": net,
-        "layers": len(layers),
-        "images": n,
-        "apart_s": round(statistics.median(a for a, _ in times), 3),
-        "together_s": round(statistics.median(b for _, b in times), 3),
-        "ratio": round(ratio, 3),
-        "target": TARGET,
-        "verdict": "ok" if ratio <= TARGET else "MISS",
-    }
+    ways = {operator.way for operator in together()}
+    apart_s, together_s = zip(*((seconds(apart), seconds(together)) for _ in range(repeats)), strict=True)
+    why = "the last layers' own verifications are what is left" if ways == {"replay"} else "some layers run by autograd"
+    row = judged(apart_s, together_s, TARGET, why)
+    return {"network": net, "layers": len(layers), "images": n, "way": ", ".join(sorted(ways)), **row}
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def run(count: int = 12, repeats: int = 3) -> pd.DataFrame:
-    """One row a network, at about ``count`` of its layers: ratio (median over repeats), target, verdict (ok or MISS)."""
+def run(count: int = 12, repeats: int = REPEATS) -> pd.DataFrame:
+    """One row a network, at about ``count`` of its layers: ratio with its least and most, target, verdict (ok or MISS)."""
     with threads(1):
         return pd.DataFrame([_row(*case, count=count, repeats=repeats) for case in CASES])
 

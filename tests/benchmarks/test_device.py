@@ -14,6 +14,7 @@ from uapkit.runner.catalogue import project_root
 sys.path.insert(0, str(project_root()))
 device = importlib.import_module("benchmarks.device")
 sizes = importlib.import_module("benchmarks.sizes")
+papers = importlib.import_module("benchmarks.papers")
 
 
 @pytest.fixture
@@ -88,3 +89,45 @@ def test_every_item_of_the_sizes_is_an_item(monkeypatch):
     monkeypatch.setattr(sizes, "stored", lambda name: None)
     with pytest.raises(ValueError, match="uapkit bench device --save"):
         sizes.run()
+
+
+def test_the_papers_sizes_run_on_the_path_of_a_card(tiny, monkeypatch):
+    listed = {
+        "an item": {"networks": ["tiny", "tiny"], "forward": 400, "power": 80, "visits": 60, "deepfool": 20, "jobs": 4}
+    }
+    monkeypatch.setattr(papers.yaml, "safe_load", lambda text: listed)
+    monkeypatch.setitem(papers.LAYERS, "tiny", "1")
+    monkeypatch.setattr(papers, "X", 10)
+    monkeypatch.setattr(papers, "BATCH", 8)
+    monkeypatch.setattr(papers, "FIT", 4)
+    table = papers.run("cpu", share=0.5, side=16).set_index("kernel")
+    # one job of the item: two networks share four jobs, and half of its counts
+    assert table.loc["forward", "count"] == 100
+    assert table.loc["deepfool", "count"] == 5
+    assert 4 <= table.loc["power", "count"] <= 20
+    assert table.loc["visits", "count"] in (10, 20)  # the second pass only where the first changed something
+    assert set(table["meaning"]) == {"speed only"}
+    assert (table["share"] == 0.5).all()
+    with pytest.raises(ValueError, match="unknown item"):
+        papers.run("cpu", items=["another"])
+    with pytest.raises(ValueError, match="share"):
+        papers.run("cpu", share=2)
+
+
+def test_random_images_are_made_again_the_same_and_never_all_at_once():
+    images = papers.Random(2 * papers.BATCH + 3, 8, "cpu")
+    once, again = list(images), list(images)
+    assert [len(x) for x in once] == [papers.BATCH, papers.BATCH, 3]
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+    assert not torch.equal(once[0], once[1])
+
+
+def test_every_network_of_the_sizes_has_a_layer():
+    import yaml
+
+    listed = yaml.safe_load((project_root() / "benchmarks" / "sizes.yml").read_text(encoding="utf-8"))
+    for network in {n for size in listed.values() for n in size["networks"]}:
+        net = device.torchvision.models.get_model(
+            network, weights=None, **({"init_weights": False} if network == "googlenet" else {})
+        )
+        assert papers.LAYERS[network] in dict(net.named_modules())

@@ -1,8 +1,10 @@
 """Staging and building: a failing item keeps its page, the built book holds no path of the machine that made it."""
 
+import importlib
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,6 +12,7 @@ import pytest
 
 from uapkit import runner
 from uapkit.book import build as book
+from uapkit.book import depends
 from uapkit.book import links as linkcheck
 
 ROOT = runner.project_root()
@@ -61,6 +64,36 @@ def test_a_failing_item_gets_a_failure_box_and_keeps_its_log(project):
     assert "before" in partial, "the partly executed notebook is kept"
     assert "conv99" in (build / "logs" / f"{NAME}.log").read_text()
     assert any("conv99" in p for p in book.problems()), "check-book names it"
+
+
+def test_what_sphinx_makes_itself_does_not_ask_for_it_again_but_its_sources_do(project):
+    build = project("6 * 7")
+    assert book.stage_item(NAME) == 0
+    generated = build / "staging" / "book" / "_generated"
+    for folder in ("api", "classroom"):
+        (generated / folder).mkdir(parents=True)
+    first = book._words()
+    for name in ("times.md", "api/attacks.uap.md", "classroom/students.zip"):
+        (generated / name).write_text("made late")
+    assert book._words() == first
+    (generated / "counts.md").write_text("a sentence")
+    assert book._words() != first
+    (generated / "counts.md").unlink()
+    assert book._words() == first
+    assignment = build.parent / "classroom" / "a1_linear" / "task.md"
+    assignment.parent.mkdir(parents=True)
+    assignment.write_text("a task")
+    assert book._words() != first
+    assert "classroom/a1_linear/task.md" in depends.of_html()
+
+
+def test_docstrings_of_the_reference_are_among_what_sphinx_reads():
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    try:
+        assert tuple(importlib.import_module("api_reference").MODULES) == depends.REFERENCE
+    finally:
+        sys.path.remove(str(ROOT / "book" / "_ext"))
+    assert {"uapkit/attacks/uap.py", "uapkit/evaluate.py", "classroom/kit.py"} <= {*depends.of_sphinx()}
 
 
 def test_unknown_parameter_by_hand_is_refused(tmp_path):

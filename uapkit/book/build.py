@@ -239,6 +239,12 @@ def _chapters() -> list[Path]:
     return sorted(found)
 
 
+def _late(path: Path) -> bool:
+    """Is it written after the staging: the page of times, which changes with every page, and what Sphinx makes?"""
+    folder = path.parent.relative_to(build_folder("staging")).as_posix()
+    return path.name == "times.md" or folder in ("book/_generated/api", "book/_generated/classroom")
+
+
 def _staged() -> list[Path]:
     return [build_folder("staging", "notebooks", f"{name}.ipynb") for name in depends.names()]
 
@@ -251,8 +257,8 @@ def _pages() -> str:
 def _words() -> str:
     """Checksum of all by which one page can change another: staged chapters, and the notebooks' prose with its labels."""
     root = project_root()
-    chapters = [p.relative_to(root).as_posix() for p in _chapters() if p.name != "times.md"]  # changes with every page
-    digest = hashlib.sha256(depends.checksum(chapters, depends.HTML_LIBRARIES).encode())
+    chapters = [p.relative_to(root).as_posix() for p in _chapters() if not _late(p)]
+    digest = hashlib.sha256(depends.checksum([*chapters, *depends.of_sphinx()], depends.HTML_LIBRARIES).encode())
     for path in _staged():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         prose = [c["source"] for c in cells if c["cell_type"] == "markdown"]

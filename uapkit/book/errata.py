@@ -7,6 +7,7 @@ in ``reported/``, says it itself: ``now: withdrawn``, or ``now: replaced by <cla
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ KEYS = {"item", "claim", "was", "why"}
 def entries(paper: str) -> list[dict[str, str]]:
     """The entries of a paper, [] where nothing was corrected. ValueError for an entry that is not whole."""
     path = place(paper)
-    found = yaml.safe_load(path.read_text(encoding="utf-8")) or [] if path.is_file() else []
+    return _read(paper, path, path.stat().st_mtime_ns) if path.is_file() else []
+
+
+@cache  # asked for with each of an item's records, hundreds of times a build
+def _read(paper: str, path: Path, _mtime: int) -> list[dict[str, str]]:
+    found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     for one in found:
         named = f"results/errata/{path.name}: {one.get('item')} {one.get('claim')}"
         if not KEYS <= set(one) <= KEYS | {"now"} or not all(str(one[key]).strip() for key in one):

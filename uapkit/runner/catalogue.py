@@ -86,18 +86,17 @@ class Item:
 
     def path(self, kind: str) -> Path:
         """Where a partner of the item lies: notebook, full, csv, json, npz, reported, module or test."""
-        root = project_root()
         places = {
-            "notebook": root / "notebooks" / f"{self.name}.ipynb",
-            "full": root / "notebooks" / f"{self.name}.full.yml",
-            "csv": root / "results" / f"{self.name}.csv",
-            "json": root / "results" / f"{self.name}.json",
-            "npz": root / "results" / f"{self.name}.npz",
-            "reported": root / "reported" / f"{self.paper}.csv",
-            "module": root / "uapkit" / "papers" / f"{self.name}.py",
-            "test": root / "tests" / "papers" / self.paper / f"test_{self.slug}.py",
+            "notebook": f"notebooks/{self.name}.ipynb",
+            "full": f"notebooks/{self.name}.full.yml",
+            "csv": f"results/{self.name}.csv",
+            "json": f"results/{self.name}.json",
+            "npz": f"results/{self.name}.npz",
+            "reported": f"reported/{self.paper}.csv",
+            "module": f"uapkit/papers/{self.name}.py",
+            "test": f"tests/papers/{self.paper}/test_{self.slug}.py",
         }
-        return places[checks.one_of(kind, places, "kind of file")]
+        return project_root() / places[checks.one_of(kind, places, "kind of file")]
 
 
 @cache
