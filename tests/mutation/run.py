@@ -32,7 +32,7 @@ from pathlib import Path
 import yaml
 
 from tests.mutation.mutants import difference, made, places, text_of
-from tests.mutation.warm import PLAIN, Serving, anew, first_run, in_fork, quiet
+from tests.mutation.warm import PLAIN, Serving, anew, at_imports, first_run, in_fork, quiet
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
 MODULES = yaml.safe_load((HERE / "modules.yml").read_text(encoding="utf-8"))
@@ -119,7 +119,7 @@ def of_module(module, tree, given, log):
     os.waitpid(pid, 0)
     changed_of = dict(todo)
     for place in map(tuple, json.loads(later.read_text())):
-        quick = sorted((t for t in plan if plan[t][0] <= given.slow and plan[t][1]), key=lambda t: plan[t][0])
+        quick = at_imports(plan, given.slow)
         usual = sum(plan[t][0] for t in quick)
         report(
             place, changed_of[place], *anew(path, text, changed_of[place], quick, (20 + 3 * usual, 240 + 60 * usual))

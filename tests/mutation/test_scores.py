@@ -128,6 +128,9 @@ def test_a_mutant_meets_the_quickest_test_that_runs_it_first_and_slow_ones_only_
     assert warm.chosen(plan, (2, 2), 1.0) == ["quickest", "quick"]
     assert warm.chosen(plan, (3, 3), 1.0) == ["slow"]
     assert warm.chosen(plan, (5, 9), 1.0) == []
+    refused = plan | {"turned away": [0.05, []]}
+    assert warm.at_imports(refused, 1.0) == ["quickest", "quick", "turned away"]
+    assert set(warm.at_imports(refused, 0.0)) == set(refused)
 
 
 def test_the_fate_of_a_fork():

@@ -29,7 +29,9 @@ def store(name: str) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Store the quick runs named, else those of all items that have a stored full run."""
-    parser = argparse.ArgumentParser(prog="python -m uapkit.runner.quick", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m uapkit.runner.quick", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("item", nargs="*")
     stored = [name for name, about in items().items() if about.path("json").is_file()]
     for name in parser.parse_args(argv).item or stored:
