@@ -129,3 +129,13 @@ def test_random_subspaces_are_seeded_nested_and_confined():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_spaces_of_many_dimensions_and_a_tolerance_by_name():
+    basis = orthonormal(torch.randn(784, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    for shape in ((784,), (2, 784), (1, 28, 28), (2, 1, 28, 28)):
+        x = torch.ones(shape, dtype=torch.float64)
+        assert project(x, basis).shape == x.shape
+        assert torch.allclose(project(project(x, basis), basis), project(x, basis))
+    with pytest.raises(TypeError):
+        orthonormal(basis, 1e-3)
