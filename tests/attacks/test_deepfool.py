@@ -8,6 +8,7 @@ from torch import nn
 
 from uapkit.attacks import deepfool, superdeepfool
 from uapkit.attacks.deepfool import DeepFoolResult, Settings, walk
+from uapkit.attacks.superdeepfool import _normal_part
 
 inf = math.inf
 
@@ -468,3 +469,13 @@ def test_superdeepfool_is_that_of_the_paper(small, rounds):
         best, gradients = super_by_the_book(model, x[i : i + 1], rounds, settings)
         assert torch.allclose(found.r[i], best[0], atol=1e-4)
         assert int(found.gradients[i]) == gradients
+
+
+def test_only_the_part_of_a_step_along_the_normal_is_kept_and_only_forwards():
+    model = affine(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 0.0]], dtype=torch.float64), torch.zeros(3))
+    steps = torch.tensor([[3.0, 5.0], [-0.5, 3.0], [0.0, 3.0], [3.0, 5.0]], dtype=torch.float64).view(4, 1, 1, 2)
+    label, there = torch.zeros(4, dtype=torch.long), torch.tensor([1, 1, 1, 2])  # towards class 2 there is no slope
+    kept, forwards = _normal_part(model, torch.rand(4, 1, 1, 2, dtype=torch.float64), steps, label, there)
+    assert forwards.tolist() == [True, False, False, False]
+    assert forwards.dtype == torch.bool
+    assert kept[0].flatten().tolist() == [3.0, 0.0]
