@@ -213,3 +213,22 @@ def test_odd_numbers_of_items_and_seconds_are_refused(project, counted, capsys, 
     assert cli.main(["check", *option]) == 2
     assert "must " in capsys.readouterr().err
     assert counted == []
+
+
+def test_an_item_that_ends_without_its_data_falls_back_to_the_quick_run(project, counted, monkeypatch):
+    """Where there is no network there is no row that could say so."""
+    runner.run(NAME, save=True, q=2.0)
+    quick.store(NAME)
+    real = verify.computed
+
+    def needing(about, full, kept):
+        if full["q"] == 2.0:
+            raise FileNotFoundError("mnist is not here")
+        return real(about, full, kept)
+
+    monkeypatch.setattr(verify, "computed", needing)
+    found = verify.check(NAME)
+    assert (found.how_far, found.agrees) == (verify.QUICK, True)
+    assert verify.check(NAME, how_far="whole").differences == (
+        "data or weights of the full run are not on this machine",
+    )
