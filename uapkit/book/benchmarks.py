@@ -144,7 +144,7 @@ def shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
     first = [c for c in FIRST.get(name, ()) if c in table] or list(table.columns[:MOST])
     if "why" not in table or "verdict" not in first:
         return table[first]
-    reason = table["why"].fillna("").astype(str)
+    reason = table["why"].astype(object).fillna("").astype(str)
     return table[first].assign(
         verdict=table["verdict"].where(reason == "", table["verdict"].astype(str) + ": " + reason)
     )
