@@ -215,3 +215,24 @@ def test_a_closed_pipe_is_silent():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
     assert "name" in done.stdout
     assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["perhaps", "1", "'no'", "[true]"])
+def test_save_is_true_or_false(item, capsys, value):
+    assert cli.main(["run", "khrulkov2018/tab1_layers", "-p", f"save={value}"]) == 2
+    assert "parameter save must be true or false, got " in capsys.readouterr().err
+    assert item == {}, "nothing ran"
+
+
+def test_a_project_folder_that_is_none_is_named(monkeypatch, tmp_path, capsys):
+    """Results would be stored in another clone than the one that was meant."""
+    monkeypatch.setenv("UAPKIT_ROOT", str(tmp_path))
+    assert cli.main(["list"]) == 2
+    assert "which holds no _toc.yml; set it to a clone of uapkit" in capsys.readouterr().err
+    monkeypatch.setenv("UAPKIT_ROOT", "")
+    assert runner.project_root() == ROOT
+
+
+def test_a_name_that_no_item_has_is_checked_by_nobody(capsys):
+    assert cli.main(["check", "khrulkov2018/tab1_layers_"]) == 2
+    assert "nearest names" in capsys.readouterr().err

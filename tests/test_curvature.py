@@ -1,6 +1,7 @@
 """Principal curvatures where they are known: quadratic scores, a planted direction, dense against Lanczos and ARPACK."""
 
 import math
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -226,3 +227,31 @@ def test_a_finite_step_counts_the_kinks_it_crosses():
         crossed = at.abs() < h * slope.abs()
         wanted = (a * slope.abs())[crossed].sum() / (2 * h)
         assert float(v @ op.matvec(v)) == pytest.approx(float(wanted), abs=1e-9)
+
+
+def test_how_many_residuals_are_measured(quadratic):
+    model, x, *_ = quadratic
+    found = curvature.principal_curvatures(model, x, 1, **settings())
+    assert not found.residuals.isnan().any(), "ten of each end, unless somebody says otherwise: here all"
+    assert curvature.principal_curvatures(model, x, 1, n_check=0, **settings()).residuals.isnan().all()
+    with pytest.raises(ValueError, match="n_check must be an integer of at least 0, got -1"):
+        curvature.principal_curvatures(model, x, 1, n_check=-1, **settings())
+    with pytest.raises(FrozenInstanceError):
+        found.values = None
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_residuals_are_relative_and_looked_at_when_there_are_enough_vectors(scale):
+    a = scale * torch.diag(torch.linspace(1, -1, 100, dtype=torch.float64))
+    *_, history = curvature.ends(DenseOperator(a), 8, max_products=40, rtol=0)
+    assert len(history) == 3, "after 20, 30 and 40 products; after 10 there are no 16 ends yet"
+    *_, expected = curvature.ends(DenseOperator(a / scale), 8, max_products=40, rtol=0)
+    assert history == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_asymmetry_is_a_share():
+    a = torch.zeros(2, 2, dtype=torch.float64)
+    a[0, 1] = 3.0
+    assert curvature.whole_basis(DenseOperator(a))[2] == pytest.approx(math.sqrt(2))
+    assert curvature.whole_basis(DenseOperator(a + a.T))[2] == pytest.approx(0, abs=1e-12)
+    assert curvature.whole_basis(DenseOperator(0 * a))[2] == 0

@@ -289,6 +289,22 @@ def test_norm_sweep_scales_and_takes_both_signs():
     assert "error_rate" not in evaluate.norm_sweep(above(0.5), X, shift(1.0), [0.1])
     with pytest.raises(ValueError, match="positive finite norm"):
         evaluate.norm_sweep(above(0.5), X, shift(0.0), [0.1])
+    with pytest.raises(TypeError):
+        evaluate.norm_sweep(above(0.5), X, shift(1.0), [0.1], 2)
+
+
+def test_norms_are_measured_as_the_perturbation_says():
+    """Of a tensor, and of what says nothing, in the 2-norm."""
+
+    def rates(v, norm=None):
+        return evaluate.norm_sweep(above(0.5), X, v, [0.2, 0.35, 0.5], norm=norm).fooling_rate.tolist()
+
+    expected = {p: rates(shift(7.0), p) for p in (1.0, 2.0, 3.0)}
+    assert len({tuple(one) for one in expected.values()}) == 3
+    silent = type("Silent", (), {"v": shift(7.0)})()
+    told = type("Told", (), {"v": shift(7.0), "norm": 1.0})()
+    assert rates(shift(7.0)) == rates(silent) == expected[2.0]
+    assert rates(told) == expected[1.0]
 
 
 @pytest.mark.parametrize("norm", [1.0, 2.0, 3.0, math.inf])
@@ -308,6 +324,8 @@ def test_random_perturbation_refuses_nonsense():
             evaluate.random_perturbation((1, 2, 2), seed=0, **bad)
     with pytest.raises(ValueError, match=r"\(c, h, w\)"):
         evaluate.random_perturbation((4,), eps=1, seed=0)
+    with pytest.raises(ValueError, match=r"\(c, h, w\)"):
+        evaluate.random_perturbation((1, 1, 4, 4), eps=1, seed=0)
 
 
 def test_streams_are_scored_like_loaded_sets():
@@ -334,3 +352,41 @@ def test_whoever_reads_answers_batch_by_batch_can_take_gradients_between_them():
     assert net.training
     (z,) = next(reading)[1]
     assert not z.requires_grad, "the answers themselves carry none"
+
+
+def test_how_many_images_are_predicted_at_once():
+    sizes = {1: 512, 32: 512, 33: 481, 224: 10, 1024: 1, 2048: 1}
+    assert {side: predict.default_batch(side, side) for side in sizes} == sizes
+
+
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_pixels_are_rounded_to_so_many_bits(bits):
+    seen = []
+
+    def model(x):
+        seen.append(x)
+        return torch.stack([x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], 1)
+
+    evaluate.labels(model, X, shift(0.21), bits=bits)
+    levels = 2**bits - 1
+    expected = [round(min(1.0, float(x.mean()) + 0.21) * levels) / levels for x in X]
+    assert seen[-1][:, 0, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="bits must be an integer of at least 1"):
+        evaluate.labels(model, X, shift(0.2), bits=0)
+
+
+def test_one_perturbation_may_have_an_axis_in_front_and_many_belong_to_their_images():
+    model, v = above(0.5), shift(0.3)
+    assert torch.equal(evaluate.labels(model, X, v[None]), evaluate.labels(model, X, v))
+    each = torch.stack([shift(a) for a in (0.6, 0.0, 0.6, -0.6, -0.6)])
+    for batch_size in (None, 2):
+        assert evaluate.labels(model, X, each, batch_size=batch_size).tolist() == [1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_as_many_answers_as_images(rows):
+    def model(x):
+        return torch.rand(rows, 3)
+
+    with pytest.raises(ValueError, match=r"logits \(n, classes\), here \(2, ...\), got"):
+        predict.logits(model, X[:2])

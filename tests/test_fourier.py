@@ -26,3 +26,12 @@ def test_direction_and_offset_do_not_matter():
     x = torch.arange(32.0)
     stripes = torch.cos(2 * torch.pi * x / 8).expand(1, 32, 32)
     assert mean_wavelength(stripes.mT + 5) == pytest.approx(mean_wavelength(stripes), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 48), (2, 33, 60)])
+def test_the_power_of_noise_is_its_variance_at_every_frequency(shape):
+    noise = 3 + 2 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    frequency, power = radial_spectrum(noise)
+    side = min(shape[1:])
+    assert frequency.tolist() == pytest.approx([k / side for k in range(1, side // 2 + 1)])
+    assert float(power[4:].mean()) == pytest.approx(4, rel=0.15)

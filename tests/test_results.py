@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from uapkit import runner
-from uapkit.runner import results
+from uapkit.runner import results, verify
 
 ROOT = runner.project_root()
 STORED = [name for name in runner.items() if runner.item(name).path("json").is_file()]
@@ -79,3 +79,14 @@ def test_no_path_of_a_machine_in_what_is_stored():
             assert not re.search(r"(?<![\w<])/(home|root|work|tmp|Users|mnt)/", text), path.name
             if path.suffix == ".json":
                 json.loads(text)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results" / "quick").glob("*.csv")), ids=lambda path: path.stem)
+def test_a_stored_quick_run_says_from_what_it_was_made(path):
+    name = path.stem.replace(".", "/", 1)
+    assert name in STORED
+    assert path == verify.quick_path(runner.item(name))
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert record["dirty"] is False, "quick runs are made from a clean commit"
+    assert len(verify.quick(runner.item(name)).rows) > 0
+    assert all(re.fullmatch(r"[0-9a-f]{64}", sha) for sha in record["inputs"].values())

@@ -222,6 +222,10 @@ def test_other_bad_arguments():
     op = Plain(torch.eye(3))
     with pytest.raises(ValueError, match="v0 must have 3 entries"):
         pq_singular(op, p=2, q=3, v0=torch.ones(4))
+    with pytest.raises(ValueError, match="v0 must have 3 entries"):
+        pq_singular(op, p=2, q=3, v0=torch.ones(2))
+    one, other = (pq_singular(Plain(matrix(3, 5, 4)), p=p, q=3, seed=1) for p in (inf, float("inf")))
+    assert (one.start_value, one.history) == (other.start_value, other.history), "whichever infinity it is"
     for v0 in (torch.zeros(3), torch.tensor([1.0, math.nan, 0])):
         with pytest.raises(ValueError, match="v0 must be finite and not zero"):
             pq_singular(op, p=2, q=3, v0=v0)
@@ -240,3 +244,25 @@ def test_an_operator_that_is_no_adjoint_pair_does_not_converge():
     pair = pq_singular(op, p=2, q=2, max_iter=200)
     assert not pair.converged
     assert pair.value == max(pair.history)
+
+
+class Shrinking(Plain):
+    """An operator whose products lose a little with every call, as rounding may."""
+
+    def __init__(self, a, loss):
+        super().__init__(a)
+        self.loss, self.calls = loss, 0
+
+    def matvec(self, v):
+        self.calls += 1
+        return super().matvec(v) * (1 - self.loss) ** self.calls
+
+
+@pytest.mark.parametrize(("loss", "converged"), [(1e-9, True), (1e-6, False)])
+def test_a_loss_by_rounding_is_the_end_and_a_larger_one_is_no_convergence(loss, converged):
+    """In double precision half of the digits are rounding at most: 1.5e-8 of the value."""
+    pair = pq_singular(
+        Shrinking(torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64)), loss), p=2, q=3, max_iter=99
+    )
+    assert pair.n_iter < 99
+    assert pair.converged is converged

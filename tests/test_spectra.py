@@ -197,3 +197,41 @@ def test_every_method_agrees_with_scipys_svd_and_eigsh(seed, n, d):
         assert np.abs((found.vectors.numpy() * vectors[:3]).sum(1)) == pytest.approx([1, 1, 1], abs=1e-5)
     assert singular_values(a).numpy() == pytest.approx(values, abs=1e-9)
     assert energy(a).numpy() == pytest.approx(np.cumsum(values**2) / (values**2).sum(), abs=1e-9)
+
+
+def test_each_method_decomposes_what_it_says(monkeypatch):
+    """The cost of a method is the size of what is decomposed; the answers alone would not tell."""
+    sizes = []
+    real_svd, real_eigh = torch.linalg.svd, torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "svd", lambda a, **k: sizes.append(("svd", *a.shape)) or real_svd(a, **k))
+    monkeypatch.setattr(torch.linalg, "eigh", lambda a: sizes.append(("eigh", *a.shape)) or real_eigh(a))
+    for rows, method in ((gaussian(0, 9, 40), "exact"), (gaussian(0, 9, 40), "gram"), (gaussian(0, 40, 9), "gram")):
+        assert top_singular(rows, 2, method).method == method
+    assert top_singular(gaussian(0, 60, 40), 2, "randomised").method == "randomised"
+    assert sizes == [("svd", 9, 40), ("eigh", 9, 9), ("eigh", 9, 9), ("svd", 12, 40)]
+
+
+def test_long_rows_come_in_blocks_of_one_length():
+    a = gaussian(3, 12, 300)
+    assert torch.allclose(singular_values([a[:5], a[5:]])[:12], singular_values(a))
+    with pytest.raises(ValueError, match="all blocks must have rows of one length, got 300 and 299"):
+        singular_values([a, a[:, 1:]])
+    with pytest.raises(ValueError, match="got list"):
+        direction_matrix([[1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"got \(4,\)"):
+        direction_matrix(torch.zeros(4))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_total_may_lie_below_the_sum_by_rounding_alone_at_any_scale(scale):
+    values = torch.tensor([2.0, 1.0]) * scale
+    assert float(energy(values, total=5 * scale**2 / (1 + 0.9e-4))[-1]) == 1
+    with pytest.raises(ValueError, match="at least the sum of squares"):
+        energy(values, total=5 * scale**2 / (1 + 1.2e-4))
+
+
+def test_two_rows_have_a_sphere():
+    angled = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    assert sphere_dimension(singular_values(angled)) == pytest.approx(1 / 0.36)
+    with pytest.raises(ValueError, match="two unit rows or more"):
+        sphere_dimension(torch.ones(1))

@@ -115,6 +115,12 @@ def test_random_subspaces_are_seeded_nested_and_confined():
         (lambda: orthonormal(torch.zeros(4, 2)), "all zero"),
         (lambda: orthonormal(torch.full((4, 2), math.nan)), "finite"),
         (lambda: orthonormal(torch.zeros(4)), "columns"),
+        (lambda: orthonormal(torch.zeros(4, 0)), r"columns, got \(4, 0\)"),
+        (lambda: orthonormal(torch.ones(4, 2, 2)), r"columns, got \(4, 2, 2\)"),
+        (lambda: orthonormal([1.0]), "columns, got list"),
+        (lambda: principal_angles(torch.ones(3, 1), torch.ones(4, 1)), "the same number of rows, got 3 and 4"),
+        (lambda: principal_angles(torch.ones(4, 1), torch.ones(3, 1)), "the same number of rows, got 4 and 3"),
+        (lambda: project(torch.ones(2, 2, 1, 2, 2), torch.eye(4)), "vectors or images of 4 entries"),
         (lambda: random_subspace(4, 5, 0), r"\[1, 4\]"),
         (lambda: random_subspace(4, 3, 0, inside=torch.eye(4)[:, :2]), r"\[1, 2\]"),
         (lambda: random_subspace(5, 2, 0, inside=torch.eye(4)), "d = 5"),
@@ -123,3 +129,13 @@ def test_random_subspaces_are_seeded_nested_and_confined():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_spaces_of_many_dimensions_and_a_tolerance_by_name():
+    basis = orthonormal(torch.randn(784, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    for shape in ((784,), (2, 784), (1, 28, 28), (2, 1, 28, 28)):
+        x = torch.ones(shape, dtype=torch.float64)
+        assert project(x, basis).shape == x.shape
+        assert torch.allclose(project(project(x, basis), basis), project(x, basis))
+    with pytest.raises(TypeError):
+        orthonormal(basis, 1e-3)

@@ -65,12 +65,7 @@ def _list(args: argparse.Namespace) -> int:
     runner.project_root()  # outside a clone nothing is known of verdicts
     verdicts = runner.item_verdicts()
     rows = [
-        {
-            "item": about.name,
-            "ids": ", ".join(about.ids) or "-",
-            "verdicts": verdicts[about.name],
-            "title": about.title,
-        }
+        {"item": about.name, "ids": ", ".join(about.ids) or "-", "verdicts": verdicts[about.name], "title": about.title}
         for about in runner.items().values()
     ]
     _print_table(rows, args.json)
@@ -87,7 +82,9 @@ def _run(args: argparse.Namespace) -> int:
             raise ValueError("--check chooses the settings itself; leave -p and --full out")
         return _verify([about.name], args.save)
     params = (runner.full_parameters(about) if args.full else {}) | given.parameters(args.parameter)
-    save = bool(params.pop("save", False)) or args.save
+    if not isinstance(save := params.pop("save", False), bool):
+        raise ValueError(f"parameter save must be true or false, got {save!r}")
+    save |= args.save
     with company.of(args.item, args.jobs, full=args.full, parameters=args.parameter) as others:
         table = runner.run(about.name, save=save, in_company=args.together or others, **params)
     _print_table(table)
@@ -101,7 +98,8 @@ def _check(args: argparse.Namespace) -> int:
     from uapkit.runner import items, verified
 
     stored = [name for name, about in items().items() if about.path("json").is_file()]
-    return _verify(args.item or (verified.due(args.due) if args.due else stored), args.save, args.how_far, args.limit)
+    names = args.item or (stored if args.due is None else verified.due(args.due))
+    return _verify(names, args.save, args.how_far, args.limit)
 
 
 def _verify(names: list[str], save: bool, how_far: str | None = None, limit: float | None = None) -> int:
@@ -109,7 +107,7 @@ def _verify(names: list[str], save: bool, how_far: str | None = None, limit: flo
 
     rows = list(verified.again(names, save=save, how_far=how_far, limit=limit))
     _print_table(rows)
-    return int(any(row["result"] == "differs" for row in rows))
+    return int(any(row["result"] in ("differs", "failed") for row in rows))
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from uapkit.attacks import deepfool, superdeepfool
-from uapkit.attacks.deepfool import DeepFoolResult
+from uapkit.attacks.deepfool import DeepFoolResult, Settings, walk
+from uapkit.attacks.superdeepfool import _normal_part
 
 inf = math.inf
 
@@ -369,3 +370,112 @@ def test_superdeepfool_refuses_settings_out_of_range(wrong) -> None:
     model, _, x = random_affine(1, 3, 4)
     with pytest.raises(ValueError, match=next(iter(wrong))):
         superdeepfool(model, x, **wrong)
+
+
+class Curve(nn.Module):
+    """Two classes of one pixel x: 0 and g(x)."""
+
+    def __init__(self, g):
+        super().__init__()
+        self.g = g
+
+    def forward(self, x):
+        s = x.flatten(1)[:, 0]
+        return torch.stack([torch.zeros_like(s), self.g(s)], 1)
+
+
+def test_where_the_boundary_runs_away_fifty_steps_are_made():
+    result = deepfool(Curve(lambda s: -torch.exp(-s)).eval(), torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64))
+    assert result.n_iter.tolist() == [50]
+    assert not result.success.any()
+    assert float(result.r) == pytest.approx(50 * 1.02), "each step is |g / g'| = 1"
+
+
+@pytest.mark.parametrize("linearise", ["overshot", "plain"])
+def test_the_point_at_which_the_score_is_linearised(linearise):
+    """Newton's steps on g(x) = x^3 - 0.6 by hand; the label is looked at at the overshot point."""
+    x0, total, steps, reach = 0.3, 0.0, 0, 1.1
+    while (x0 + reach * total) ** 3 < 0.6:
+        at = x0 + total * (reach if linearise == "overshot" else 1)
+        total, steps = total + (0.6 - at**3) / (3 * at**2), steps + 1
+    model = Curve(lambda s: s**3 - 0.6).eval()
+    x = torch.full((1, 1, 1, 1), x0, dtype=torch.float64)
+    result = deepfool(model, x, linearise=linearise, overshoot=0.1)
+    assert result.n_iter.tolist() == [steps]
+    assert float(result.r) == pytest.approx(reach * total, rel=1e-9)
+    # from the other side it takes several steps, each too short
+    x0, total, steps = 1.0, 0.0, 0
+    while (x0 + 1.001 * total) ** 3 > 0.2:
+        at = x0 + total * (1.001 if linearise == "overshot" else 1)
+        total, steps = total - (at**3 - 0.2) / (3 * at**2), steps + 1
+        if steps == 50:
+            break
+    result = deepfool(Curve(lambda s: s**3 - 0.2).eval(), torch.ones_like(x), linearise=linearise, overshoot=0.001)
+    assert steps > 2
+    assert result.n_iter.tolist() == [steps]
+    assert float(result.r) == pytest.approx(1.001 * total, rel=1e-6)
+
+
+@pytest.mark.parametrize("target", [0, 1, 3])
+def test_refining_towards_a_target_ends_in_it(small, target):
+    model, x = small
+    plain, refined = deepfool(model, x, target=target), deepfool(model, x, target=target, refine=6)
+    assert torch.equal(plain.success, refined.success)
+    there = refined.success
+    assert (model(x + refined.r).argmax(1)[there] == target).all()
+    assert (refined.adversarial[there] == target).all()
+
+
+def test_pixels_that_go_down_have_room_down_to_the_lower_wall():
+    """The mirror image of the pixel at its upper wall: the first pixel is at 0 and would go down."""
+    model = affine(torch.tensor([[0.0, 0.0], [-2.0, -1.0]], dtype=torch.float64), torch.tensor([0.0, 0.5]))
+    x = torch.tensor([0.0, 0.8], dtype=torch.float64).view(1, 1, 1, 2)  # the gap is 0.3
+    result = deepfool(model, x, bounds=(0, 1))
+    assert result.success.all()
+    assert result.r.flatten().tolist() == pytest.approx([0.0, -0.3 * 1.02])
+    result = deepfool(model, x, bounds=(-0.5, 1))
+    assert result.r.flatten().tolist() == pytest.approx([-0.12 * 1.02, -0.06 * 1.02])
+
+
+def super_by_the_book(model, x, rounds, settings):
+    """SDF(inf, 1) on one image, line by line: the shortest step seen, and the gradients that were taken."""
+    label = model(x).argmax(1)
+    found = walk(model, x, settings)
+    step, best, gradients = found.r, found.r, int(found.gradients)
+    for number in range(rounds):
+        point = (x + step).requires_grad_()
+        scores = model(point)
+        (w,) = torch.autograd.grad((scores[:, found.adversarial] - scores[:, label]).sum(), point)
+        gradients += 1
+        step = (w * step).sum() / (w * w).sum() * w
+        crossed = bool(model(x + step).argmax(1) != label)
+        if crossed and step.norm() < best.norm():
+            best = step
+        if crossed or number == rounds - 1:
+            break
+        found = walk(model, x + step, settings, away=label)
+        gradients += int(found.gradients)
+        step = step + found.r
+        best = step if step.norm() < best.norm() else best
+    return best, gradients
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 10])
+def test_superdeepfool_is_that_of_the_paper(small, rounds):
+    model, x = small
+    settings = Settings(4, 0.02, 50)
+    found = superdeepfool(model, x[:12], num_classes=4, max_rounds=rounds)
+    for i in range(12):
+        best, gradients = super_by_the_book(model, x[i : i + 1], rounds, settings)
+        assert torch.allclose(found.r[i], best[0], atol=1e-4)
+        assert int(found.gradients[i]) == gradients
+
+
+def test_only_the_part_of_a_step_along_the_normal_is_kept_and_only_forwards():
+    model = affine(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 0.0]], dtype=torch.float64), torch.zeros(3))
+    steps = torch.tensor([[3.0, 5.0], [-0.5, 3.0], [0.0, 3.0], [3.0, 5.0]], dtype=torch.float64).view(4, 1, 1, 2)
+    label, there = torch.zeros(4, dtype=torch.long), torch.tensor([1, 1, 1, 2])  # towards class 2 there is no slope
+    kept, forwards = _normal_part(model, torch.rand(4, 1, 1, 2, dtype=torch.float64), steps, label, there)
+    assert forwards.tolist() == [True, False, False, False]
+    assert forwards.dtype == torch.bool
+    assert kept[0].flatten().tolist() == [3.0, 0.0]

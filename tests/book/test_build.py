@@ -193,7 +193,7 @@ def pages_of_the_book():
 def test_a_style_sheet_is_staged_without_comments_and_says_the_same():
     assert (
         book.lean("/* two\n lines */\n@media print {\n  a { b: c } /* why */\n}\n")
-        == "@media print {\na { b: c } \n}\n"
+        == "\n@media print {\na { b: c } \n}\n"
     )
     sheets = {
         path: path.read_text(encoding="utf-8") for path in (book.project_root() / "book" / "assets").glob("*.css")

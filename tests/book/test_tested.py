@@ -48,20 +48,27 @@ def test_every_figure_is_that_of_the_stored_run(trust):
         "high": [1] * 2,
     }
     trust("coverage", coverage, commit="c" * 40, date="2026-01-02")
-    mutation = {"module": ["x", "y"], "mutants": [60, 40], "killed": [58, 37], "survived": [2, 3], "argued": [2, 3]}
+    mutation = {
+        "module": ["x", "y"],
+        "places": [90, 80],
+        "mutants": [60, 40],
+        "killed": [58, 37],
+        "survived": [2, 3],
+        "argued": [2, 3],
+    }
     trust("mutation", mutation | {"date": ["2026-01-01", "2026-01-03"], "commit": ["d" * 40, "e" * 40]})
     assert last_time("Tests")[1:] == ("42 in 3 files", "2026-01-02, commit abcdef0123")
     assert last_time("killed")[1] == "3 kills, 1 lost"
     assert last_time("fuzzer")[1] == "1,100 inputs, no finds"
     assert last_time("intervals")[1] == "94.0 % to 96.1 %"
     assert last_time("Faults")[1:] == (
-        "95 of 100 noticed, in 2 modules: 95.0 % (88.8 % to 97.8 %)",
+        "95 of 100 noticed, in 2 modules: 95.0 %; of those that change anything 100.0 % (96.1 % to 100.0 %)",
         "2026-01-03, commit eeeeeeeeee",
     )
     folds = tested.folds()
     assert folds.count("<details>") == 6
     assert "<td>a run is stored</td><td>2</td><td>1</td>" in folds
-    assert "<td>x</td><td>60</td><td>96.7 %</td><td>2</td><td>2</td>" in folds
+    assert "<td>x</td><td>90</td><td>60</td><td>96.7 %</td><td>2</td><td>0</td>" in folds
 
 
 def test_a_rerun_counts_only_for_the_table_that_is_stored_now(monkeypatch):

@@ -9,11 +9,12 @@ import tarfile
 import time
 import zipfile
 
+import nbformat
 import pytest
 import torch
 from nbformat.v4 import new_output
 
-from uapkit.classroom import collect, execute, judge, kernel, limits, properties
+from uapkit.classroom import collect, execute, grade, judge, kernel, limits, mend, notebooks, properties
 
 NAME = "a1_linear"
 INSIDE = limits.sandbox_command("auto") == limits.ISOLATED
@@ -96,19 +97,37 @@ def test_a_disk_that_is_being_filled_is_noticed(tmp_path, monkeypatch):
 def test_a_grader_that_is_killed_leaves_nothing_running():
     code = f"import subprocess, time; subprocess.Popen({[*limits.TIED, 'sleep', '78']!r}); time.sleep(78)"
     process = subprocess.Popen([sys.executable, "-c", code])
-
-    def there():
-        return subprocess.run(["pgrep", "-f", "^sleep 78$"], check=False, capture_output=True).stdout != b""
-
-    for _ in range(100):
-        if there():
-            break
-        time.sleep(0.1)
-    assert there()
+    assert soon(lambda: running("^sleep 78$"))
     process.kill()
     process.wait()
-    time.sleep(0.3)
-    assert not there()
+    assert soon(lambda: not running("^sleep 78$"))
+
+
+@only_inside
+@pytest.mark.skipif(not limits._works(limits.TIED), reason="no setpriv on this system")
+def test_a_kernel_in_namespaces_of_its_own_ends_with_the_process_that_started_it(tmp_path):
+    """The command that stands before a kernel is taken from what the grader writes for nbgrader."""
+    limits.environment(tmp_path, 60, 4, limits.ISOLATED, [str(tmp_path)])
+    argv = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_text())["argv"]
+    words = argv[: argv.index(sys.executable)]
+    assert words[-len(limits.ISOLATED) :] == limits.ISOLATED
+    code = f"import subprocess, time; subprocess.Popen({[*words, 'sleep', '79']!r}, start_new_session=True); time.sleep(79)"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    assert soon(lambda: running("^sleep 79$"))
+    process.kill()
+    process.wait()
+    assert soon(lambda: not running("sleep 79$"))
+
+
+def running(pattern):
+    return subprocess.run(["pgrep", "-f", pattern], check=False, capture_output=True).stdout != b""
+
+
+def soon(is_so):
+    until = time.monotonic() + 10
+    while not is_so() and time.monotonic() < until:
+        time.sleep(0.05)
+    return is_so()
 
 
 def zipped(files, mode=0o100644):
@@ -252,3 +271,110 @@ def test_points_are_shown_with_the_word():
     exec("\n".join(source[:-1]), space)
     points = eval(source[-1], space)
     assert points._repr_mimebundle_() == {"text/plain": "5.0", judge.TOKEN: "word"}
+
+
+@pytest.fixture
+def handing_in(tmp_path):
+    """(the student's folder, a function that prepares it: reason why not and notes; where the grader's copy lies)."""
+    released = notebooks.student_version(notebooks.read(NAME))
+    folder, place = tmp_path / "submitted" / "eve" / NAME, tmp_path / "mended" / "eve" / NAME
+    folder.mkdir(parents=True)
+    nbformat.write(released, folder / f"{NAME}.ipynb")
+    return folder, lambda: mend.prepare(folder, place, NAME, released), place
+
+
+def test_links_and_pipes_in_a_hand_in_are_left_out(handing_in, tmp_path):
+    """A link would bring the teacher's files to the student's code; a pipe would keep the grader waiting."""
+    folder, prepare, place = handing_in
+    (secret := tmp_path / "gradebook.db").write_text("secret")
+    (folder / "data").mkdir()
+    (folder / "data" / "plain.csv").write_text("1")
+    (folder / "data" / "link.csv").symlink_to(secret)
+    (folder / "all").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe")
+    reason, notes = prepare()
+    assert reason == ""
+    assert notes == [f"{one} is a link or a special file and was left out" for one in ("all", "data/link.csv", "pipe")]
+    assert sorted(path.name for path in place.rglob("*")) == [f"{NAME}.ipynb", "data", "plain.csv"]
+
+
+def test_a_notebook_that_is_a_link_is_not_followed(handing_in, tmp_path):
+    folder, prepare, _ = handing_in
+    (folder / f"{NAME}.ipynb").rename(solution := tmp_path / "solution.ipynb")
+    (folder / f"{NAME}.ipynb").symlink_to(solution)
+    assert prepare() == (f"{NAME}.ipynb is a link or a special file; the notebook itself has to be handed in", [])
+
+
+def test_a_notebook_of_many_megabytes_is_not_read(handing_in, monkeypatch):
+    folder, prepare, _ = handing_in
+    monkeypatch.setattr(mend, "LARGEST", 2**20)
+    with open(folder / f"{NAME}.ipynb", "a") as file:
+        file.write(" " * 2**21)
+    assert prepare() == (f"{NAME}.ipynb has 2 MB, more than the 1 MB allowed", [])
+
+
+@pytest.mark.parametrize("said", ["x", 3, ["a"], {"grade_id": ["setup"]}, {"grade_id": None}])
+def test_cells_that_say_nonsense_of_themselves_are_refused(handing_in, said):
+    folder, prepare, _ = handing_in
+    path = folder / f"{NAME}.ipynb"
+    found = json.loads(path.read_text())
+    found["cells"][0]["metadata"]["nbgrader"] = said
+    path.write_text(json.dumps(found))
+    reason, _ = prepare()
+    assert reason.startswith(f"{NAME}.ipynb is not a notebook")
+
+
+def test_whatever_one_student_hands_in_the_others_are_graded(tmp_path, monkeypatch):
+    """One folder is a file, one makes the preparation fail with an error that nobody has thought of."""
+    (tmp_path / "submitted" / "file").mkdir(parents=True)
+    (tmp_path / "submitted" / "file" / NAME).write_text("a file where a folder should be")
+    released = notebooks.student_version(notebooks.read(NAME))
+    reason, _, _ = grade._one(tmp_path, NAME, "file", released, 60, 4, [])
+    assert reason.startswith("nbgrader never saw it, for NotADirectoryError came before")
+    monkeypatch.setattr(mend, "prepare", lambda *a: {}["unheard of"])
+    reason, _, _ = grade._one(tmp_path, NAME, "odd", released, 60, 4, [])
+    assert reason == f"nbgrader never saw it, for KeyError came before: see logs/{NAME}/odd.log"
+    assert "unheard of" in (tmp_path / "logs" / NAME / "odd.log").read_text()
+
+
+def encrypted(data):
+    """The zip with the mark of encryption at every member."""
+    data = bytearray(data)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(mark)
+        while place >= 0:
+            data[place + offset] |= 1
+            place = data.find(mark, place + 1)
+    return bytes(data)
+
+
+def broken(data, at=0.5, length=40):
+    place = int(len(data) * at)
+    return data[:place] + bytes(length) + data[place + length :]
+
+
+def noise(size):
+    return os.urandom(size)
+
+
+DAMAGED = {
+    "encrypted.zip": lambda: encrypted(zipped({"ann_a1_linear.zip": zipped({"a1_linear.ipynb": "x"})})),
+    "crc.zip": lambda: broken(zipped({"ann_a1_linear.zip": zipped({"c": noise(9999)})})),
+    "cut.tar.gz": lambda: tarred("ann_a1_linear.ipynb", size=2**20)[:600],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_and_encrypted_archives_are_one_sentence(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "api", lambda out: None)
+    (tmp_path / name).write_bytes(DAMAGED[name]())
+    with pytest.raises(
+        ValueError, match=rf"{name} (is damaged or encrypted|is not a (zip|tar) archive).*download it again"
+    ) as said:
+        collect.collect(tmp_path, NAME, [tmp_path / name])
+    assert "\n" not in str(said.value)
+
+
+def test_an_empty_sandbox_is_refused():
+    with pytest.raises(ValueError, match="the sandbox '' cannot run on this machine"):
+        limits.sandbox_command("")

@@ -124,6 +124,41 @@ def submission(data):
         mend.mended(found, _released())
 
 
+ODD = (None, True, 0, -1, 1e308, "", "x", "\0", "é" * 99, [], ["a"], [[]], {}, {"grade_id": []}, {"nbgrader": "x"})
+
+
+@cache
+def _small():
+    """A released notebook of a few cells of each kind: what is read in a moment can be changed in thousands of ways."""
+    whole = _released()
+    kept = [cell for k, cell in enumerate(whole.cells) if mend.key(cell) or k < 2][:9]
+    return json.dumps({**whole, "cells": kept})
+
+
+def cells(data):
+    """A hand-in that is whole as JSON, with parts of its cells gone, twice there, or of another kind: three bytes a change."""
+    changed = json.loads(_small())
+    for which, where, what in zip(data[::3], data[1::3], data[2::3], strict=False):
+        if not changed["cells"]:
+            break
+        place = which % len(changed["cells"])
+        cell, action = changed["cells"][place], what % (len(ODD) + 4)
+        if not isinstance(cell, dict) or action == len(ODD):
+            del changed["cells"][place]
+        elif action == len(ODD) + 1:
+            changed["cells"].insert(where % len(changed["cells"]), json.loads(json.dumps(cell)))
+        else:
+            about = cell.get("metadata")
+            inner = about.get("nbgrader") if isinstance(about, dict) else None
+            spots = [(part, key) for part in (cell, about, inner) if isinstance(part, dict) for key in part]
+            part, key = spots[where % len(spots)] if spots else (changed["cells"], place)
+            if action == len(ODD) + 2 and isinstance(part, dict):
+                del part[key]
+            else:
+                part[key] = ODD[action % len(ODD)]
+    submission(json.dumps(changed).encode())
+
+
 TARGETS = {
     "npy": _array(".npy"),
     "npz": _array(".npz"),
@@ -139,6 +174,7 @@ TARGETS = {
     "cache entry": kept,
     "parameters": parameters,
     "notebook": submission,
+    "cells of a notebook": cells,
 }
 
 
@@ -184,4 +220,6 @@ def seeds(name):
             b"x='a",
             b"seed=0x1f",
         ]
-    return [json.dumps(_released()).encode()]
+    if name == "cells of a notebook":
+        return [bytes(9), bytes(range(1, 100))]
+    return [_small().encode()[:8000], b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}']

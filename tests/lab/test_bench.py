@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from uapkit import data, evaluate, models
-from uapkit.lab import Bench, Run, for_network, keeping, split_name
+from uapkit.lab import Bench, Run, class_names, for_network, keeping, layers_of, split_name
+from uapkit.lab.bench import shards
 from uapkit.lab.nulls import NULLS, kind_of, random
 from uapkit.lab.run import Arrays, joined, marked
 from uapkit.lab.sweep import sweep
@@ -145,3 +146,81 @@ def test_an_item_may_say_what_a_null_is_though_a_network_is_not_here():
     )
     assert Run.of(table).measured.index.tolist() == [0]
     assert Run.of(table).table["is_null"].tolist() == [False, True, False]
+
+
+def test_a_network_without_activations_is_asked_for_its_layers_by_name():
+    linear = models.load("linear_digits")
+    with pytest.raises(
+        ValueError, match=r"linear_digits has no activation or pooling to attack; name layers .* among .*logits"
+    ):
+        layers_of(linear, None, "linear_digits", 5)
+    assert layers_of(linear, ["logits"], "linear_digits", 5) == ["logits"]
+    mlp = models.load("mlp_digits")
+    assert set(layers_of(mlp, None, "mlp_digits", 2)) <= set(mlp.layers(kind="activation"))
+
+
+def test_layers_are_taken_as_asked_for_or_spread_evenly():
+    mlp = models.load("mlp_digits")
+    net = models.wrap(
+        torch.nn.Sequential(torch.nn.Flatten(), *[torch.nn.ReLU() for _ in range(9)]), input_size=(1, 2, 2)
+    )
+    names = net.layers(kind="activation")
+    assert layers_of(net, None, "x", 1) == names[:1]
+    assert layers_of(net, None, "x", 3) == [names[0], names[4], names[8]]
+    assert layers_of(net, None, "x", 100) == names
+    assert layers_of(mlp, {"mlp_digits": ["a"]}, "mlp_digits[tag]", 1) == ["a"], "with or without the tag"
+    assert layers_of(mlp, {"mlp_digits[tag]": ("b",), "mlp_digits": ["a"]}, "mlp_digits[tag]", 1) == ["b"]
+    assert layers_of(net, {"another": ["a"]}, "x", 1) == names[:1]
+
+
+def test_a_table_says_weights_and_data_of_each_network():
+    bench = Bench({"linear_digits": "digits", "other": "mnist"}, 4, 0, 4)
+    table = bench.told(pd.DataFrame({"model": ["linear_digits", "vgg16"], "rate": [0.1, 0.2]}))
+    assert list(table) == ["model", "weights", "rate", "data"]
+    assert table["data"].tolist() == ["digits", "mnist"]
+    assert table["weights"].tolist() == [bench.weights("linear_digits"), "IMAGENET1K_V1"]
+    assert bench.told(pd.DataFrame({"model": ["vgg16"], "data": ["x"]}))["data"].tolist() == ["x"]
+
+
+def test_classes_have_their_names_or_numbers():
+    assert class_names(models.load("linear_digits"))[:3] == ("0", "1", "2")
+    named = models.wrap(torch.nn.Flatten(), classes=("cat", "dog"))
+    assert class_names(named) == ("cat", "dog")
+    assert class_names(models.wrap(torch.nn.Flatten()))[9999:] == ("9999",)
+
+
+def test_images_are_scored_in_parts_that_are_all_of_them():
+    images = data.load("digits")
+    assert [part is images for part in shards(images)] == [True]
+    large = type(images)(torch.arange(20_001.0).view(-1, 1, 1, 1) / 20_001, None, name="many")
+    assert [len(part) for part in shards(large)] == [10_000, 10_000, 1]
+    assert torch.equal(torch.cat([part.x for part in shards(large)]), large.x)
+
+
+def test_clean_labels_are_those_of_each_part():
+    bench = Bench("digits", 8, 6, 20)
+    split, net = bench.split("linear_digits"), bench.network("linear_digits")
+    for part in ("fit", "held_in", "scored"):
+        assert torch.equal(bench.clean("linear_digits", part), evaluate.labels(net, getattr(split, part)))
+    with pytest.raises(ValueError, match="unknown part of the images 'test'"):
+        bench.clean("linear_digits", "test")
+    assert bench.shape("linear_digits") == (1, 28, 28)
+
+
+def test_untrained_copies_come_from_their_seed():
+    bench = Bench("digits", 4, 0, 4, seed=3)
+    weights = [bench.untrained("linear_digits", seed).net.fc.weight for seed in (None, 3, 4)]
+    assert torch.equal(weights[0], weights[1]), "the seed of the bench"
+    assert not torch.equal(weights[0], weights[2])
+    before = torch.random.get_rng_state()
+    own = models.wrap(models.load("mlp_digits").net, input_size=(1, 28, 28), name="mine")
+    bench.names([own])
+    assert torch.equal(*(bench.untrained("mine", seed)(torch.ones(1, 1, 28, 28)) for seed in (None, 3)))
+    assert torch.equal(torch.random.get_rng_state(), before), "nobody else's draws are moved"
+
+
+def test_another_seed_draws_other_images_and_all_come_in_their_own_order():
+    first, again, other = (pixels(Bench("digits", 8, 0, 20, seed=s).split("linear_digits").scored) for s in (0, 0, 1))
+    assert first == again != other
+    whole = Bench("digits", 8, 4, None).split("linear_digits")
+    assert len(whole.fit) + len(whole.held_in) + len(whole.scored) == len(data.load("digits"))

@@ -67,6 +67,8 @@ def test_rates_means_and_differences_are_those_of_the_intervals():
     flags, others = [True, True, False, True], [False, True, False, False]
     assert claims.rate(torch.tensor(flags)) == Rate.of(3, 4).columns("fooling_rate")
     assert claims.paired(flags, others) == paired_difference(torch.tensor(flags), torch.tensor(others), seed=0)
+    drawn = torch.rand(2, 300, generator=torch.Generator().manual_seed(1)) < torch.tensor([[0.6], [0.5]])
+    assert claims.paired(*drawn) == paired_difference(*drawn, seed=0)
     assert claims.mean_of(np.array([1, 2, 4])) == mean_interval([1.0, 2.0, 4.0])
 
 
@@ -80,6 +82,8 @@ def test_a_rank_correlations_interval_is_its_bootstrap_over_pairs():
     assert (found.low, found.high) == (pytest.approx(ends[0]), pytest.approx(ends[1]))
     assert found.value == pytest.approx(spearmanr(x, y).statistic)
     assert found.n == 12
+    assert claims.rank_correlation(x, y) == claims.rank_correlation(x, y, seed=0, n_boot=2000)
+    assert claims.rank_correlation(x[:4], y[:4]).value == pytest.approx(spearmanr(x[:4], y[:4]).statistic)
     few = claims.rank_correlation(x[:6], y[:6])
     assert (few.value, few.low, few.high) == (pytest.approx(spearmanr(x[:6], y[:6]).statistic), -1.0, 1.0)
     none = claims.rank_correlation(x[:3], y[:3])
@@ -92,10 +96,26 @@ def test_a_rank_correlations_interval_is_its_bootstrap_over_pairs():
 def test_nulls_are_known_by_name_and_drawn_from_name_and_seed():
     assert nulls.is_null("random signs")
     assert not nulls.is_null("singular vector")
-    assert (nulls.kind_of(math.inf), nulls.kind_of(2)) == ("random signs", "random direction")
+    assert [nulls.kind_of(p) for p in (math.inf, float("inf"), 2)] == [
+        "random signs",
+        "random signs",
+        "random direction",
+    ]
     drawn = nulls.random((1, 4, 4), eps=0.1, seed=3, name="one")
     assert drawn.abs().flatten().tolist() == pytest.approx([0.1] * 16)
     assert torch.equal(drawn, nulls.random((1, 4, 4), eps=0.1, seed=3, name="one"))
     assert not torch.equal(drawn, nulls.random((1, 4, 4), eps=0.1, seed=3, name="two"))
     assert not torch.equal(drawn, nulls.random((1, 4, 4), eps=0.1, seed=4, name="one"))
     assert float(nulls.random((1, 4, 4), eps=0.1, norm=2, seed=3, name="one").norm()) == pytest.approx(0.1)
+
+
+def test_options_are_given_by_name():
+    """A value more in a row would mean something else to each reader."""
+    found = Interval(0.5, 9, 0.4, 0.6)
+    for call in (
+        lambda: claims.claim("c", "a", found, ">", 0.3, found),
+        lambda: claims.rank_correlation([1, 2], [1, 2], 0),
+        lambda: nulls.random((1, 2, 2), 0.1),
+    ):
+        with pytest.raises(TypeError):
+            call()

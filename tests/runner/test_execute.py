@@ -1,12 +1,14 @@
 """Running: parameters, provenance, what is reused and what is computed anew."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 from uapkit import runner, sources
 from uapkit.lab import memo
+from uapkit.runner import catalogue
 
 NAME = "khrulkov2018/tab1_layers"
 
@@ -114,3 +116,50 @@ def test_provenance_and_messages_hold_no_path_of_this_machine(project, counted, 
     record = runner.run(NAME).attrs["provenance"]
     assert str(project) not in json.dumps(record)
     assert runner.without_paths(f"no file {project}/data/x") == "no file <project>/data/x"
+
+
+WRONG = [
+    ({"models": "mlp_digits"}, r"models .* must be a list, \[mlp_digits\] say, got 'mlp_digits'"),
+    ({"models": []}, r"models .* must be a list of one network at least, got \[\]"),
+    ({"models": 3}, "models .* must be a list"),
+    ({"n_fit": 1.5}, "n_fit .* must be a whole number, not negative, got 1.5"),
+    ({"n_fit": -3}, "n_fit .* must be a whole number, not negative"),
+    ({"n_fit": math.inf}, "n_fit .* must be a whole number"),
+    ({"n_fit": [16]}, "n_fit .* must be a number"),
+    ({"n_fit": True}, "n_fit .* must be a number"),
+    ({"n_fit": 10**400}, "n_fit .* must be a number"),
+    ({"eps": math.nan}, "eps .* must be a number, got nan"),
+    ({"eps": "ten"}, "eps .* must be a number, got 'ten'"),
+    ({"seed": -1}, "seed .* must be a whole number, not negative"),
+    ({"data": ["digits"]}, "data .* must be text, such as digits"),
+    ({"device": 0}, "device .* must be text, such as cpu"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), WRONG, ids=[str(given) for given, _ in WRONG])
+def test_values_of_another_kind_are_refused_before_anything_runs(given, said):
+    with pytest.raises(ValueError, match=said) as error:
+        runner.check_parameters(runner.item(NAME), given)
+    assert "\n" not in str(error.value)
+
+
+def test_values_of_the_right_kind_pass():
+    fine = {"models": ["a"], "n_fit": 16.0, "p": math.inf, "q": "1e1", "layers": {"a": ["b"]}, "n_eval": None}
+    assert runner.check_parameters(runner.item(NAME), fine).items() >= fine.items()
+    by_network = {"n_fit": {"mlp_digits": 4, "other": 0}, "data": {"other": "digits"}}
+    assert runner.check_parameters(runner.item("jetley2018/fig1_scores"), by_network).items() >= by_network.items()
+
+
+def test_an_error_of_pythons_own_names_the_parameters_that_were_given(project, counted, monkeypatch):
+    def run(*, models=("a",), norms=(1.0,)):
+        return [1 / norm for norm in norms]
+
+    monkeypatch.setattr(catalogue.Item, "function", property(lambda self: run))
+    with pytest.raises(
+        ValueError, match=rf"{NAME} does not run with norms=\[0.0\] \(ZeroDivisionError: .* in test_execute.py, line"
+    ) as said:
+        runner.run(NAME, norms=[0.0])
+    assert isinstance(said.value.__cause__, ZeroDivisionError)
+    run.__kwdefaults__["norms"] = (0.0,)
+    with pytest.raises(ZeroDivisionError):
+        runner.run(NAME)

@@ -118,3 +118,26 @@ def test_kept_answers_are_those_of_this_version_of_the_file_and_its_helpers(fold
     for _ in range(2):
         assert "my_net.py:make" not in value()[1]["inputs"]
     assert len(CALLS) == 5, "what cannot be identified is computed anew each time"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("make = (\n", r"net\.py could not be run, line 1: SyntaxError"),
+        (
+            "import torch\nimport no_such_module\n",
+            r"net\.py could not be run, line 2: ModuleNotFoundError: No module named",
+        ),
+        ("x = 1\nmake = x / 0\n", r"net\.py could not be run, line 2: ZeroDivisionError: division by zero"),
+        ("def make():\n    return {}['a']\n", r"net\.py could not be run, line 2: KeyError: 'a'"),
+        ("import sys\nsys.exit('bye')\n", r"net\.py could not be run, line 2: SystemExit: bye"),
+    ],
+)
+def test_a_file_that_breaks_is_one_sentence_with_its_line(tmp_path, monkeypatch, text, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(text)
+    with pytest.raises(ValueError, match=words) as said:
+        own.networks("net.py:make")
+    assert "\n" not in str(said.value)
+    assert said.value.__cause__ is not None, "the whole story is there for whoever wants it"
+    assert str(tmp_path) not in sys.path

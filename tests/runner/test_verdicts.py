@@ -298,3 +298,97 @@ def test_verdicts_are_counted_in_one_order():
                                                                          "holds on 2 of 3", "check failed"]})  # fmt: skip
     assert verdicts.joined(told) == "confirmed 1, holds on some 2, differs 1"
     assert verdicts.joined(told.iloc[4:]) == "shown, no claim"
+
+
+def test_published_rows_are_those_of_the_item(tmp_path, monkeypatch):
+    about = runner.item("jetley2018/fig5_confined")
+    monkeypatch.setattr(type(about), "path", lambda self, kind: tmp_path / f"{kind}.csv")
+    assert verdicts.reported(about).empty, "a paper of which nothing is typed in"
+    items = ["jetley2018/fig1_scores", about.name, "khrulkov2018/tab1_layers", about.name]
+    table = pd.DataFrame({"item": items, "metric": ["a", "b", "c", "d"], "value": "null"})
+    table.to_csv(tmp_path / "reported.csv", index=False)
+    found = verdicts.reported(about)
+    assert found["metric"].tolist() == ["b", "d"]
+    assert found.index.tolist() == [0, 1]
+    assert found[["test", "judged_on", "value"]].to_numpy().tolist() == [["", "", "null"]] * 2
+    table.assign(test="ours", judged_on="vgg16").to_csv(tmp_path / "reported.csv", index=False)
+    assert verdicts.reported(about)[["test", "judged_on"]].to_numpy().tolist() == [["ours", "vgg16"]] * 2
+
+
+def test_a_place_may_name_every_column():
+    table = pd.DataFrame({"model": ["a", "b"], "n_fit": [8, 16]})
+    assert len(verdicts._matching(table, {"model": "a", "n_fit": "8"})) == 1
+    assert len(verdicts._matching(table, {})) == 2
+
+
+def test_an_item_is_judged_in_one_line(monkeypatch):
+    name = "equivariant2019/thm1_alignment"
+    judged = pd.DataFrame({"kind": ["order"], "verdict": ["confirmed"]})
+    judged.attrs["evidence"] = [{"claim": "c"}]
+    monkeypatch.setattr(verdicts, "_compared", lambda name, run: judged)
+    monkeypatch.setattr(verdicts, "stored_run", lambda name: None)
+    expected = {"rows": [{"kind": "order", "verdict": "confirmed"}], "evidence": [{"claim": "c"}]}
+    assert verdicts.judge(name) == expected | {"verdict": "not run here"}
+    monkeypatch.setattr(verdicts, "stored_run", lambda name: object())
+    assert verdicts.judge(name) == expected | {"verdict": "confirmed 1"}
+    monkeypatch.setattr(type(runner.item(name)), "function", None)
+    assert verdicts.judge(name)["verdict"] == "planned"
+
+
+def test_published_numbers_follow_the_claims(monkeypatch):
+    name = "equivariant2019/thm1_alignment"
+    same = {
+        "confidence": "verified",
+        "source": "s",
+        "test": "paper",
+        "judged_on": "",
+        "tolerance": "0.005",
+        "note": "n",
+    }
+    rows = pd.DataFrame(
+        [
+            same | {"kind": "level", "metric": "fooling_rate", "where": "model=a", "value": "0.52"},
+            same | {"kind": "order", "metric": "said", "where": "", "value": ""},
+        ]
+    )
+    monkeypatch.setattr(verdicts, "reported", lambda about: rows)
+    ours = evidence(HOLDS).assign(claim="said", network="a", estimate=0.55)
+    monkeypatch.setattr(verdicts, "_evidence", lambda name, run: ours)
+    table = pd.DataFrame({"model": ["a"], "fooling_rate": [0.53], "low": [0.5], "high": [0.56]})
+    judged = verdicts._compared(name, type("Run", (), {"table": table})())
+    assert judged["claim"].tolist() == ["said", "fooling_rate (model=a)"]
+    assert judged["verdict"].tolist() == ["confirmed", "confirmed"]
+    assert judged["test"].tolist() == ["paper", "paper"]
+    assert judged.attrs["evidence"] == ours.to_dict("records")
+    monkeypatch.setattr(verdicts, "reported", lambda about: rows.iloc[:0])
+    assert verdicts._compared(name, type("Run", (), {"table": table})()).empty
+
+
+def test_evidence_comes_from_the_items_claims(monkeypatch):
+    about = runner.item("equivariant2019/thm1_alignment")
+    found = Interval(0.55, 9, 0.5, 0.6)
+    stated = property(lambda self: lambda run: iter([claim("c", "a", found, ">", 0.4)]))
+    monkeypatch.setattr(type(about), "claims", stated)
+    rows = verdicts.evidence(about.name, object())
+    assert rows[["claim", "network", "answer"]].to_numpy().tolist() == [["c", "a", "yes"]]
+    monkeypatch.setattr(type(about), "claims", None)
+    assert verdicts.evidence(about.name, object()).columns.tolist() == list(verdicts.EVIDENCE_COLUMNS)
+    assert verdicts._evidence(about.name, None).empty
+
+
+def test_the_kept_verdict_is_that_of_the_stored_run(monkeypatch):
+    """What is kept is used for the stored run alone; any other run is judged now."""
+    name = "equivariant2019/thm1_alignment"
+    kept = {"rows": [{"claim": "kept"}], "evidence": [{"claim": "kept"}]}
+    monkeypatch.setattr(verdicts, "drawn", lambda function, name: kept)
+    monkeypatch.setattr(verdicts, "_compared", lambda name, run: "judged now")
+    own, stored = object(), object()
+    monkeypatch.setattr(verdicts, "stored_run", lambda name: stored)
+    assert verdicts.compare(name, own) == "judged now"
+    for run in (None, stored):
+        found = verdicts.compare(name, run)
+        assert found["claim"].tolist() == ["kept"]
+        assert found.attrs["evidence"] == kept["evidence"]
+    assert verdicts.evidence(name)["claim"].tolist() == ["kept"]
+    kept["evidence"] = []
+    assert verdicts.evidence(name).columns.tolist() == list(verdicts.EVIDENCE_COLUMNS)

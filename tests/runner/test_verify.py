@@ -8,8 +8,8 @@ import pytest
 import torch
 import yaml
 
-from uapkit import runner
-from uapkit.runner import results, verified, verify
+from uapkit import cli, runner
+from uapkit.runner import quick, results, verified, verify
 
 NAME = "khrulkov2018/tab1_layers"
 STORED = [name for name, about in runner.items().items() if about.path("json").is_file()]
@@ -34,7 +34,7 @@ def test_it_is_made_on_as_many_threads_as_then(project, counted, monkeypatch):
     now, real, before = [], verify.computed, torch.get_num_threads()
     monkeypatch.setattr(verify, "computed", lambda *a: [now.append(torch.get_num_threads()), real(*a)][1])
     assert verify.check(NAME).agrees
-    verify.store_quick(NAME)
+    quick.store(NAME)
     assert now == [3, 1]
     assert torch.get_num_threads() == before
 
@@ -89,7 +89,7 @@ def test_without_data_or_weights_the_quick_run_is_compared(project, counted):
     runner.run(NAME, save=True, models=["missing"])
     edited(lambda table: table.assign(status="run"))
     assert verify.check(NAME).agrees is None
-    verify.store_quick(NAME)
+    quick.store(NAME)
     found = verify.check(NAME)
     assert (found.how_far, found.agrees, found.rows) == (verify.QUICK, True, 2)
     assert verify.check(NAME, how_far="whole").agrees is None
@@ -160,3 +160,75 @@ def test_records_of_reruns_are_whole():
             assert record["item"] == name
             assert record["how_far"] in (verify.WHOLE, verify.SUBSET, verify.QUICK)
             json.dumps(record)
+
+
+def test_networks_that_came_out_otherwise_here_are_no_difference_of_a_quick_run(project, counted, monkeypatch):
+    """They are trained on each machine: where training rounds otherwise, there is nothing to compare."""
+    runner.run(NAME, save=True)
+    quick.store(NAME)
+    assert verify.check(NAME, how_far="quick run").agrees
+    path = verify.quick_path(runner.item(NAME)).with_suffix(".json")
+    record = json.loads(path.read_text())
+    assert record["inputs"] == {"weights of a": "0" * 64, "weights of b": "0" * 64}
+    path.write_text(json.dumps(record | {"inputs": {"weights of a": "1" * 64}}))
+    found = verify.check(NAME, how_far="quick run")
+    assert (found.agrees, found.how_far) == (None, verify.NOTHING)
+    assert found.differences[0].startswith(
+        "the networks of the quick run came out otherwise on this machine: weights of a"
+    )
+    assert verified.note(found) is None
+
+
+def test_the_time_limit_cannot_be_caught_by_what_runs(project, counted, monkeypatch):
+    def stubborn(*a):
+        for _ in range(40):
+            try:
+                time.sleep(0.1)
+            except Exception:
+                continue
+
+    runner.run(NAME, save=True)
+    monkeypatch.setattr(verify, "computed", stubborn)
+    assert verify.check(NAME, limit=0.2).differences == ("it was given up after 0.2 s",)
+
+
+def test_an_item_that_cannot_be_checked_stops_no_other(project, counted, capsys):
+    other = "khrulkov2018/fig_q_sweep"
+    for name in (NAME, other):
+        runner.run(name, save=True)
+    runner.item(NAME).path("csv").write_text("edited by hand\n")
+    assert cli.main(["check", NAME, other, "--save"]) == 1
+    said = capsys.readouterr()
+    assert f"{NAME}: failed" in said.err
+    assert f"{other}: equal to the last digit" in said.err
+    assert "restore both from git" in said.err, "and why"
+    assert verified.last(NAME) is None
+    assert verified.standing(other)["agrees"]
+
+
+@pytest.mark.parametrize(
+    "option", [["--due", "0"], ["--due", "-1"], ["--limit", "0"], ["--limit", "-3"], ["--limit", "nan"]]
+)
+def test_odd_numbers_of_items_and_seconds_are_refused(project, counted, capsys, option):
+    assert cli.main(["check", *option]) == 2
+    assert "must " in capsys.readouterr().err
+    assert counted == []
+
+
+def test_an_item_that_ends_without_its_data_falls_back_to_the_quick_run(project, counted, monkeypatch):
+    """Where there is no network there is no row that could say so."""
+    runner.run(NAME, save=True, q=2.0)
+    quick.store(NAME)
+    real = verify.computed
+
+    def needing(about, full, kept):
+        if full["q"] == 2.0:
+            raise FileNotFoundError("mnist is not here")
+        return real(about, full, kept)
+
+    monkeypatch.setattr(verify, "computed", needing)
+    found = verify.check(NAME)
+    assert (found.how_far, found.agrees) == (verify.QUICK, True)
+    assert verify.check(NAME, how_far="whole").differences == (
+        "data or weights of the full run are not on this machine",
+    )

@@ -26,12 +26,15 @@ from uapkit.runner.results import commit, table_bytes, versions
 # What is read first of a table wider than MOST columns; the whole stands in a fold below.
 FIRST = {
     "attacks": ("benchmark", "method", "cpu_seconds", "ratio", "verdict"),
+    "book": ("work", "seconds", "aim", "verdict", "longest"),
     "commands": ("command", "seconds", "ratio", "target", "verdict"),
     "device": ("network", "kernel", "a_second", "unit", "signs_kept"),
     "jacobian": ("work", "network", "layer", "ratio", "verdict"),
     "layers": ("network", "layers", "ratio", "target", "verdict"),
     "networks": ("network", "scored", "attacked_by_image", "in_words", "verdict"),
+    "papers": ("item", "network", "kernel", "count", "a_second"),
     "rates": ("work", "passes", "ratio", "target", "verdict"),
+    "suite": ("test", "seconds", "share", "why"),
     "sizes": ("item", "networks", "jobs", "hours", "hours_a_job"),
 }
 PEERS = ("adversarial-robustness-toolbox", "foolbox")

@@ -59,8 +59,9 @@ def _mutants() -> tuple[str, str, str]:
     if table is None:
         return what, NOT_YET, ""
     rate = Rate.of(int(table["killed"].sum()), int(table["mutants"].sum()))
-    found = f"{rate.hits} of {rate.n} noticed, in {len(table)} modules: "
-    found += f"{_percent(rate.value)} ({_percent(rate.low)} to {_percent(rate.high)})"
+    found = f"{rate.hits} of {rate.n} noticed, in {len(table)} modules: {_percent(rate.value)}; "
+    rate = Rate.of(rate.hits, rate.n - int(table["argued"].sum()))
+    found += f"of those that change anything {_percent(rate.value)} ({_percent(rate.low)} to {_percent(rate.high)})"
     return what, found, _when(dict(table.sort_values("date").iloc[-1]))
 
 
@@ -120,9 +121,11 @@ def details() -> list[tuple[str, pd.DataFrame]]:
     mutants, kills = stored("mutation")[0], stored("kills")[0]
     if mutants is not None:
         shown = mutants.assign(
-            noticed=[f"{_percent(k / n)}" for k, n in zip(mutants["killed"], mutants["mutants"], strict=True)]
-        )
-        columns = [c for c in ("module", "mutants", "noticed", "survived", "argued") if c in shown]
+            noticed=[_percent(k / n) for k, n in zip(mutants["killed"], mutants["mutants"], strict=True)],
+            change_nothing=mutants["argued"],
+            gaps=mutants["survived"] - mutants["argued"],
+        ).rename(columns={"change_nothing": "change nothing"})
+        columns = ["module", "places", "mutants", "noticed", "change nothing", "gaps"]
         found.append(("Faults put into the code, by module", shown[columns]))
     coverage = stored("coverage")[0]
     if coverage is not None:

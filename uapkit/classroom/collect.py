@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,8 +36,15 @@ def roster(out: Path, name: str) -> pd.DataFrame:
 def harmless(path: Path) -> None:
     """ValueError for an archive that would write outside its folder, make links or devices, or unpack to gigabytes.
 
-    Zips inside a zip count: a platform packs what students have packed.
+    So for one that is damaged or encrypted. Zips inside a zip count: a platform packs what students have packed.
     """
+    try:
+        _harmless(path)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{path.name} is damaged or encrypted ({error}); download it again") from None
+
+
+def _harmless(path: Path) -> None:
     left = LARGEST
     for name, size, plain in _members(path):
         left -= size

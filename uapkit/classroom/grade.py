@@ -10,6 +10,7 @@ import contextlib
 import html
 import shutil
 import sys
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,7 +112,11 @@ def _one(
         return f"nbgrader cannot take this folder's name; rename it, to {layouts.clean(student)} for example", 0.0, []
     place = out / "mended" / student / name
     shutil.rmtree(place, ignore_errors=True)
-    reason, notes = mend.prepare(out / "submitted" / student / name, place, name, released)
+    try:
+        reason, notes = mend.prepare(out / "submitted" / student / name, place, name, released)
+    except Exception as error:  # whatever was handed in, the others are graded
+        write_whole(out / "logs" / name / f"{student}.log", traceback.format_exc().encode())
+        return f"nbgrader never saw it, for {type(error).__name__} came before: see logs/{name}/{student}.log", 0.0, []
     if reason:
         return reason, 0.0, notes
     return *limits.run(out, name, student, seconds, memory, words), notes

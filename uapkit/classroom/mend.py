@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import os
 import shutil
 import warnings
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from nbformat.validator import normalize
 
 MOVED = "**Written in a cell of its own:**"
 Cells = list[NotebookNode]
+LARGEST = 64 * 2**20  # bytes of a notebook; a plot has some ten thousand
 
 
 def key(cell: NotebookNode) -> str:
@@ -30,6 +32,12 @@ def _about(cell: NotebookNode, what: str) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get(what))
 
 
+def _plain(cell: NotebookNode) -> bool:
+    """Is what the cell says of itself under nbgrader of the form that nbgrader writes?"""
+    said = cell.metadata.get("nbgrader", {})
+    return isinstance(said, dict) and isinstance(said.get("grade_id", ""), str)
+
+
 def by_hand(cell: NotebookNode) -> bool:
     """Is this an answer in words, graded by a reader?"""
     return _about(cell, "grade") and _about(cell, "solution")
@@ -38,9 +46,12 @@ def by_hand(cell: NotebookNode) -> bool:
 def the_notebook(folder: Path, name: str) -> tuple[Path | None, str]:
     """The file to grade in a student's folder, and a note on its name or the reason why there is none."""
     path = folder / f"{name}.ipynb"
-    if path.is_file():
-        return path, ""
     found = sorted(folder.glob("*.ipynb"))
+    for one in found:
+        if one.is_symlink() or not one.is_file():
+            return None, f"{one.name} is a link or a special file; the notebook itself has to be handed in"
+    if path in found:
+        return path, ""
     if len(found) == 1:
         return found[0], f"the notebook was handed in as {found[0].name}; its name is {path.name}"
     there = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
@@ -49,6 +60,11 @@ def the_notebook(folder: Path, name: str) -> tuple[Path | None, str]:
 
 def unreadable(path: Path, name: str, released: NotebookNode) -> tuple[NotebookNode | None, str]:
     """(notebook, "") or (None, why this file cannot be graded)."""
+    if path.stat().st_size > LARGEST:
+        return (
+            None,
+            f"{path.name} has {path.stat().st_size / 2**20:.0f} MB, more than the {LARGEST / 2**20:.0f} MB allowed",
+        )
     try:
         with warnings.catch_warnings(action="ignore"):
             _, found = normalize(nbformat.read(path, as_version=4))  # cells of the same id get new ones
@@ -56,6 +72,8 @@ def unreadable(path: Path, name: str, released: NotebookNode) -> tuple[NotebookN
     except Exception as error:  # nbformat raises half a dozen kinds, and json its own
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         return None, f"{path.name} is not a notebook ({reason})"
+    if not all(map(_plain, found.cells)):
+        return None, f"{path.name} is not a notebook (what it says of its cells under nbgrader is no text)"
     if not {key(cell) for cell in released.cells if _about(cell, "grade")} & {key(cell) for cell in found.cells}:
         return None, f"{path.name} has none of the test cells of {name}: is it another notebook, or a new one?"
     return found, ""
@@ -172,6 +190,11 @@ def _is_code(text: str) -> bool:
     return any(not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant | ast.Name)) for line in body)
 
 
+def _is_itself(path: Path) -> bool:
+    """A plain file that can be read, or a folder; no link."""
+    return not path.is_symlink() and (path.is_dir() or path.is_file()) and os.access(path, os.R_OK)
+
+
 def prepare(submitted: Path, place: Path, name: str, released: NotebookNode) -> tuple[str, list[str]]:
     """Put the mended notebook, and what else was handed in, into ``place``: (reason why not or "", notes)."""
     path, note = the_notebook(submitted, name)
@@ -181,9 +204,18 @@ def prepare(submitted: Path, place: Path, name: str, released: NotebookNode) -> 
     if found is None:
         return reason, [note] if note else []
     shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(submitted, place, ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", "__pycache__"))
+    left_out: list[str] = []
+
+    def unwanted(folder: str, names: list[str]) -> set[str]:
+        """Links lead out of the hand-in, into the teacher's files; a pipe or a device has no end."""
+        special = [n for n in names if not _is_itself(Path(folder, n))]
+        left_out.extend(os.path.relpath(Path(folder, n), submitted) for n in special)
+        return {*special, *shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints", "__pycache__")(folder, names)}
+
+    shutil.copytree(submitted, place, ignore=unwanted)
     result, notes = mended(found, released)
     notes = [note, *notes] if note else notes
+    notes += [f"{one} is a link or a special file and was left out" for one in sorted(left_out)]
     if notes:
         text = "\n".join(f"- {line[0].upper()}{line[1:]}." for line in notes)
         result.cells.insert(0, new_markdown_cell(f"**Notes of the grader**\n\n{text}"))

@@ -190,12 +190,18 @@ def shards(images: Images) -> list[Images]:
 def layers_of(
     model: models.Model, wanted: Mapping[str, Sequence[str]] | Sequence[str] | None, name: str, count: int
 ) -> list[str]:
-    """The layers asked for: a list for all networks, a mapping by network, or ``count`` evenly spread outputs."""
+    """The layers asked for: a list for all networks, a mapping by network, or ``count`` evenly spread outputs.
+
+    ValueError where none is asked for and the network has neither activations nor pooling.
+    """
     if isinstance(wanted, Mapping):
         wanted = wanted.get(name) or wanted.get(split_name(name)[0])
     if wanted:
         return list(wanted)
     outputs = model.layers(kind=("activation", "pool"))
+    if not outputs:
+        others = ", ".join(model.layers()[:8])
+        raise ValueError(f"{name} has no activation or pooling to attack; name layers of it yourself, among {others}")
     places = np.linspace(0, len(outputs) - 1, min(count, len(outputs))).round().astype(int)
     return [outputs[i] for i in dict.fromkeys(places)]
 

@@ -26,10 +26,18 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def project_root() -> Path:
-    """The project's folder (it holds ``_toc.yml``): ``$UAPKIT_ROOT``, the checkout of this package, or the current folder."""
-    for place in (os.environ.get("UAPKIT_ROOT"), PACKAGE.parent, Path.cwd()):
-        if place and (Path(place) / "_toc.yml").is_file():
+    """The project's folder (it holds ``_toc.yml``): ``$UAPKIT_ROOT``, else the checkout of this package, or the current folder.
+
+    FileNotFoundError where it is none of them, also where UAPKIT_ROOT says another: results would go where nobody looks.
+    """
+    wish = os.environ.get("UAPKIT_ROOT")
+    for place in (wish,) if wish else (PACKAGE.parent, Path.cwd()):
+        if (Path(place) / "_toc.yml").is_file():
             return Path(place).resolve()
+    if wish:
+        raise FileNotFoundError(
+            f"UAPKIT_ROOT is {wish!r}, which holds no _toc.yml; set it to a clone of uapkit, or to nothing"
+        )
     raise FileNotFoundError(
         "no project folder with _toc.yml was found: run inside a clone of uapkit, or set UAPKIT_ROOT to one"
     )

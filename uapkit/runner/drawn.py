@@ -87,7 +87,7 @@ def _one(function: str, about: Item) -> Any:
     except sources.Unidentified:
         return _computed(function, about.name)
     found = _read(path)
-    if found is None:
+    if not isinstance(found, dict) or "answer" not in found:
         found = {"answer": _computed(function, about.name)}
         _write(path, found)
     return found["answer"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 
 from uapkit import checks, provenance, sources
 from uapkit.files import cache_folder
@@ -18,6 +19,7 @@ from uapkit.lab import keeping
 from uapkit.lab.together import together
 from uapkit.runner import own
 from uapkit.runner.catalogue import Item, item
+from uapkit.runner.records import mapping
 from uapkit.runner.results import commit, savable, store, versions
 
 RUN_ONLY = ("save",)  # parameters of every notebook that are not the experiment's
@@ -28,7 +30,7 @@ def full_parameters(about: Item) -> dict[str, Any]:
     path = about.path("full")
     if not path.is_file():
         raise FileNotFoundError(f"{about.name} has no full run: notebooks/{about.name}.full.yml does not exist")
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return mapping(path)
 
 
 def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
@@ -39,13 +41,35 @@ def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
             name, [*allowed, *RUN_ONLY], f"parameter of {about.name}", f"`uapkit list {about.name}` shows them"
         )
     for name, value in given.items():
-        default = allowed.get(name)
-        if isinstance(default, int | float) and not isinstance(default, bool) and isinstance(value, str):
-            try:
-                float(value)
-            except ValueError:
-                raise ValueError(f"parameter {name} of {about.name} must be a number, got {value!r}") from None
+        if name in allowed and (must := _must_be(name, value, allowed[name])):
+            raise ValueError(f"parameter {name} of {about.name} must be {must}, got {value!r}")
     return allowed | {k: v for k, v in given.items() if k not in RUN_ONLY}
+
+
+def _must_be(name: str, value: Any, default: Any) -> str:
+    """What a parameter with this default has to be, "" where the value may be it; a mapping gives a value by network."""
+    if value is None or default is None or isinstance(value, Mapping) or isinstance(default, Mapping):
+        return ""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            return "a number"
+        if math.isnan(number):
+            return "a number"
+        whole = isinstance(default, int)
+        return (
+            "a whole number, not negative" if whole and not (0 <= number < math.inf and number == int(number)) else ""
+        )
+    if isinstance(default, str):
+        return "" if isinstance(value, str) else f"text, such as {default}"
+    if isinstance(default, list | tuple):
+        if not isinstance(value, list | tuple):
+            return f"a list, [{value}] say"
+        return "a list of one network at least" if name == "models" and not value else ""
+    return ""
 
 
 def notebook_parameters(name: str, namespace: dict[str, Any]) -> dict[str, Any]:
@@ -78,11 +102,26 @@ def run(name: str, *, save: bool = False, in_company: bool = False, **params: An
     full = check_parameters(about, params)
     if save:
         savable(about)
-    with together() if in_company else contextlib.nullcontext():
+    with _said(about, params), together() if in_company else contextlib.nullcontext():
         table = computed(about, full, cache_folder("kept"))
     if save:
         store(table, about, table.attrs["provenance"])
     return table
+
+
+@contextlib.contextmanager
+def _said(about: Item, params: dict[str, Any]) -> Iterator[None]:
+    """An error of Python's own with parameters of the user's is most likely theirs: one sentence, the error as its cause."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, AttributeError, AssertionError) as error:
+        if not params:
+            raise
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        given = ", ".join(f"{name}={value!r}" for name, value in params.items())
+        text = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": ")
+        where = f"{Path(at.filename).name}, line {at.lineno}"
+        raise ValueError(f"{about.name} does not run with {given} ({text}, in {where})") from error
 
 
 def computed(about: Item, full: dict[str, Any], kept: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import zipfile
+import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pandas as pd
 from uapkit.files import alone, write_whole
 from uapkit.lab.run import Arrays
 from uapkit.runner.catalogue import Item, item, project_root
+from uapkit.runner.records import mapping
 from uapkit.runner.words import stale
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
@@ -155,6 +157,11 @@ def _finish(about: Item) -> dict[str, bytes] | None:
                 files = {kind: journal.read(kind) for kind in journal.namelist()}
         except FileNotFoundError:  # another process has just finished it
             return None
+        except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, zlib.error) as error:
+            raise ValueError(
+                f"results/{about.paper}/{_journal(about).name} is damaged ({error}), a run that was being stored when the "
+                "machine stopped; delete it to have the run before it"
+            ) from None
         with contextlib.suppress(OSError):  # a clone that cannot be written is read all the same
             _unfold(about, files)
     return files
@@ -177,10 +184,10 @@ def load(name: str) -> pd.DataFrame:
     files = _files(about)
     if not files:
         raise FileNotFoundError(f"no full run of {name} is stored; `uapkit run {name} --full --save` makes it")
-    if _unlike(files):  # perhaps another process was storing it while the three were read
+    if _unlike(about, files):  # perhaps another process was storing it while the three were read
         files = _files(about)
-    record = json.loads(files["json"].decode())
-    if found := _unlike(files):
+    record = mapping(about.path("json"), files["json"])
+    if found := _unlike(about, files):
         kind, is_now, named = found
         raise ValueError(
             f"results/{name}.{kind} has sha256 {is_now[:12]}, its provenance names {named[:12]}; "
@@ -193,9 +200,9 @@ def load(name: str) -> pd.DataFrame:
     return table
 
 
-def _unlike(files: dict[str, bytes]) -> tuple[str, str, str] | None:
+def _unlike(about: Item, files: dict[str, bytes]) -> tuple[str, str, str] | None:
     """(kind, its sha256, the sha256 that the provenance names) of a file that is another, None where all fit together."""
-    record = json.loads(files["json"].decode())
+    record = mapping(about.path("json"), files["json"])
     for kind, key in (("csv", "table_sha256"), ("npz", "arrays_sha256")):
         if kind in files and key in record:
             found = hashlib.sha256(files[kind]).hexdigest()

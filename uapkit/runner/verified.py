@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from uapkit import checks
 from uapkit.files import alone, write_whole
 from uapkit.runner.catalogue import Item, item, items, project_root
+from uapkit.runner.records import mapping
 from uapkit.runner.words import stale
 
 if TYPE_CHECKING:
@@ -23,15 +24,27 @@ if TYPE_CHECKING:
 def again(
     names: Iterable[str], *, save: bool = False, how_far: str | None = None, limit: float | None = None
 ) -> Iterator[dict[str, Any]]:
-    """:func:`uapkit.runner.verify.check` of each item, noted with ``save``; a row of a table as each is done."""
+    """:func:`uapkit.runner.verify.check` of each item, noted with ``save``; a row of a table as each is done.
+
+    An item that cannot be checked at all, its stored run damaged say, gets the result "failed"; the others go on.
+    """
     from uapkit.runner import verify
 
+    if limit is not None:
+        checks.in_range(limit, 0, 10**7, "the limit in seconds", open_low=True)
+    for name in (names := list(names)):
+        item(name)
     for name in names:
-        outcome = verify.check(name, how_far=how_far, limit=limit)
+        try:
+            outcome = verify.check(name, how_far=how_far, limit=limit)
+        except Exception as error:  # whatever an item raises, the next one is checked
+            said = (str(error).splitlines() or [""])[0] or type(error).__name__
+            outcome = verify.Outcome(name, verify.NOTHING, None, failed=True, differences=(said,))
         if save:
             note(outcome)
         row = outcome.row()
-        print(f"{name}: {row['result']} ({row['how far']}, {row['seconds']:g} s)", file=sys.stderr, flush=True)
+        why = f": {outcome.differences[0]}" if outcome.failed else ""
+        print(f"{name}: {row['result']} ({row['how far']}, {row['seconds']:g} s){why}", file=sys.stderr, flush=True)
         yield row
 
 
@@ -48,7 +61,7 @@ def last(name: str) -> dict[str, Any] | None:
     table_sha256: of the stored table that it was held against. Needs neither torch nor pandas.
     """
     path = path_of(item(name))
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return mapping(path) if path.is_file() else None
 
 
 def standing(name: str) -> dict[str, Any]:
@@ -61,9 +74,7 @@ def standing(name: str) -> dict[str, Any]:
     empty = {"when": "", "how_far": "", "on": "", "agrees": None, "equal": False, "rows": 0, "of_rows": 0}
     if record is None:
         return empty | {"current": False}
-    stored = (
-        json.loads(item(name).path("json").read_text(encoding="utf-8")) if item(name).path("json").is_file() else {}
-    )
+    stored = mapping(path) if (path := item(name).path("json")).is_file() else {}
     return {key: record[key] for key in empty} | {"current": record["table_sha256"] == stored.get("table_sha256")}
 
 
@@ -71,20 +82,17 @@ def note(outcome: Outcome) -> Path | None:
     """Store the record of a rerun; one that differs goes into ``results/stale.yml`` as well. None where nothing was compared."""
     if outcome.agrees is None:
         return None
-    import torch
-
     from uapkit.runner import results, verify
 
     about = item(outcome.item)
     at, dirty = results.commit()
     record = outcome.plain() | {
         "when": datetime.now(UTC).date().isoformat(),
-        "on": f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
-        f"torch {torch.__version__}",
+        "on": verify.machine(),
         "commit": at,
         "dirty": dirty,
         "code_sha256": verify.code_now(about),
-        "table_sha256": json.loads(about.path("json").read_text(encoding="utf-8"))["table_sha256"],
+        "table_sha256": mapping(about.path("json"))["table_sha256"],
     }
     write_whole(path_of(about), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
     if not outcome.agrees:
@@ -105,5 +113,6 @@ def mark_stale(name: str, why: str) -> None:
 
 def due(count: int = 1) -> list[str]:
     """The ``count`` stored items that were rerun longest ago, never ones first: what a workflow takes next."""
+    checks.count(count, "the number of items to check")
     stored = [name for name, about in items().items() if about.path("json").is_file()]
     return sorted(stored, key=lambda name: (last(name) or {}).get("when", ""))[:count]

@@ -6,13 +6,14 @@ nothing fits, or where data or weights are not on this machine, the item's quick
 Nothing is taken from the cache of runs: every number is computed anew, on as many threads as then (a quick run on one), for
 the last bits of eigenvectors depend on that, and where many are alike more than the last.
 
-Tolerance: text, counts and what is missing must be equal; a share (a column within [0, 1]) may move by :data:`SHARE`, any
-other number by :data:`RELATIVE` of its column's largest. Columns of seconds are not compared.
+How far numbers may move says :mod:`uapkit.runner.deviation`. The small networks of a quick run are trained on each machine:
+where one became another than in the stored quick run, there is nothing to compare, and no difference either.
 """
 
 from __future__ import annotations
 
 import contextlib
+import platform
 import signal
 import tempfile
 import time
@@ -24,16 +25,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import yaml
 
 from uapkit import seeds, sources
 from uapkit.lab import split_name
 from uapkit.runner import results
 from uapkit.runner.catalogue import Item, item, project_root
+from uapkit.runner.deviation import compare, moved
 from uapkit.runner.execute import check_parameters, computed
+from uapkit.runner.records import mapping
 
 BUDGET = 120.0  # seconds on the machine of the stored run
-SHARE, RELATIVE = 0.005, 0.01
 WHOLE, SUBSET, QUICK, NOTHING = "whole", "subset", "quick run", "nothing"
 
 
@@ -52,8 +55,8 @@ class Part:
 class Outcome:
     """What became of a rerun.
 
-    agrees: None where there was nothing to hold it against. equal: to the last stored digit. worst: the largest deviation
-    in units of the tolerance. differences: sentences, the first few.
+    agrees: None where there was nothing to hold it against, or where it failed. equal: to the last stored digit. worst: the
+    largest deviation in units of the tolerance. differences: sentences, the first few.
     """
 
     item: str
@@ -65,10 +68,11 @@ class Outcome:
     worst: float = 0.0
     seconds: float = 0.0
     differences: tuple[str, ...] = ()
+    failed: bool = False
 
     def row(self) -> dict[str, Any]:
         """A row of the table of ``uapkit check``."""
-        told = {True: "agrees", False: "differs", None: "not checked"}[self.agrees]
+        told = {True: "agrees", False: "differs", None: "failed" if self.failed else "not checked"}[self.agrees]
         return {
             "item": self.item,
             "how far": self.how_far,
@@ -93,7 +97,7 @@ def check(name: str, *, how_far: str | None = None, budget: float = BUDGET, limi
     try:
         with _within(limit):
             return _checked(name, how_far, budget)
-    except TimeoutError:
+    except _Past:
         return Outcome(name, NOTHING, None, seconds=limit or 0, differences=(f"it was given up after {limit:g} s",))
 
 
@@ -102,31 +106,45 @@ def _checked(name: str, how_far: str | None, budget: float) -> Outcome:
     stored = results.load(name)
     wanted = part(about, stored, how_far=how_far, budget=budget)
     started = time.perf_counter()
-    again = _run(about, wanted, stored.attrs["provenance"].get("threads", 1))
-    if wanted.how_far != QUICK and _absent(again, wanted.rows):
+    try:
+        again = run(about, wanted, stored.attrs["provenance"].get("threads", 1))
+        gone = wanted.how_far != QUICK and _absent(again, wanted.rows)
+    except FileNotFoundError:  # an item without networks has no row for what is not here
+        if wanted.how_far == QUICK:
+            raise
+        gone = True
+    if gone:
         if how_far is not None:
             return Outcome(
                 name, NOTHING, None, differences=("data or weights of the full run are not on this machine",)
             )
         wanted = quick(about)
-        again = _run(about, wanted)
+        again = run(about, wanted)
     took = time.perf_counter() - started
     if wanted.rows is None:
         return Outcome(name, NOTHING, None, seconds=took, differences=("no quick run is stored to compare with",))
+    others = moved(wanted.inputs, again.attrs["provenance"]["inputs"])
+    if wanted.how_far == QUICK and others:
+        why = f"the networks of the quick run came out otherwise on this machine: {others[0]}"
+        return Outcome(name, NOTHING, None, seconds=took, differences=(why,))
     found, worst, equal = compare(wanted.rows, again, wanted.ignore)
-    found = [*moved(wanted.inputs, again.attrs["provenance"]["inputs"]), *found]
+    found = [*others, *found]
     return Outcome(name, wanted.how_far, not found, len(wanted.rows), len(stored), equal, worst, took, tuple(found[:5]))
+
+
+class _Past(BaseException):
+    """The time is over; no error that a run would catch and go on after."""
 
 
 @contextlib.contextmanager
 def _within(limit: float | None) -> Iterator[None]:
-    """TimeoutError in the block after ``limit`` seconds."""
+    """:class:`_Past` in the block after ``limit`` seconds."""
     if limit is None:
         yield
         return
 
     def stop(number: int, frame: Any) -> None:
-        raise TimeoutError(f"{limit:g} s have passed")
+        raise _Past
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, limit)
@@ -166,9 +184,10 @@ def part(about: Item, stored: pd.DataFrame, *, how_far: str | None = None, budge
 
 def quick(about: Item) -> Part:
     """The item's quick run and what is stored of it under ``results/quick``."""
-    path = quick_path(about)
+    path, ignore = quick_path(about), tuple(declared().get(about.name, {}).get("ignore", ()))
     rows = results.read_table(path.read_bytes()) if path.is_file() else None
-    return Part(QUICK, check_parameters(about, {}), rows, {}, tuple(declared().get(about.name, {}).get("ignore", ())))
+    inputs = {} if rows is None else mapping(path.with_suffix(".json"))["inputs"]
+    return Part(QUICK, check_parameters(about, {}), rows, inputs, ignore)
 
 
 def quick_path(about: Item) -> Path:
@@ -176,45 +195,11 @@ def quick_path(about: Item) -> Path:
     return project_root() / "results" / "quick" / f"{about.paper}.{about.slug}.csv"
 
 
-def store_quick(name: str) -> Path:
-    """Run the item's quick run anew and store its table, for later checks on machines without data and weights."""
-    about = item(name)
-    path = quick_path(about)
-    results.write_whole(path, results.table_bytes(_run(about, quick(about))))
-    return path
-
-
-def compare(stored: pd.DataFrame, again: pd.DataFrame, ignore: tuple[str, ...] = ()) -> tuple[list[str], float, bool]:
-    """(sentences on what differs, largest deviation in units of the tolerance, equal to the last digit?), row by row."""
-    if len(stored) != len(again):
-        return [f"{len(stored)} rows are stored, {len(again)} came out"], float("inf"), False
-    lost = [c for c in stored if c not in again and not stored[c].isna().all()]
-    found, worst, equal = [f"the column {c} did not come out" for c in lost], 0.0, not lost
-    for column in [c for c in stored if c in again and c not in ignore and "seconds" not in c]:
-        one, other = stored[column].reset_index(drop=True), again[column].reset_index(drop=True)
-        if _numeric(one) and _numeric(other):
-            a, b = (s.to_numpy(dtype=float, na_value=np.nan) for s in (one, other))
-            deviation = _deviation(a, b)
-        else:
-            alike = (one.isna() & other.isna()) | (one.astype(str) == other.astype(str))
-            deviation = np.where(alike, 0.0, np.inf)
-        equal &= bool((deviation == 0).all())
-        worst = max(worst, float(deviation.max(initial=0.0)))
-        if (deviation > 1).any():
-            k = int(deviation.argmax())
-            found.append(
-                f"{column} in row {k + 1}: stored {one[k]}, now {other[k]} ({int((deviation > 1).sum())} rows)"
-            )
-    return found, worst, equal
-
-
-def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Sentences on data and weights that both runs read and that are not the same any more."""
-    return [
-        f"{name} is another file now (sha256 {before[name][:12]} then, {now[name][:12]} now)"
-        for name in sorted(before.keys() & now.keys())
-        if before[name] != now[name]
-    ]
+def machine() -> str:
+    """What a run was made on, in words: processor, threads, Python and torch."""
+    threads = f"{torch.get_num_threads()} threads"
+    python = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()}), {threads}, {python}"
 
 
 def code_now(about: Item) -> str:
@@ -232,7 +217,7 @@ def declared() -> dict[str, dict[str, Any]]:
     return yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8")) or {}
 
 
-def _run(about: Item, wanted: Part, threads: int = 1) -> pd.DataFrame:
+def run(about: Item, wanted: Part, threads: int = 1) -> pd.DataFrame:
     """The part's table as it reads after storing it, its record in ``attrs``; on as many threads as the stored run."""
     count = 1 if wanted.how_far == QUICK else threads
     with seeds.threads(count), tempfile.TemporaryDirectory(prefix="uapkit") as kept:
@@ -272,23 +257,6 @@ def _is_network(stored: pd.DataFrame, network: str) -> np.ndarray:
     if tag != "default" and "weights" in stored:
         same &= (stored["weights"] == tag) | (stored["model"] == network)
     return same.to_numpy()
-
-
-def _numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) or bool(column.isna().all())
-
-
-def _deviation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """|a - b| in units of the tolerance; 0 where both are missing or the same infinity, inf where only one is."""
-    finite = a[np.isfinite(a)]
-    largest = float(np.abs(finite).max(initial=0.0))
-    whole = bool((finite == np.rint(finite)).all())
-    share = not whole and len(finite) > 0 and finite.min() >= 0 and largest <= 1
-    allowed = SHARE if share else RELATIVE * largest
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        off = np.abs(a - b) / allowed if allowed else np.full(len(a), np.inf)
-    return np.where(same, 0.0, np.where(np.isfinite(off), off, np.inf))
 
 
 def _numbers(value: Any) -> Any:

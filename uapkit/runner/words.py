@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import yaml
-
 from uapkit.runner.catalogue import project_root
+from uapkit.runner.records import mapping
 
 DEPENDS = "depends on the training"
 SOME = "holds on some"  # the kind of "holds on 3 of 5"
@@ -36,4 +35,4 @@ def worst(one: str, other: str) -> str:
 def stale() -> dict[str, str]:
     """Why a stored run must be made again, by item, from ``results/stale.yml``; its page and the scoreboard say so."""
     path = project_root() / "results" / "stale.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
+    return mapping(path) if path.is_file() else {}

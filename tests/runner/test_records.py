@@ -1,0 +1,66 @@
+"""Damaged records: each reader says in one sentence which file it is, and what helps."""
+
+import pytest
+
+from uapkit import cli, runner
+from uapkit.runner import results, verified
+from uapkit.runner.records import mapping
+from uapkit.runner.words import stale
+
+NAME = "khrulkov2018/tab1_layers"
+DAMAGED = [b"", b"{", b"[1, 2]", b'{"a": 1', b"\xff\xfe\x00", b"null", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=lambda c: repr(c[:8]))
+def test_a_damaged_record_is_named_by_every_command_that_reads_it(project, counted, capsys, content):
+    runner.run(NAME, save=True)
+    path = runner.item(NAME).path("json")
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"results/khrulkov2018/tab1_layers\.json is damaged .*restore it from git"
+    ) as said:
+        runner.load(NAME)
+    assert "\n" not in str(said.value)
+    for command in (["list"], ["scoreboard"], ["check"]):
+        status = cli.main(command)
+        said = "".join(capsys.readouterr())
+        assert status in (1, 2)
+        assert "tab1_layers.json is damaged" in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=lambda c: repr(c[:8]))
+def test_a_damaged_record_of_a_rerun_is_named(project, counted, content):
+    runner.run(NAME, save=True)
+    path = verified.path_of(runner.item(NAME))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"results/verified/khrulkov2018\.tab1_layers\.json is damaged"):
+        verified.standing(NAME)
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"- a\n- b\n", b"a: &x [*x", b"\x00"])
+def test_a_damaged_list_of_stale_runs_is_named(project, counted, content):
+    (project / "results").mkdir()
+    (project / "results" / "stale.yml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"results/stale\.yml is damaged") as said:
+        stale()
+    assert "\n" not in str(said.value)
+
+
+def test_an_empty_list_is_no_damage(project):
+    (project / "results").mkdir()
+    (project / "results" / "stale.yml").write_text("# none\n")
+    assert stale() == {}
+    assert mapping(project / "x.yml", b"a: 1") == {"a": 1}
+
+
+def test_a_damaged_journal_is_named_and_the_run_before_it_is_there(project, counted, monkeypatch):
+    runner.run(NAME, save=True)
+    journal = results._journal(runner.item(NAME))
+    for content in (b"", b"PK\x03\x04 cut off", b"x" * 99):
+        journal.write_bytes(content)
+        with pytest.raises(ValueError, match=r"\.tab1_layers\.saving is damaged .*delete it to have the run before it"):
+            runner.load(NAME)
+    journal.unlink()
+    assert len(runner.load(NAME)) == 2
