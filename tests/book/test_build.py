@@ -188,3 +188,16 @@ def test_item_pages_offer_download_and_launch_and_name_the_source_of_each_figure
 
 def pages_of_the_book():
     return [BUILT / f"{page}.html" for page in book.pages() if (BUILT / f"{page}.html").is_file()]
+
+
+def test_a_style_sheet_is_staged_without_comments_and_says_the_same():
+    assert (
+        book.lean("/* two\n lines */\n@media print {\n  a { b: c } /* why */\n}\n")
+        == "\n@media print {\na { b: c } \n}\n"
+    )
+    sheets = {
+        path: path.read_text(encoding="utf-8") for path in (book.project_root() / "book" / "assets").glob("*.css")
+    }
+    for path, text in sheets.items():
+        assert book.lean(text).count("{") == text.count("{"), path
+        assert len(book.lean(text)) <= len(text), path

@@ -224,3 +224,8 @@ def test_a_page_says_how_to_run_it_with_a_network_of_ones_own(name):
     given = parameters([word for word in words[3:] if word != "-p"])
     assert set(given) <= set(known)
     assert given["models"] == ["my_net.py:make"]
+    runner.check_parameters(runner.item(name), {key: value for key, value in given.items() if key != "models"})
+
+
+def test_a_folder_of_ones_own_may_hold_fewer_images_than_the_quick_run_scores():
+    assert "-p n_eval=null" in page.Page("khrulkov2018/ext_patterns")._rerun()

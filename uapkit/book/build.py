@@ -11,6 +11,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,8 @@ def stage_sources() -> None:
     shutil.rmtree(staging / "book", ignore_errors=True)
     shutil.copytree(root / "book", staging / "book", ignore=shutil.ignore_patterns("__pycache__", "release", "source"))
     generated, assets = staging / "book" / "_generated", staging / "book" / "assets"
+    for sheet in assets.glob("*.css"):
+        write_whole(sheet, lean(sheet.read_text(encoding="utf-8")).encode())
     own = {"summary.md": opening.summary(), "counts.md": opening.counted() + "\n", "readable.md": readable.fragment()}
     own |= {"tested.md": tested.fragment(), "tested_folds.md": tested.folds()} | what_holds.fragments()
     for name, text in (scoreboard_html.fragments() | story.fragments() | own).items():
@@ -57,6 +60,11 @@ def stage_sources() -> None:
     write_whole(assets / "scoreboard.json", scoreboard.as_json().encode())
     write_whole(assets / "scoreboard.csv", scoreboard.table().to_csv(index=False).encode())
     write_whole(assets / "claims.csv", scoreboard.claims().to_csv(index=False).encode())
+
+
+def lean(sheet: str) -> str:
+    """A style sheet without comments and indents, which every page would load."""
+    return re.sub(r"/\*.*?\*/|^\s+", "", sheet, flags=re.S | re.M)
 
 
 def build_html() -> int:

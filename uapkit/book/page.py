@@ -7,6 +7,7 @@ run, which is made anew, comes last with its own parameters, so that nobody take
 from __future__ import annotations
 
 import html
+import inspect
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -182,7 +183,9 @@ class Page:
     def _rerun(self) -> str:
         name, known = self.name, runner.item(self.name).parameters
         first = next(iter(known))
-        own = f'uapkit run {name} -p "models=[my_net.py:make]" -p data=path/to/folder{" -p eps=0.0392" * ("eps" in known)}'
+        more = " -p eps=0.0392" * ("eps" in known)  # the papers' ten grey levels
+        more += " -p n_eval=null" * _may_be_none(name, "n_eval")  # all images that are left
+        own = f'uapkit run {name} -p "models=[my_net.py:make]" -p data=path/to/folder{more}'
         mine = (
             f"<p>With a network and images of your own: <code>{own}</code>; "
             '<a href="../../book/rerun.html#your-own-network-your-own-images">what the file <code>my_net.py</code> holds</a>.</p>'
@@ -193,6 +196,13 @@ class Page:
             "The notebook itself: "
             f"<code>papermill notebooks/{name}.ipynb out.ipynb -p {first} VALUE</code>.</p>"
         ) + mine * ("models" in known and name not in ARCHITECTURES)
+
+
+def _may_be_none(name: str, parameter: str) -> bool:
+    """Has the item this parameter, and may it be None?"""
+    function = runner.item(name).function
+    found = inspect.signature(function).parameters.get(parameter) if function else None
+    return found is not None and "None" in str(found.annotation)
 
 
 def seconds(record: Any) -> str:
