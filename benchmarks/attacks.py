@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,19 @@ def run(
         noise = torch.rand(16, 3, 32, 32, generator=generator(0, "benchmark_images"))
         peers = {**_foolbox(large), **_art(large), **_torchattacks(large, torchattacks)}
         rows += _deepfool("DeepFool, gradients are the cost", large, noise, peers, 1.0, repeats)
-        rows += _uap(small, digits.x[:n_uap], digits.x[n_uap : n_uap + n_held_out], eps, max_passes)
+        rows += _uap(small, digits.x[:n_uap], digits.x[n_uap : n_uap + n_held_out], eps, max_passes, repeats)
     return pd.DataFrame(rows)
 
 
 def _times(work: Callable[[], object], repeats: int = 1) -> list[float]:
-    """CPU seconds of each of ``repeats``, least first."""
-    return sorted(seconds(work) for _ in range(repeats))
+    """CPU seconds of each of ``repeats``."""
+    return [seconds(work) for _ in range(repeats)]
 
 
-def _seconds(work: Callable[[], object], repeats: int = 1) -> float:
-    """CPU seconds, the least of ``repeats``."""
-    return _times(work, repeats)[0]
+def _took(times: Sequence[float]) -> dict[str, Any]:
+    """Columns of what was measured: the middle of the CPU seconds, their least and most, how often."""
+    about = {"cpu_seconds": statistics.median(times), "least_s": min(times), "most_s": max(times)}
+    return about | {"repeats": len(times)}
 
 
 def _verdict(good: bool) -> str:
@@ -100,14 +101,21 @@ def _steps(model: nn.Module, x: Tensor, repeats: int) -> list[dict[str, Any]]:
             unit[:, k], unit[:, 0] = 1.0, -1.0
             torch.autograd.grad(gap, point, unit, retain_graph=True)
 
+    def floor() -> float:
+        alone = sum((seconds(lambda n=n: bare(n)) for n in running), 0.0)  # type: ignore[misc]
+        with torch.no_grad():
+            return alone + seconds(lambda: model(x))
+
     bare(len(x))
     running = [int((n_iter > t).sum()) for t in range(int(n_iter.max()))]
-    floor = sum((_seconds(lambda n=n: bare(n), repeats) for n in running), 0.0)  # type: ignore[misc]
-    with torch.no_grad():
-        floor += _seconds(lambda: model(x), repeats)
-    took = _seconds(lambda: walk(model, x, settings), repeats)
-    row: dict[str, Any] = {"benchmark": "DeepFool, cost of its steps", "method": "uapkit", "cpu_seconds": took}
-    return [row | {"n": len(x), "ratio": took / floor, "target": "<= 1.1", "verdict": _verdict(took <= 1.1 * floor)}]
+    floors, times = zip(*((floor(), seconds(lambda: walk(model, x, settings))) for _ in range(repeats)), strict=True)
+    ratio = statistics.median(t / f for t, f in zip(times, floors, strict=True))
+    row = {"benchmark": "DeepFool, cost of its steps", "method": "uapkit", "n": len(x), "ratio": ratio, **_took(times)}
+    row |= {"target": "<= 1.1", "verdict": _verdict(ratio <= 1.1)}
+    if row["verdict"] == "MISS":
+        over = statistics.median(times) - statistics.median(floors)
+        row["why"] = f"choosing the nearest boundary, moving, and leaving out images that are across take {over:.3f} s"
+    return [row]
 
 
 def _deepfool(
@@ -126,8 +134,7 @@ def _deepfool(
         times = [getattr(attack, "seconds", t) for t in times]
         fooled = labels(model, adversarial) != clean
         norm = (adversarial - x).flatten(1).norm(dim=1)[fooled].mean()
-        row = {"benchmark": name, "method": method, "cpu_seconds": statistics.median(times), "n": len(x)}
-        row |= {"least_s": times[0], "most_s": times[-1], "repeats": len(times)}
+        row = {"benchmark": name, "method": method, "n": len(x), **_took(times)}
         if method == "uapkit":
             row["gradients_each"] = float(deepfool(model, x, bounds=(0, 1)).gradients.double().mean())
         rows.append(row | {"mean_norm": float(norm), "success": float(fooled.float().mean())})
@@ -156,41 +163,45 @@ def _super(model: nn.Module, x: Tensor, repeats: int) -> dict[str, Any]:
     times = _times(lambda: superdeepfool(model, x), repeats)
     norm = found.r.flatten(1).norm(dim=1)[found.success].mean()
     return {
-        "cpu_seconds": statistics.median(times),
-        "least_s": times[0],
-        "most_s": times[-1],
-        "repeats": len(times),
+        **_took(times),
         "gradients_each": float(found.gradients.double().mean()),
         "mean_norm": float(norm),
         "success": float(found.success.float().mean()),
     }
 
 
-def _uap(model: nn.Module, x: Tensor, held_out: Tensor, eps: float, max_passes: int) -> list[dict[str, Any]]:
+def _uap(
+    model: nn.Module, x: Tensor, held_out: Tensor, eps: float, max_passes: int, repeats: int
+) -> list[dict[str, Any]]:
     """Ours, one image a step and blocked, beside ART: over all passes, and until a pass is as good as ART's result.
 
     Rates go up and down from pass to pass on small networks, hence the second row of each. Over all passes ours returns
-    the pass with the best rate on the images fitted on. Scoring held-out images is on nobody's clock.
+    the pass with the best rate on the images fitted on. Scoring held-out images is on nobody's clock. ART runs once.
     """
-    curves: dict[str, list[tuple[float, float]]] = {}
-    final: dict[str, tuple[float, float]] = {}
+    curves: dict[str, list[tuple[list[float], float]]] = {}  # of each pass: seconds of each run, held-out rate
+    final: dict[str, tuple[list[float], float]] = {}
     blocks = {"uapkit, sequential": 1, "uapkit, block=50": 50, f"uapkit, block={len(x)}": len(x)}
     for method, block in blocks.items():
-        seen: list[tuple[float, Tensor]] = []
-        start = time.process_time()
-        made = uap(
-            model,
-            x,
-            eps=eps,
-            max_passes=max_passes,
-            block=block,
-            target_rate=1.0,  # no early end: every pass is on the clock
-            keep="best",
-            callback=lambda done, s=start, seen=seen: seen.append((time.process_time() - s, done.v)),  # type: ignore[misc]
-        )
-        took = time.process_time() - start
+        clocks, took = [], []
+        for _ in range(repeats):
+            seen: list[tuple[float, Tensor]] = []
+            start = time.process_time()
+            made = uap(
+                model,
+                x,
+                eps=eps,
+                max_passes=max_passes,
+                block=block,
+                target_rate=1.0,  # no early end: every pass is on the clock
+                keep="best",
+                callback=lambda done, s=start, seen=seen: seen.append((time.process_time() - s, done.v)),  # type: ignore[misc]
+            )
+            took.append(time.process_time() - start)
+            clocks.append([s for s, _ in seen])
         final[method] = (took, float(fooling_rate(model, held_out, made.v)))
-        curves[method] = [(seconds, float(fooling_rate(model, held_out, v))) for seconds, v in seen]
+        passes = zip(*clocks, strict=True)  # the same steps each time, from the same seed
+        rates = [float(fooling_rate(model, held_out, v)) for _, v in seen]
+        curves[method] = list(zip(map(list, passes), rates, strict=True))
     art = _art_uap(model, x, held_out, eps, max_passes)
     rows: list[dict[str, Any]] = []
     for method, curve in curves.items():
@@ -200,20 +211,21 @@ def _uap(model: nn.Module, x: Tensor, held_out: Tensor, eps: float, max_passes: 
         if as_good is not None:
             cases.append(("until ART's rate", as_good + 1, *curve[as_good]))
         for name, count, took, rate in cases:
-            row: dict[str, Any] = {"benchmark": f"UAP, {name}", "method": method, "cpu_seconds": took, "n": len(x)}
+            row: dict[str, Any] = {"benchmark": f"UAP, {name}", "method": method, "n": len(x), **_took(took)}
             row |= {"passes": count, "fooling_rate": rate}
             if art:
-                row |= {"ratio": art[0] / took, "target": f">= {target} at ART's held-out rate or more"}
-                row["verdict"] = _verdict(art[0] >= target * took and rate >= art[1])
+                ratio = art[0] / row["cpu_seconds"]
+                row |= {"ratio": ratio, "target": f">= {target} at ART's held-out rate or more"}
+                row["verdict"] = _verdict(ratio >= target and rate >= art[1])
                 if row["verdict"] == "MISS":
                     row["why"] = (
-                        f"{art[0] / took:.1f} times faster at a rate {rate - art[1]:+.1%} beside ART's; all passes are "
+                        f"{ratio:.1f} times faster at a rate {rate - art[1]:+.1%} beside ART's; all passes are "
                         "gone through, where the gradients are the cost"
                     )
             rows.append(row)
     if art:
-        passes = {"n": len(x), "passes": max_passes}
-        rows.append({"benchmark": "UAP", "method": "ART", "cpu_seconds": art[0], "fooling_rate": art[1], **passes})
+        about = {"n": len(x), "passes": max_passes, **_took([art[0]])}
+        rows.append({"benchmark": "UAP", "method": "ART", "fooling_rate": art[1], **about})
     return rows
 
 
@@ -226,7 +238,7 @@ def _art_uap(model: nn.Module, x: Tensor, held_out: Tensor, eps: float, max_pass
     inner = {"max_iter": 10, "epsilon": 0.02, "nb_grads": 10, "verbose": False}
     settings = {"delta": 0.2, "max_iter": max_passes, "eps": eps, "norm": np.inf, "verbose": False}
     attack = UniversalPerturbation(_classifier(model, x), "deepfool", inner, **settings)
-    took = _seconds(lambda: attack.generate(x.numpy()))
+    took = seconds(lambda: attack.generate(x.numpy()))
     model.eval()
     return took, float(fooling_rate(model, held_out, torch.as_tensor(attack.noise).reshape(x.shape[1:])))
 

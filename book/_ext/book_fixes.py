@@ -102,8 +102,8 @@ def name_sources(app, doctree, docname):
         )
         line = caption(number, finding, node.get("alt", ""))
         line += f'<p class="uapkit-source"><a class="reference internal" href="#{target}">{words}</a></p>'
-        place = node.parent.index(node)
-        node.parent.insert(place + 1, nodes.raw("", line, format="html"))
+        above = node.parent if len(node.parent) == 1 else node  # beside a figure that scrolls its words do not
+        above.parent.insert(above.parent.index(above) + 1, nodes.raw("", line, format="html"))
 
 
 def say_verified(app, doctree, docname):

@@ -1,7 +1,7 @@
 // Boxes that scroll inside a page say so: `data-more` names the sides behind which there is more, the style sheet shades them.
 // Such a box can be reached and scrolled by keyboard, too.
 (() => {
-  const BOXES = ".uapkit-scroll, pre, div.math, .cell_output, .pst-scrollable-table-container";
+  const BOXES = ".uapkit-scroll, pre, div.math, .cell_output, .pst-scrollable-table-container, figure.align-default";
 
   function mark(box) {
     const { scrollLeft: x, scrollTop: y, clientWidth, clientHeight, scrollWidth, scrollHeight } = box;

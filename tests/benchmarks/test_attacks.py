@@ -20,16 +20,19 @@ def test_uap_rows_without_art(monkeypatch):
     """Ours over all passes is on the clock; without the peer there is no ratio and no verdict."""
     monkeypatch.setattr(attacks, "_art_uap", lambda *_: None)
     digits = data.load("digits")
-    rows = pd.DataFrame(attacks._uap(models.load("linear_digits"), digits.x[:20], digits.x[20:60], 0.1, 2))
+    rows = pd.DataFrame(attacks._uap(models.load("linear_digits"), digits.x[:20], digits.x[20:60], 0.1, 2, 2))
     assert rows["method"].tolist() == ["uapkit, sequential", "uapkit, block=50", "uapkit, block=20"]
     assert (rows["passes"] <= 2).all()
     assert "ratio" not in rows
+    assert (rows["repeats"] == 2).all()
+    assert (rows["least_s"] <= rows["cpu_seconds"]).all()
+    assert (rows["cpu_seconds"] <= rows["most_s"]).all()
 
 
 def test_uap_rows_beside_a_slow_peer_that_fools_nothing(monkeypatch):
     monkeypatch.setattr(attacks, "_art_uap", lambda *_: (1e6, 0.0))
     digits = data.load("digits")
-    rows = pd.DataFrame(attacks._uap(models.load("linear_digits"), digits.x[:20], digits.x[20:60], 0.1, 2))
+    rows = pd.DataFrame(attacks._uap(models.load("linear_digits"), digits.x[:20], digits.x[20:60], 0.1, 2, 2))
     assert set(rows.loc[rows["method"] != "ART", "verdict"]) == {"ok"}
     assert (rows.loc[rows["benchmark"] == "UAP, until ART's rate", "passes"] == 1).all()
 
@@ -38,6 +41,7 @@ def test_steps_are_compared_with_the_passes_that_they_need():
     row = attacks._steps(models.load("mlp_digits"), data.load("digits").x[:4], 1)[0]
     assert row["ratio"] > 0
     assert row["verdict"] == ("ok" if row["ratio"] <= 1.1 else "MISS")
+    assert ("why" in row) == (row["verdict"] == "MISS")
 
 
 def test_deepfool_is_judged_against_the_fastest_peer():

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from uapkit.book import benchmarks as bench
@@ -55,6 +56,35 @@ def test_parameters_go_to_the_one_benchmark_that_has_them(project, capsys):
 def test_without_save_nothing_is_written(project):
     bench.run("toy")
     assert not (project / "results").exists()
+
+
+def test_a_wide_table_shows_five_columns_and_folds_the_whole(project):
+    table = pd.DataFrame(
+        {
+            "method": ["a", "b"],
+            **{key: [1, 2] for key in ("least", "most", "n", "repeats")},
+            "ratio": [2.5, 1],
+            "verdict": ["ok", "MISS"],
+            "why": ["", "recording adds 0.2"],
+        }
+    )
+    shown = bench.shown("attacks", table)
+    assert list(shown.columns) == ["method", "ratio", "verdict"]
+    assert shown["verdict"].tolist() == ["ok", "MISS: recording adds 0.2"]
+    assert list(bench.shown("another", table).columns) == list(table.columns[:5])
+    bench._store("toy", table, {"processor": "x", "commit": "c", "dirty": False, "versions": {}, "seconds": 1.0})
+    first, _, whole = bench.fragments()["benchmark_toy.md"].partition("<details")
+    assert "| method | least | most | n | repeats |" in first
+    assert "| method | least | most | n | repeats | ratio | verdict | why |" in whole
+    assert "<summary>all 8 columns</summary>" in whole
+
+
+def test_the_columns_read_first_are_those_of_a_benchmark():
+    assert set(bench.FIRST) <= set(bench.names())
+    assert all(len(first) <= bench.MOST for first in bench.FIRST.values())
+    for name in bench.names():
+        table = bench.stored(name)
+        assert table is None or 3 <= len(bench.shown(name, table).columns) <= bench.MOST, name
 
 
 def test_every_stored_benchmark_is_drawn():

@@ -54,6 +54,9 @@ def test_captions_are_numbered_and_begin_with_the_finding(fixes, tmp_path):
         ("The quick run", "Rates, quick run on small digits", {}, ""),
     )
     fixes.name_sources(SimpleNamespace(srcdir=tmp_path), document, "notebooks/a/b")
+    assert all(len(box) == 1 for box in document.findall(nodes.container) if "cell_output" in box["classes"]), (
+        "a caption stands below the box that scrolls, not in it"
+    )
     found = re.findall(r'<p class="uapkit-caption">(.*?)</p>(?=<p class="uapkit-source">)', document.pformat())
     assert found == [
         "<strong>Figure 1 on this page. Confirmed: It &lt;holds&gt;.</strong> Rates of nets.",

@@ -96,6 +96,26 @@ def test_measuring_keeps_the_commit_and_refuses_changed_files(monkeypatch, tmp_p
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", row["date"])
 
 
+def test_measuring_one_exercise_leaves_the_rows_of_the_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(exercise, "measured", lambda: tmp_path / "exercises.csv")
+    monkeypatch.setattr(exercise, "commit", lambda: ("abc123", False))
+    first, second, third = (ALL[name] for name in CHEAP[:3])
+
+    def row(one, look):
+        return {**exercise._of(one), "look": look, "before": 1.0, "after": 2.0, "date": "2026-11-29", "commit": "a"}
+
+    def measure(one):  # meanwhile another process stores its own
+        exercise._store(row(third, exercise._of(third)["look"]))
+        return {**exercise._of(one), "before": 1.0, "after": 2.0}
+
+    monkeypatch.setattr(exercise, "measure", measure)
+    exercise._store(row(first, "of an exercise that has changed since"))
+    exercise.main([second.item])
+    assert set(pd.read_csv(tmp_path / "exercises.csv")["item"]) == {one.item for one in (first, second, third)}
+    assert exercise.found(first) is None
+    assert exercise.found(third)["commit"] == "a"
+
+
 def test_an_exercise_that_cannot_be_run_is_named_and_the_others_are_measured(monkeypatch, tmp_path, capsys):
     def measure(one):
         if one.item == CHEAP[0]:

@@ -1,7 +1,9 @@
 """What pages show: readable tables, the setting of a run, rows that wait for weights, no markup from data."""
 
 import dataclasses
+import html
 import re
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from uapkit import runner
 from uapkit.book import page
 from uapkit.lab import Run
 from uapkit.runner import results, verdicts
+from uapkit.runner.given import parameters
 
 NAME = "khrulkov2018/tab1_layers"
 ROWS = pd.DataFrame(
@@ -207,3 +210,17 @@ def test_tables_call_target_classes_by_name():
     assert "<td>digit 6</td>" in shown
     assert "<td>class 6</td>" in shown
     assert rows["target"].tolist() == [6, 6, 6], "the table shown is another"
+
+
+@pytest.mark.parametrize("name", runner.items())
+def test_a_page_says_how_to_run_it_with_a_network_of_ones_own(name):
+    told = page.Page(name)._rerun()
+    known = runner.item(name).parameters
+    if "models" not in known or name in page.ARCHITECTURES:
+        assert "my_net" not in told
+        return
+    words = shlex.split(html.unescape(re.search(r"<code>(uapkit run [^<]*my_net[^<]*)</code>", told).group(1)))
+    assert words[:3] == ["uapkit", "run", name]
+    given = parameters([word for word in words[3:] if word != "-p"])
+    assert set(given) <= set(known)
+    assert given["models"] == ["my_net.py:make"]

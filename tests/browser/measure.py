@@ -23,6 +23,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 import pandas as pd
@@ -30,6 +31,10 @@ from PIL import Image
 
 from uapkit.book.readable import summary
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+READY = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
 SIZES = {"1280": (1280, 800), "390": (390, 844)}
 # Text as outlines: translate, perhaps rotate, and a scale with the vertical axis turned round.
 SCALE = re.compile(r'<g transform="translate\([^)]*\)(?: rotate\([^)]*\))? scale\(([\d.]+) -[\d.]+\)')
@@ -122,25 +127,32 @@ def serving(built: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def measure(built: Path, names: list[str]) -> pd.DataFrame:
-    """All measurements of the named pages, one row a page and width."""
+@contextmanager
+def opened() -> Iterator[Browser]:
+    """A Chromium without a window while the block runs."""
     from playwright.sync_api import sync_playwright
 
     chromium = os.environ.get("UAPKIT_CHROMIUM") or next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
     )
-    rows = []
-    with serving(built) as home, sync_playwright() as tools:
+    with sync_playwright() as tools:
         arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         browser = tools.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+def measure(built: Path, names: list[str]) -> pd.DataFrame:
+    """All measurements of the named pages, one row a page and width."""
+    rows = []
+    with serving(built) as home, opened() as browser:
         for width, (across, down) in SIZES.items():
             page = browser.new_page(viewport={"width": across, "height": down})
             page.set_default_timeout(120_000)
             for name in names:
                 page.goto(f"{home}/{name}.html", wait_until="load")
-                page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
+                page.evaluate(READY)
                 rows.append({"width": width} | measured(page, built, name))
-        browser.close()
     return pd.DataFrame(rows)
 
 

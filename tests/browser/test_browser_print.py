@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from uapkit.book import whole
+
 CHAPTER = "book/papers/khrulkov2018"
 HIDDEN = (
     ".bd-sidebar-primary",
@@ -84,3 +86,25 @@ def test_pdf_is_a4_and_has_pages(printed):
         assert abs(height - 842) < 2
     pages = len(re.findall(rb"/Type\s*/Page\b", pdf))
     assert 4 <= pages <= 40, pages
+
+
+def test_the_whole_book_prints_no_shadow_no_thumbnail_and_names_each_formula(watched, built):
+    source = built / "whole_book.test.html"
+    source.write_text(whole.joined(built, [CHAPTER, "notebooks/khrulkov2018/tab1_layers"]), encoding="utf-8")
+    try:
+        page = watched().open("whole_book.test")
+        page.wait_for_function("document.querySelectorAll('mjx-container[aria-label]').length > 0")
+        names = page.locator("mjx-container").evaluate_all(
+            "all => all.map(e => [e.getAttribute('role'), e.getAttribute('aria-label')])"
+        )
+    finally:
+        source.unlink()
+    assert len(names) > 50
+    assert all(role == "img" and name for role, name in names), "a formula is one thing with its source as its name"
+    soft = page.evaluate(
+        "() => [...document.querySelectorAll('body *')].filter(e => getComputedStyle(e).boxShadow !== 'none').length"
+    )
+    assert soft == 0, "a shadow would be printed as a picture"
+    thumbnails = page.locator(".tag_answer img").evaluate_all("all => all.map(e => e.getClientRects().length)")
+    assert thumbnails
+    assert not any(thumbnails), "the figure itself stands below"

@@ -18,10 +18,25 @@ import pandas as pd
 
 from uapkit import checks
 from uapkit.book.markup import scrolling
+from uapkit.book.tables import MOST
 from uapkit.files import write_whole
 from uapkit.runner.catalogue import project_root
 from uapkit.runner.results import commit, table_bytes, versions
 
+# What is read first of a table wider than MOST columns; the whole stands in a fold below.
+FIRST = {
+    "attacks": ("benchmark", "method", "cpu_seconds", "ratio", "verdict"),
+    "book": ("work", "seconds", "aim", "verdict", "longest"),
+    "commands": ("command", "seconds", "ratio", "target", "verdict"),
+    "device": ("network", "kernel", "a_second", "unit", "signs_kept"),
+    "jacobian": ("work", "network", "layer", "ratio", "verdict"),
+    "layers": ("network", "layers", "ratio", "target", "verdict"),
+    "networks": ("network", "scored", "attacked_by_image", "in_words", "verdict"),
+    "papers": ("item", "network", "kernel", "count", "a_second"),
+    "rates": ("work", "passes", "ratio", "target", "verdict"),
+    "suite": ("test", "seconds", "share", "why"),
+    "sizes": ("item", "networks", "jobs", "hours", "hours_a_job"),
+}
 PEERS = ("adversarial-robustness-toolbox", "foolbox")
 
 
@@ -110,17 +125,39 @@ def _fragment(name: str) -> str:
     table = stored(name)
     if table is None:
         return f"No run is stored. `uapkit bench {name} --save` makes it.\n"
-    head = " | ".join(c.replace("_", " ") for c in table.columns)
-    lines = [f"| {head} |", "|" + " --- |" * len(table.columns)]
-    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.itertuples(index=False)]
     about = table.attrs["provenance"]
     known = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if k in ("torch", *PEERS))
-    table_of_markdown = "\n".join(["", "", *lines, "", ""])
+    first = shown(name, table)
+    tables = _markdown(first, f"benchmark {name}")
+    if len(first.columns) < len(table.columns):
+        words = f"all {len(table.columns)} columns"
+        whole = _markdown(table, f"benchmark {name}: {words}")
+        tables += f'\n\n<details class="uapkit-columns"><summary>{words}</summary>{whole}</details>'
     return (
-        scrolling(table_of_markdown, f"benchmark {name}") + "\n\n"
+        f"{tables}\n\n"
         f"Stored run: {about['processor']}, commit `{about['commit'][:10]}`{' with changes' if about['dirty'] else ''}, "
         f"{known}, {about['seconds']:.0f} s in all. Again: `uapkit bench {name} --save`.\n"
     )
+
+
+def shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """What the page shows of a benchmark's table before the fold: at most five columns, the reason beside a missed target."""
+    if len(table.columns) <= MOST:
+        return table
+    first = [c for c in FIRST.get(name, ()) if c in table] or list(table.columns[:MOST])
+    if "why" not in table or "verdict" not in first:
+        return table[first]
+    reason = table["why"].fillna("").astype(str)
+    return table[first].assign(
+        verdict=table["verdict"].where(reason == "", table["verdict"].astype(str) + ": " + reason)
+    )
+
+
+def _markdown(table: pd.DataFrame, label: str) -> str:
+    head = " | ".join(c.replace("_", " ") for c in table.columns)
+    lines = [f"| {head} |", "|" + " --- |" * len(table.columns)]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.itertuples(index=False)]
+    return scrolling("\n".join(["", "", *lines, "", ""]), label)
 
 
 def _cell(value: object) -> str:

@@ -22,7 +22,7 @@ from uapkit import checks, runner
 from uapkit.book.evidence import brief
 from uapkit.book.markup import text
 from uapkit.book.template import written
-from uapkit.files import write_whole
+from uapkit.files import alone, write_whole
 from uapkit.lab import Run
 from uapkit.runner.results import commit
 
@@ -99,8 +99,22 @@ def _of(one: Exercise) -> dict[str, str]:
 
 def found(one: Exercise) -> dict[str, Any] | None:
     """The stored measurement of an exercise as it stands, with the numbers before and after; None where there is none."""
+    row = _rows().get(one.item)
+    return row if row is not None and all(row[key] == value for key, value in _of(one).items()) else None
+
+
+def _rows() -> dict[str, dict[str, Any]]:
+    """All stored measurements by item, also those of exercises that have changed since."""
     rows = pd.read_csv(measured()).to_dict("records") if measured().is_file() else []
-    return next((row for row in rows if all(row[key] == value for key, value in _of(one).items())), None)
+    return {str(row["item"]): row for row in rows}
+
+
+def _store(row: dict[str, Any]) -> None:
+    """Put one measurement in its item's place. The others stay as they stand in the file now, not when this process began."""
+    with alone(measured()):
+        rows = _rows() | {row["item"]: row}
+        table = pd.DataFrame([rows[name] for name in exercises() if name in rows])
+        write_whole(measured(), table.to_csv(index=False, float_format="%.6g").encode())
 
 
 def measured() -> Path:
@@ -187,12 +201,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             failed.append(item)
             print(f"{item}: {error}", flush=True)
             continue
-        rows[item] = row = found_now | {"date": datetime.now(UTC).date().isoformat(), "commit": at}
+        row = found_now | {"date": datetime.now(UTC).date().isoformat(), "commit": at}
+        _store(row)
         came = outcome(row["before"], row["after"])
         mark = "" if came == one.comes else f", but the exercise says that it {one.comes}"
         print(f"{item}: {row['before']:.4g} before, {row['after']:.4g} after: it {came}{mark}", flush=True)
-        table = pd.DataFrame([rows[name] for name in known if name in rows])
-        write_whole(measured(), table.to_csv(index=False, float_format="%.6g").encode())
     if failed:
         raise SystemExit(f"these exercises cannot be run as printed: {', '.join(failed)}")
 

@@ -112,9 +112,9 @@ def _row(one: dict[str, Any], credits: pd.DataFrame, rates: dict[str, Any]) -> s
     )
     vectors = "".join(
         [
-            _figure("vector_1", "the vector as it is added, hardly visible on grey", "the vector, × 1"),
-            _figure("vector_10", "the vector ten times as strong: coloured stripes", "the vector, × 10"),
-            _figure("signs_10", "random signs ten times as strong: coloured noise", "random signs, × 10"),
+            _figure("vector_1", "the vector as it is added, hardly visible on grey", "the vector, ×&nbsp;1"),
+            _figure("vector_10", "the vector ten times as strong: coloured stripes", "the vector, ×&nbsp;10"),
+            _figure("signs_10", "random signs ten times as strong: coloured noise", "random signs, ×&nbsp;10"),
         ]
     )
     whose = "; ".join(

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from uapkit.book import checked, scoreboard
+from uapkit.book.html import raw
+from uapkit.book.markup import badge, framed
 from uapkit.book.prose import REDO, draw
 from uapkit.runner.catalogue import papers, project_root
 from uapkit.runner.words import SOME, VERDICTS, kind
@@ -114,12 +116,13 @@ def matrix() -> str:
     claims = [(r["paper"], c) for r in scoreboard.records() for c in r["claims"]]
     short = [about["short"] for about in papers().values()]
     tally = Counter(("ours" if c["confidence"] == "ours" else p, kind(c["verdict"])) for p, c in claims)
-    lines = ["| claims | " + " | ".join(short) + " | all four | our questions |", "|---|" + "---:|" * (len(short) + 2)]
+    head = "".join(f'<th scope="col">{one}</th>' for one in ("claims", *short, "all four", "our questions"))
+    rows = []
     for word in (w for w in VERDICTS if any(tally[p, w] for p in [*short, "ours"])):
         numbers = [tally[p, word] for p in short]
-        cells = [str(n) if n else "–" for n in [*numbers, sum(numbers), tally["ours", word]]]
-        lines.append(f"| {word} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        cells = "".join(f"<td>{n or '–'}</td>" for n in [*numbers, sum(numbers), tally["ours", word]])
+        rows.append(f'<tr><th scope="row">{badge(word)}</th>{cells}</tr>')
+    return raw(framed(head, rows, "claims by verdict and paper", "uapkit-matrix"))
 
 
 def _listed(title: str, verdicts: tuple[str, ...]) -> str:

@@ -28,6 +28,9 @@ if get_ipython() is not None:  # in a notebook: figures as vector graphics or co
     show_figures_so(get_ipython())
 
 
+ARCHITECTURES = (
+    "khrulkov2018/ext_regulariser",
+)  # items whose `models` are trained anew, so that no network can be given
 __all__ = ["Page", "matrix", "table"]
 
 
@@ -177,13 +180,19 @@ class Page:
         )
 
     def _rerun(self) -> str:
-        name, first = self.name, next(iter(runner.item(self.name).parameters))
+        name, known = self.name, runner.item(self.name).parameters
+        first = next(iter(known))
+        own = f'uapkit run {name} -p "models=[my_net.py:make]" -p data=path/to/folder{" -p eps=0.0392" * ("eps" in known)}'
+        mine = (
+            f"<p>With a network and images of your own: <code>{own}</code>; "
+            '<a href="../../book/rerun.html#your-own-network-your-own-images">what the file <code>my_net.py</code> holds</a>.</p>'
+        )
         return (
             f"<p>Run it again: <code>uapkit run {name}</code> (quick), <code>uapkit run {name} --full --save</code> (full), "
             f"any parameter with <code>-p {first}=VALUE</code>; <code>uapkit list {name}</code> shows the parameters. "
             "The notebook itself: "
             f"<code>papermill notebooks/{name}.ipynb out.ipynb -p {first} VALUE</code>.</p>"
-        )
+        ) + mine * ("models" in known and name not in ARCHITECTURES)
 
 
 def seconds(record: Any) -> str:

@@ -8,6 +8,7 @@ from uapkit.book.html import raw
 from uapkit.book.markup import plain
 from uapkit.runner.catalogue import project_root
 
+SOON, CLAIMS = 0.5, 1.5  # screens to the first picture or verdict, and to the claims, that we aim at
 WIDTHS = {"1280": "Desktop, 1280 pixels wide", "390": "Phone, 390 pixels wide"}
 
 
@@ -23,7 +24,11 @@ def summary(table: pd.DataFrame) -> dict[tuple[str, str], str]:
             "Item pages with a picture and a verdict in the first screen": f"{_both(items)} of {len(items)}",
             "Screens to the first picture, median of the item pages": f"{items['to_picture'].median():.1f}",
             "Screens to the first verdict, median of the item pages": f"{items['to_verdict'].median():.1f}",
+            "Item pages with a picture or a verdict in the first half screen": f"{_soon(items)} of {len(items)}",
             "Screens to “Claim by claim”, median of the item pages": f"{items['to_claims'].median():.1f}",
+            "Item pages with “Claim by claim” in the first one and a half screens": (
+                f"{(items['to_claims'] <= CLAIMS).sum()} of {len(items)}"
+            ),
             "Screens of an item page, median": f"{items['screens'].median():.1f}",
             "Screens of a chapter, shortest to longest": f"{chapters['screens'].min():.0f} to {chapters['screens'].max():.0f}",
             "Tables wider than their column": f"{rows['tables_cut'].sum()} of {rows['tables'].sum()}",
@@ -35,6 +40,10 @@ def summary(table: pd.DataFrame) -> dict[tuple[str, str], str]:
         }
         found |= {(what, str(width)): value for what, value in shown.items()}
     return found
+
+
+def _soon(items: pd.DataFrame) -> int:
+    return int((items[["to_picture", "to_verdict"]].min(axis=1) <= SOON).sum())
 
 
 def _both(items: pd.DataFrame) -> int:

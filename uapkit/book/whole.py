@@ -33,7 +33,19 @@ article.whole { break-before: page; max-width: none; padding: 0; }
 article.whole :is(.headerlink, .copybtn, .toctree-wrapper) { display: none; }
 .whole-contents ol { columns: 2; column-gap: 3em; overflow-wrap: anywhere; }
 article.whole :is(td details > ul, details.hide.above-input) { display: none; }
+/* A soft shadow is printed as a picture of the page and shows nothing; below a thumbnail stands its figure. */
+*, ::before, ::after { box-shadow: none !important; text-shadow: none !important; }
+article.whole .tag_answer .cell_output { display: block; }
+article.whole .tag_answer .cell_output img { display: none; }
 """
+# A formula is one thing with its source as its name; else every box that it is drawn of would be a tag of the PDF.
+NAMED = """<script>window.addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  for (const one of window.MathJax?.startup?.document?.math ?? []) {
+    one.typesetRoot.setAttribute("role", "img");
+    one.typesetRoot.setAttribute("aria-label", one.math);
+  }
+});</script>"""
 
 
 def chromium() -> str:
@@ -103,7 +115,7 @@ def joined(built: Path, pages: Sequence[str]) -> str:
     )
     return (
         '<!DOCTYPE html>\n<html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">'
-        f"<title>{title[1].strip() if title else 'The book'}</title>\n{styles}\n<style>{LAYOUT}</style></head>\n<body>"
+        f"<title>{title[1].strip() if title else 'The book'}</title>\n{styles}\n<style>{LAYOUT}</style>\n{NAMED}</head>\n<body>"
         f'<nav class="whole-contents"><h1>{names[first]}</h1><ol>{contents}</ol></nav>\n{body}\n</body></html>\n'
     )
 

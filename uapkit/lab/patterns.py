@@ -27,8 +27,8 @@ def random_phase(v: Tensor, *, eps: float, norm: float = math.inf, seed: int, ra
     """Noise with the spectrum of ``v`` (c, h, w) and random phases: as smooth as ``v``, its lines in the same directions.
 
     Every channel keeps the modulus of each of its Fourier coefficients; all channels get the same random phases, so that
-    the colours stay together as they do in ``v``. radial: keep only the mean power of each ring of frequencies, no
-    direction. ValueError for a ``v`` that is constant in every channel.
+    they rise and fall together, also where those of ``v`` are opposite. radial: keep only the mean power of each ring of
+    frequencies, no direction. ValueError for a ``v`` that is constant in every channel.
     """
     checks.perturbation(v, v.shape)
     x = v.double().cpu()

@@ -75,3 +75,30 @@ def test_redraws_are_disjoint_and_never_scored(setting, net):
     second = along.vector(directions[20:40])
     labels = along.after(rows[1]["sign"] * second, 0.5)
     assert torch.equal(wrong[1], labels != along.truth)
+
+
+def test_refits_are_vectors_of_halves_drawn_anew(setting, net):
+    """With one row repeated a draw is the vector itself; drawn images give other vectors and other errors."""
+    here = setting()
+    along = Course(here, net, 100, 50, (), 0.5)
+    directions = here.directions(net, "gradient", 100)
+    assert len(directions[:50].unique(dim=0)) > 40
+    alike = torch.cat([directions[:1].expand(50, -1), directions[50:]])
+    v = along.vector(alike[:1])
+    labels = along.after(along.better_sign(v, along.images[:50]) * v, 0.5)
+    assert all(torch.equal(under, labels != along.truth) for under in along.refits(alike, 3))
+    wrong = along.refits(directions, 6)
+    assert wrong.shape == (6, 50)
+    assert len(wrong.unique(dim=0)) > 1
+    assert torch.equal(along.refits(directions, 6), wrong), "by the seed"
+
+
+def test_each_scored_image_has_the_vector_of_the_half_that_it_is_not_in(setting, net):
+    here = setting()
+    along = Course(here, net, 100, 70, (), 0.5)
+    directions = here.directions(net, "gradient", 100)
+    each, _ = along._crossed(directions[:50], directions[50:])
+    a, b = along.vector(directions[:50]), along.vector(directions[50:])
+    assert each.shape == (70, 784)
+    assert torch.equal(each[20:], a.expand(50, -1)), "images 50 to 99 are in the second half"
+    assert torch.equal(each[:20], (b if a @ b >= 0 else -b).expand(20, -1))

@@ -3,7 +3,9 @@
 import pytest
 
 from uapkit import evaluate
+from uapkit.lab import Run
 from uapkit.papers.equivariant2019 import fig5_fooling
+from uapkit.papers.equivariant2019.fooling import refitted
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,43 @@ def test_redraws_are_judged_as_one_draw_and_against_random_directions(curves, ev
     by_chance = curves[curves["kind"] == "difference of random directions"].iloc[0]
     assert few["null"] == by_chance["difference"]
     assert few["null_low"] == few["null_high"] == by_chance["difference_high"], "the best of the random directions"
+
+
+def test_the_interval_is_over_fitted_and_scored_images_where_both_were_drawn(curves, evidence):
+    known = curves.dropna(subset=["both_low"])
+    assert (known["fit"].tolist(), known["relative_norm"].tolist()) == (["other half"], [0.5]), (
+        "at the norm called small"
+    )
+    row = known.iloc[0]
+    assert row["both_low"] <= row["error_low"] + 0.02
+    assert row["both_low"] <= row["error_rate"] <= row["both_high"]
+    assert row["refits"] == 4
+    shown = refitted(Run.of(curves))
+    assert shown["both_high"].tolist() == [row["both_high"]]
+    assert refitted(None).empty
+    assert refitted(Run.of(curves.drop(columns="both_low"))).empty
+    told = evidence(fig5_fooling, curves).set_index("claim").loc["beats_random_directions"]
+    assert (told["low"], told["high"]) == (row["both_low"], row["both_high"])
+    before = evidence(fig5_fooling, curves.drop(columns=["both_low", "both_high"])).set_index("claim")
+    assert before.loc["beats_random_directions", "low"] == row["error_low"], (
+        "of a table without them, over the scored images"
+    )
+
+
+def test_numbers_of_images_and_norms_may_differ_by_network(small):
+    two = {**small, "models": (*small["models"], "mlp_digits"), "attacks": ("gradient",), "samples": (20, 200)}
+    table = fig5_fooling.run(
+        **two,
+        n_eval={"linear_digits": 30, "other": 50},
+        norms={"linear_digits": (), "other": (1.0,)},
+        n_draws=2,
+        n_random=2,
+    )
+    scored = table[table["kind"] == "singular vector"].groupby("model")
+    assert scored["n"].max().to_dict() == {"linear_digits": 30, "mlp_digits": 50}
+    assert {name: set(part["relative_norm"]) for name, part in scored} == {
+        "linear_digits": {0.5},
+        "mlp_digits": {0.5, 1.0},
+    }
+    gaps = table[table["kind"] == "difference"].set_index("model")["n"]
+    assert gaps.to_dict() == {"linear_digits": 30, "mlp_digits": 50}

@@ -8,6 +8,7 @@ from uapkit import models
 from uapkit.lab import Run
 from uapkit.lab.claims import evidence_table
 from uapkit.papers.jetley2018 import fig2_positive as item
+from uapkit.papers.jetley2018 import subspaces
 
 SMALL = {
     "models": ("mlp_digits",),
@@ -55,13 +56,24 @@ def test_scores_in_the_plane_are_those_of_the_moved_images_and_sums_are_told_fro
 
 
 def test_the_plane_has_the_first_direction_on_its_first_axis(run):
-    share = run.arrays["grid/mlp_digits"]
+    share = run.arrays["grid/mlp_digits/3"]
     assert share.shape == (13, 13)
     assert share[6, 6] == 0
     few = item.run(**SMALL | {"targets": (8, 3)}, n_positions=5, n_grid=4)
-    assert few["kind"].tolist()[-1] == "grid", "the row of the plane comes last"
-    assert not np.array_equal(few.attrs["arrays"]["grid/mlp_digits"], share), "the plane is that of the first target"
-    assert item.plane(run).axes[0].get_xlabel() == "along the first"
+    assert few["kind"].tolist()[-2:] == ["grid", "grid"], "the rows of the planes come last"
+    assert few["target"].tolist()[-2:] == [8, 3], "each class has its own plane"
+    arrays = few.attrs["arrays"]
+    assert np.array_equal(arrays["grid/mlp_digits/3"], share)
+    assert not np.array_equal(arrays["grid/mlp_digits/8"], share)
+    drawn = item.plane(Run.of(few)).axes
+    assert drawn[0].get_xlabel() == "along the first"
+    assert [ax.get_title().rpartition(" ")[2] for ax in drawn if ax.get_title()] == ["8", "3"]
+
+
+def test_only_planes_that_other_images_confirm_are_shown_and_judged(run, monkeypatch):
+    monkeypatch.setattr(subspaces, "LEAST_OVERLAP", 1.1)
+    assert not len(subspaces.vouched_for(run).where(kind="grid"))
+    assert "directions_add_up" not in {one.name for one in item.claims(run)}
 
 
 def test_the_figure_tells_kinds_and_shares_apart(run):

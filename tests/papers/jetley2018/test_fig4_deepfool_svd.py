@@ -8,7 +8,7 @@ from uapkit.papers.jetley2018 import fig4_deepfool_svd as item
 from uapkit.papers.jetley2018 import spans
 
 NINE = 9 / 784  # ten classes: differences of their weights span nine dimensions
-LINEAR = {"models": ("linear_digits",), "n_fit": 60, "n_eval": 80, "seed": 3, "n_random": 1}
+LINEAR = {"models": ("linear_digits",), "n_fit": 60, "n_eval": 80, "seed": 3, "n_random": 1, "d_lows": ()}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,21 @@ def test_claims_judge_a_tenth_of_the_directions():
     assert evidence["estimate"].iloc[0] == mine
     assert evidence["bound"].iloc[0] == run.where(kind="images")["accuracy"].item() / 2
     assert evidence["null_high"].iloc[0] < evidence["low"].iloc[0]
+
+
+def test_the_curve_of_small_images_saturates_where_random_spans_do_not():
+    """A linear network looks at nine directions of any size, so half of 144 are more than enough."""
+    run = Run.of(item.run(**{**LINEAR, "d_lows": (100,)}, shares=(0.1, 0.5)))
+    evidence = evidence_table(list(item.claims(run))).set_index("claim")
+    told = evidence.loc["saturates_at_small_images"]
+    of = {row["kind"]: row["accuracy"] for row in run.where(share=[0.5, 1.0], d_low=100).to_dict("records")}
+    assert told["network"] == "linear_digits, d_low = 100"
+    assert told["estimate"] == pytest.approx(of["S_hi, sampled down"] - of["images, sampled down"])
+    assert told["null"] == pytest.approx(of["random, sampled down"] - of["images, sampled down"])
+    assert told["low"] > -0.05 > told["null_low"]
+    assert (run.where(kind="images")["d_low"].isna()).all(), "the whole images have rows of their own"
+    names = [ax.get_title() for ax in item.saturation(run).axes]
+    assert [name.split(", ")[1] for name in names if name] == ["100"]
 
 
 def test_images_too_large_for_a_full_basis_are_refused(monkeypatch):

@@ -97,3 +97,12 @@ def test_stored_weights_are_those_of_their_record(name):
     assert card.sha256 == record["weights_sha256"]
     assert card.accuracy[0]["top1"] == pytest.approx(100 * record["test_accuracy"])
     assert record["recipe"]["epochs"] == j.RECIPES[name].epochs
+
+
+def test_the_cost_of_longer_trainings_comes_from_the_stored_ones():
+    told = j.trainings().set_index("network")
+    assert set(told.index) == set(j.RECIPES)
+    for name, row in told.iterrows():
+        assert row["epochs"] == j.RECIPES[name].epochs
+        assert row["hours_of_100_epochs"] * 36 * row["epochs"] == pytest.approx(row["cpu_seconds"])
+    assert told.loc["nin_cifar10", "test_accuracy"] == pytest.approx(0.7945)

@@ -41,6 +41,40 @@ def test_a_singular_value_known_on_paper():
     assert table["random_value"].item() == pytest.approx(table["singular_value"].item()), "any signs are as good"
 
 
+def test_random_weights_and_networks_with_other_images():
+    """A network with random weights is a null in the table and in the figure; each network has its own images and layers."""
+    given = {"models": ("vgg_digits[random]", "lenet_digits"), "layers": {"lenet_digits": ["pool1"]}, "max_iter": 2}
+    given |= {"data": {"lenet_digits": "digits", "default": "digits"}, "n_fit": {"lenet_digits": 3, "default": 2}}
+    run = Run.of(fig_singular_values.run(**given))
+    rows = run.rows.set_index("model")
+    fresh, trained = rows.loc["vgg_digits[random]"], rows.loc[["lenet_digits"]]
+    assert fresh["is_null"].all()
+    assert fresh["weights"].eq("random").all()
+    assert fresh["layer"].tolist() == models.load("vgg_digits", weights="random").layers(
+        kind=("conv", "activation", "pool")
+    )
+    assert fresh["untrained_value"].tolist() == fresh["singular_value"].tolist()
+    assert trained["layer"].tolist() == ["pool1"]
+    assert not trained["is_null"].any()
+    assert fresh["n"].eq(2).all()
+    assert trained["n"].tolist() == [3]
+    assert set(run.measured["model"]) == {"lenet_digits"}
+    styles = [line.get_linestyle() for line in fig_singular_values.networks(run).axes[0].lines]
+    assert styles == [":", "-"]
+
+
+def test_no_claim_rests_on_random_weights():
+    about = {"status": "run", "singular_value": [1.0, 2.0, 3.0]}
+    table = pd.concat(
+        [
+            pd.DataFrame({"model": "vgg16[random]", "kind": "untrained network", **about}),
+            pd.DataFrame({"model": "resnet50", "kind": "trained", **about}),
+        ]
+    )
+    assert not list(fig_singular_values.claims(Run.of(table)))
+    assert list(fig_singular_values.claims(Run.of(table.assign(kind="trained"))))
+
+
 def test_claims_compare_families():
     def rows(model, values):
         return pd.DataFrame({"model": model, "status": "run", "singular_value": values})

@@ -58,6 +58,28 @@ def test_claims_compare_on_the_same_images(run):
     noise = np.mean([run.arrays[f"fooled/mlp_digits/inf/random signs/{k}"] for k in range(2)])
     assert row["null"] == pytest.approx(noise - printed.mean()), "what noise has over v, in the mean of its draws"
     assert {"length_is_missing", "sphere_goes_further", "other_photographs_go_further"} <= set(table["claim"])
+    own = rows_of(table, claim="direction_beats_its_spectrum", network="mlp_digits, norm inf").iloc[0]
+    longer = run.arrays["fooled/mlp_digits/inf/UAP/12/inf"].mean()
+    same = np.mean([run.arrays[f"fooled/mlp_digits/inf/random phases/{k}"] for k in range(2)])
+    assert own["estimate"] == pytest.approx(longer - same)
+
+
+def test_noise_with_the_spectrum_is_made_of_the_largest_x_and_has_full_length(run, monkeypatch):
+    """In the 2-norm its spectrum is that of v, scaled; in the infinity norm it is two-valued."""
+    seen = []
+    real = item.rephased
+    monkeypatch.setattr(item, "rephased", lambda v, seed: seen.append(v) or real(v, seed))
+    table = item.run(
+        norms=(2.0,), n_eval=20, n_random=2, max_visits=12, sizes=(6, 12), n_fit=12, recipes=("UAP",), factors=()
+    )
+    printed = torch.tensor(table.attrs["arrays"]["v/mlp_digits/2/UAP/12"])
+    assert all(torch.equal(v, printed) for v in seen)
+    assert len(seen) == 2
+    noise = rows_of(run.rows, kind=item.PHASES)
+    full = {2.0: 255 * 0.2 * 200 * math.sqrt(784 / (3 * 224 * 224)), inf: 255 * 0.2 * 28}
+    for norm, rows in noise.groupby("norm"):
+        assert rows["l2_norm"].tolist() == pytest.approx([full[norm]] * 2, rel=1e-4)
+    assert noise["is_null"].all()
 
 
 class TwoClasses(torch.nn.Module):

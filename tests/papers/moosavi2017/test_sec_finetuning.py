@@ -34,6 +34,7 @@ def test_sec_finetuning(table):
 def test_sec_finetuning_claims(table):
     found = evidence(table)
     assert found["claim"].tolist() == ["finetuning_helps_little"] * 2
+    assert found["network"].tolist() == ["mlp_digits"] * 2, "both halves are one setting, which has to pass both"
     rates = table.groupby(["kind", "round"])["fooling_rate"].mean()
     assert found["estimate"][0] == pytest.approx(rates["perturbed", 0] - rates["perturbed", 1])
     assert found["null"][0] == pytest.approx(rates["control", 0] - rates["control", 1])

@@ -14,12 +14,13 @@ from uapkit.data.images import Images
 from uapkit.lab import nulls
 from uapkit.papers.equivariant2019.evidence import Columns
 from uapkit.papers.equivariant2019.setting import BATCH, Setting
-from uapkit.seeds import child_seed
+from uapkit.seeds import child_seed, generator
 from uapkit.spectra import random_directions
 
 SIGN_IMAGES = 200  # of the fitted images, at most, on which the better sign is chosen, of attacks and nulls alike
 IN_DATA = "random direction in the data's subspace"
 ERROR: Columns = ("error_rate", "error_low", "error_high")
+BOTH: Columns = ("error_rate", "both_low", "both_high")  # over the images that are fitted on, too
 
 
 @dataclass
@@ -114,12 +115,32 @@ class Course:
             return self._chosen(v, sign, fit="held out", n_fit=sample)
         found, _ = self._chosen(v, sign, fit="in sample", n_fit=sample)
         half = self.n_images // 2
-        a, b = self.vector(directions[:half]), self.vector(directions[half:])
-        b = b if float(a @ b) >= 0 else -b
-        each = torch.where((torch.arange(self.n_images) < half)[:, None], b, a)[self.first :]
-        sign = self.better_sign(a, self.images[:half])
+        each, sign = self._crossed(directions[:half], directions[half:])
         more, wrong = self._chosen(each, sign, (sign,), fit="other half", n_fit=half)
         return found + more, wrong
+
+    def _crossed(self, first: Tensor, second: Tensor) -> tuple[Tensor, int]:
+        """(n_eval, d) for each scored image the vector of the half that it is not in; and the better sign."""
+        half = self.n_images // 2
+        a = self.vector(first)
+        sign = self.better_sign(a, self.images[:half])
+        if self.first >= half:  # all scored images stand in the second half
+            return a.expand(self.n_eval, -1), sign
+        b = self.vector(second)
+        b = b if float(a @ b) >= 0 else -b
+        return torch.where((torch.arange(self.n_images) < half)[:, None], b, a)[self.first :], sign
+
+    def refits(self, directions: Tensor, n_draws: int) -> Tensor:
+        """(n_draws, n_eval) who is wrong at ``small`` under the vectors "other half" of halves drawn anew, with repetition.
+
+        Each draw takes as many images from a half as it holds, finds the vector from them, and chooses its sign.
+        """
+        half, wrong = self.n_images // 2, []
+        halves, draws = (directions[:half], directions[half:]), generator(self.setting.bench.seed, "images drawn anew")
+        for _ in range(checks.count(n_draws, "n_draws")):
+            each, sign = self._crossed(*(p[torch.randint(len(p), (len(p),), generator=draws)] for p in halves))
+            wrong.append(self.after(sign * each, self.small) != self.truth)
+        return torch.stack(wrong)
 
     def _chosen(
         self, v: Tensor, chosen: int, signs: Sequence[int] = (1, -1), **about: Any

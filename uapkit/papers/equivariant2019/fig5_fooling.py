@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit.lab import Claim, Run
+from uapkit.lab.sweep import PerNetwork
 from uapkit.papers.equivariant2019.drawing import curves
 from uapkit.papers.equivariant2019.fooling import fooling_claims, fooling_curves
 from uapkit.papers.equivariant2019.setting import QUICK, Attacks, Setting
@@ -21,9 +22,9 @@ def run(
     data: str = "digits",
     rotation: float = 30.0,
     samples: Sequence[int] = (20, 60, 200),
-    n_eval: int | None = 100,
+    n_eval: PerNetwork = 100,
     n_draws: int = 3,
-    norms: Sequence[float] = (0.0, 1.0),
+    norms: Sequence[float] | Mapping[str, Sequence[float]] = (0.0, 1.0),
     small: float = 0.5,
     n_random: int = 4,
     passes: int = 1,
@@ -40,6 +41,9 @@ def run(
     eps the norm itself. Baselines of equal norm, each at its better sign: random directions, the vector of an untrained
     network; and Algorithm 1 of [moosavi2017]. Kind "redraw": the smallest sample, drawn ``n_draws`` times, disjoint.
     Kind "difference": error of one redraw's vector minus that of the largest sample's (interval over draws and images).
+    both_low, both_high: of "other half" at ``small``, the interval over fitted and scored images; its vector is found anew
+    from ``n_draws`` (refits) halves drawn with repetition, whose errors have refit_mean and refit_spread. n_eval and norms:
+    for all networks, or by network.
     """
     return fooling_curves(
         Setting.of(data, rotation, labels, seed=seed, device=device), models, attacks,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 from uapkit import lab
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
-from uapkit.papers.equivariant2019.course import ERROR, IN_DATA, Course
+from uapkit.lab.sweep import PerNetwork, for_network
+from uapkit.papers.equivariant2019.course import BOTH, ERROR, IN_DATA, Course
 from uapkit.papers.equivariant2019.evidence import estimate, nearest_null
 from uapkit.papers.equivariant2019.setting import Attacks, Setting, training
 
@@ -27,9 +28,9 @@ def fooling_curves(
     wanted: Attacks,
     *,
     samples: Sequence[int],
-    n_eval: int | None,
+    n_eval: PerNetwork,
     n_draws: int,
-    norms: Sequence[float],
+    norms: Sequence[float] | Mapping[str, Sequence[float]],
     small: float,
     n_random: int,
     passes: int,
@@ -37,7 +38,6 @@ def fooling_curves(
     """The table of fig5_fooling and ext_roteqnet_fooling: curves of the samples' vectors, redraws, baselines of equal norm."""
     total = setting.most = max(setting.count(n) for n in samples)
     apart = max([n for n in samples if n <= total // 2] or [total // 2])  # samples that are kept out of scoring
-    scored = total - apart if n_eval is None else min(n_eval, total - apart)
     courses: dict[str, Course] = {}
     chance: dict[str, tuple[list[dict], Tensor]] = {}
 
@@ -45,7 +45,9 @@ def fooling_curves(
         if model not in courses:
             courses.clear()
             chance.clear()
-            courses[model] = Course(setting, model, total, scored, norms, small)
+            n = for_network(n_eval, model, "n_eval")
+            scored = total - apart if n is None else min(n, total - apart)
+            courses[model] = Course(setting, model, total, scored, for_network(norms, model, "norms"), small)
         return courses[model]
 
     def nulls_of(model: str) -> tuple[list[dict], Tensor]:
@@ -62,12 +64,15 @@ def fooling_curves(
         directions = setting.directions(model, attack, total)
         for sample in samples:
             rows, wrong[sample] = along.singular(directions, sample)
+            crossed = [r for r in rows if r["fit"] == "other half" and r["relative_norm"] == small]
+            if crossed:
+                crossed[0] |= _over_both(along.refits(directions, n_draws), wrong[sample])
             found += rows
         fewest, largest = min(samples), wrong[max(samples)]
         redraws, under = along.redraws(directions, fewest, n_draws)
         found += redraws
         _, by_chance = nulls_of(model)
-        about = {"n_fit": fewest, "relative_norm": small, "n": scored}
+        about = {"n_fit": fewest, "relative_norm": small, "n": along.n_eval}
         found.append({"kind": "difference", **about, **_one_draw(under, largest)})
         found.append(
             {"kind": "difference of random directions", "is_null": True, **about, **_one_draw(by_chance, largest)}
@@ -95,21 +100,41 @@ def _one_draw(wrong: Tensor, largest: Tensor) -> dict[str, float]:
     so that it holds what varies from draw to draw and from image to image.
     """
     difference = wrong.double().numpy() - largest.double().numpy()
-    draws, n = difference.shape
-    rng = np.random.default_rng(0)
-    images = rng.multinomial(n, np.full(n, 1 / n), N_BOOT) / n  # (boot, n): weights of resampled images
-    single = (images @ difference.T)[np.arange(N_BOOT), rng.integers(draws, size=N_BOOT)]
-    low, high = np.percentile(single, [2.5, 97.5])
+    low, high = _single(difference)
     each = difference.mean(1)
     return {
         "difference": float(each.mean()),
-        "difference_low": float(low),
-        "difference_high": float(high),
-        "draws": draws,
-        "spread": float(each.std(ddof=1)) if draws > 1 else float("nan"),
+        "difference_low": low,
+        "difference_high": high,
+        "draws": len(each),
+        "spread": float(each.std(ddof=1)) if len(each) > 1 else float("nan"),
         "smallest": float(each.min()),
         "largest": float(each.max()),
     }
+
+
+def _over_both(wrong: Tensor, found: Tensor) -> dict[str, float]:
+    """Interval of an error over the images that are fitted on and those that are scored; and what the former do alone.
+
+    wrong: (draws, n) booleans under vectors of images drawn anew, found (n,) under the vector itself, whose error the
+    interval holds in any case.
+    """
+    flags, error = wrong.double().numpy(), float(found.double().mean())
+    low, high = _single(flags)
+    each = flags.mean(1)
+    spread = float(each.std(ddof=1)) if len(each) > 1 else float("nan")
+    both = {"both_low": min(low, error), "both_high": max(high, error)}
+    return both | {"refits": len(each), "refit_mean": float(each.mean()), "refit_spread": spread}
+
+
+def _single(values: np.ndarray) -> tuple[float, float]:
+    """Central 95 % of the mean of one draw, values (draws, n), over draws and over images drawn anew."""
+    draws, n = values.shape
+    rng = np.random.default_rng(0)
+    images = rng.multinomial(n, np.full(n, 1 / n), N_BOOT) / n  # (boot, n): weights of resampled images
+    single = (images @ values.T)[np.arange(N_BOOT), rng.integers(draws, size=N_BOOT)]
+    low, high = np.percentile(single, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def fooling_claims(run: Run) -> Iterator[Claim]:
@@ -128,20 +153,25 @@ def fooling_claims(run: Run) -> Iterator[Claim]:
             curve = lab.rows_of(apart, n_fit=apart["n_fit"].max(), chosen=True)
             curve = curve[curve["relative_norm"] > 0].sort_values("relative_norm")
             ours = curve.loc[curve.loc[curve["relative_norm"] <= small, "error_rate"].idxmax()]
-            found, chance = estimate(ours, ERROR), nearest_null(_at(random, ours), ERROR, ">")
+            found, chance = _estimate(ours), nearest_null(_at(random, ours), ERROR, ">")
             yield claim("reaches_80_percent", name, found, ">", 0.80, null=chance, training=how)
-            reached = curve[curve["error_low"] > 0.80]
+            reached = curve[[_estimate(row).low > 0.80 for _, row in curve.iterrows()]]
             first = reached.iloc[0] if len(reached) else curve.loc[curve["error_rate"].idxmax()]
             best = nearest_null(_at(random, first), ERROR, ">")
-            yield claim("saturates_above_80_percent", name, estimate(first, ERROR), ">", 0.80, null=best, training=how)
+            yield claim("saturates_above_80_percent", name, _estimate(first), ">", 0.80, null=best, training=how)
             bound = highest_of_chance(lab.rows_of(random, relative_norm=small))
-            at_small = estimate(lab.rows_of(curve, relative_norm=small).iloc[0], ERROR)
+            at_small = _estimate(lab.rows_of(curve, relative_norm=small).iloc[0])
             yield claim("beats_random_directions", name, at_small, ">", bound, training=how)
             single = lab.rows_of(differences, attack=attack).iloc[0]
             other = lab.rows_of(rows, kind="difference of random directions").iloc[0]
             typical = Interval(other["difference"], int(other["n"]), *(other["difference_high"],) * 2)
             few = estimate(single, difference)
             yield claim("100_samples_suffice", name, few, ">", -0.05, null=typical, training=how)
+
+
+def _estimate(row: pd.Series) -> Interval:
+    """The error of a row, over fitted and scored images where both were drawn anew, else over the scored ones."""
+    return estimate(row, BOTH if pd.notna(row.get("both_low")) else ERROR)
 
 
 def _at(rows: pd.DataFrame, one: pd.Series) -> pd.DataFrame:
@@ -151,3 +181,12 @@ def _at(rows: pd.DataFrame, one: pd.Series) -> pd.DataFrame:
 def highest_of_chance(rows: pd.DataFrame) -> float:
     """Error that chance reaches at one norm: the largest, over the kinds of null, of the draws' 97.5 % quantile."""
     return float(rows.groupby("kind", sort=False)["error_rate"].quantile(0.975).max())
+
+
+def refitted(run: Run | None) -> pd.DataFrame:
+    """The rows whose vector was found again from images drawn anew, both intervals beside the error; empty where none was."""
+    shown = ["model", "attack", "n_fit", "relative_norm", "error_rate", "error_low", "error_high"]
+    shown += ["both_low", "both_high", "refits", "refit_mean", "refit_spread"]
+    if run is None or "both_low" not in run.rows:
+        return pd.DataFrame(columns=shown)
+    return run.rows.dropna(subset=["both_low"])[shown]

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from uapkit import checks, lab
+from uapkit import checks, lab, names
 from uapkit.figures.panels import of_a_run, panels
 from uapkit.figures.style import short, style
 from uapkit.lab import Claim, Run, claim
@@ -55,11 +55,11 @@ def run(
     70th percentile of the target's score and of the best other one, over the test images that start outside the class;
     moved_in, the share of them that the network puts into it (low, high, n), softmax, their median probability of the
     target; stays, the share of the images of the class that stay. s is in the unit of the pixels, 2-norm, up to ``reach``
-    of the paper's finite steps. The first target also has a grid of the two foremost directions: ``grid/<model>`` the
-    share of ``n_grid`` images that start outside and are moved in, at ``s/<model>`` along both; its row has additive, the
-    share of the target score's variance in the plane that a sum of a term for each direction explains (mean over images,
-    Student), and additive_random for two random directions. converged, overlap_halves:
-    what vouches for the directions, see :meth:`Curved.vouched`.
+    of the paper's finite steps. A row of kind "grid" is about the plane of the two foremost directions and ``n_grid`` images
+    that start outside: additive, the share of the target score's variance in the plane that a sum of a term for each
+    direction explains (mean over images, Student), and additive_random for two random directions. Arrays:
+    ``grid/<model>/<target>``, the share of these images that are moved in, at ``s/<model>`` along both. converged,
+    overlap_halves: what vouches for the directions, see :meth:`Curved.vouched`.
     """
     bench = lab.Bench(data, n_train, 0, n_eval, seed, device, from_training=True)
     curved = Curved(bench, n_fit, k, step_factor, max_products)
@@ -75,18 +75,17 @@ def run(
             told_of = {"kind": kind, "rank": rank, **vouched}
             rows += [{**told_of, **row} for row in labels_along(net, images, target, v, s, value)]
             arrays[f"v/{model}/{target}/{kind} {rank}"] = v.cpu().numpy()
-        if target == targets[0]:
-            s = positions(shape, reach, GRID)
-            first, second = (direction(found, "positive", shape, rank=rank)[0] for rank in (1, 2))
-            outside = images.x[logits(net, images.x).argmax(1) != target][: checks.count(n_grid, "n_grid")]
-            arrays[f"grid/{model}"] = lab.keep(moved_in_plane, net, outside, target, first, second, s).numpy()
-            arrays[f"s/{model}"] = s
-            row = {"kind": "grid", "n": len(outside), **vouched}
-            drawn = (direction(found, RANDOM, shape, rank=rank, seed=seed)[0] for rank in (1, 2))
-            for name, (a, b) in (("additive", (first, second)), ("additive_random", tuple(drawn))):
-                share = lab.mean_of(additive_share(lab.keep(scores_in_plane, net, outside, target, a, b, s)))
-                row |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
-            rows.append(row)
+        s = positions(shape, reach, GRID)
+        first, second = (direction(found, "positive", shape, rank=rank)[0] for rank in (1, 2))
+        outside = images.x[logits(net, images.x).argmax(1) != target][: checks.count(n_grid, "n_grid")]
+        row = {"kind": "grid", "n": len(outside), **vouched}
+        drawn = (direction(found, RANDOM, shape, rank=rank, seed=seed)[0] for rank in (1, 2))
+        for name, (a, b) in (("additive", (first, second)), ("additive_random", tuple(drawn))):
+            share = lab.mean_of(additive_share(lab.keep(scores_in_plane, net, outside, target, a, b, s)))
+            row |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+        rows.append(row)
+        arrays[f"grid/{model}/{target}"] = lab.keep(moved_in_plane, net, outside, target, first, second, s).numpy()
+        arrays[f"s/{model}"] = s
         return rows, arrays
 
     points = [{"model": model, "target": target} for model in bench.names(models) for target in targets]
@@ -122,8 +121,7 @@ def claims(run: Run) -> Iterator[Claim]:
     )
     for network, rows in run.by_network():
         planes = lab.rows_of(deciding(run, network, rows), kind="grid")
-        if len(planes) and "additive" in planes:
-            row = planes.iloc[0]
+        for _, row in planes.iterrows() if "additive" in planes else ():
             found = lab.from_row(row, "additive", "additive_low", "additive_high")
             null = lab.from_row(row, "additive_random", "additive_random_low", "additive_random_high")
             yield claim("directions_add_up", f"{network} (class {row['target']:g})", found, ">", 0.9, null=null)
@@ -138,13 +136,14 @@ def figure(run: Run, network: str) -> Figure:
 
 @of_a_run
 def plane(run: Run) -> Figure:
-    """The plane of the two most positive directions: share of images from outside that are in the target class."""
-    networks = [network for network, _ in run.by_network()]
+    """The plane of the two most positive directions: share of images from outside that are in the class, a panel a class."""
+    planes = [(row["model"], f"{row['target']:g}") for row in run.where(kind="grid").to_dict("records")]
     with style(grid=False):
-        drawn, axes = panels(networks)
-        for ax, network in zip(axes, networks, strict=False):
-            s, share = run.flags("s", network), run.flags("grid", network)
+        drawn, axes = panels(planes)
+        for ax, (network, target) in zip(axes, planes, strict=False):
+            s, share = run.flags("s", network), run.flags("grid", network, target)
             shown = ax.pcolormesh(s, s, share.T, vmin=0, vmax=1, cmap="cividis")
-            ax.set(title=short(network), xlabel="along the first", ylabel="along the second", aspect="equal")
+            title = f"{short(network)}, {names.label(network, int(target))}"
+            ax.set(title=title, xlabel="along the first", ylabel="along the second", aspect="equal")
             drawn.colorbar(shown, ax=ax, label="share in the class")
     return drawn

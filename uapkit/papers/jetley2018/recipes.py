@@ -6,6 +6,7 @@ trains one network and stores weights, curve and provenance. The paper gives no 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from uapkit.models import training
 from uapkit.models.model import Model
 from uapkit.models.nets.digits import LeNet
 from uapkit.models.nets.nin import NIN
+from uapkit.runner.catalogue import project_root
 from uapkit.seeds import child_seed
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -140,6 +142,27 @@ def train(name: str, *, epochs: int | None = None, root: str | None = None, **ot
     recipe = replace(recipe, epochs=recipe.epochs if epochs is None else epochs)
     sets = [load(recipe.data, split=split, root=root) for split in ("train", "test")]
     return fit(recipe, *sets, **other)  # type: ignore[arg-type]
+
+
+def trainings() -> pd.DataFrame:
+    """The stored trainings: a row a network with its epochs, accuracy on all test images, and what training it longer takes.
+
+    hours_of_100_epochs: on one core, from the processor seconds of the stored training.
+    """
+    folder = project_root() / "results" / "jetley2018" / "training"
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return pd.DataFrame(
+        [
+            {
+                "network": record["name"],
+                "epochs": record["recipe"]["epochs"],
+                "test_accuracy": record["test_accuracy"],
+                "cpu_seconds": record["cpu_seconds"],
+                "hours_of_100_epochs": record["cpu_seconds"] / record["recipe"]["epochs"] * 100 / 3600,
+            }
+            for record in records
+        ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

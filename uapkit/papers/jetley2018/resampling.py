@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +40,16 @@ class Resampled(nn.Module):
         """(n, c, h, w) images sampled down and up; not clipped."""
         if self.side == x.shape[-1]:
             return x
-        low = interpolate(x, (self.side, self.side), mode="bicubic", antialias=True)
-        return interpolate(low, x.shape[-2:], mode="bicubic", antialias=True)
+        return sampled(sampled(x, (self.side, self.side)), x.shape[-2:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, c, h, w)."""
         return self.net(self.resampled(x))
+
+
+def sampled(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(n, c, *size) images of another size, height and width, bicubic with antialiasing; linear in x (n, c, h, w)."""
+    return interpolate(x, tuple(size), mode="bicubic", antialias=True)
 
 
 def defended(net: Model, side: int) -> Model:

@@ -18,12 +18,14 @@ from uapkit.attacks import Perturbation
 from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
 from uapkit.operators import LayerJacobians
 from uapkit.papers.khrulkov2018.setting import Setting
 from uapkit.seeds import child_seed
 
 FEW = 5  # iterations that are called few
+USUAL = 15  # iterations of the released example
 
 
 def run(
@@ -37,7 +39,7 @@ def run(
     p: float = math.inf,
     q: float = 5.0,
     eps: float = 0.2,
-    max_iter: int = 15,
+    max_iter: PerNetwork = USUAL,
     n_seeds: int = 3,
     seed: int = 0,
     device: str = "cpu",
@@ -46,35 +48,37 @@ def run(
 
     One row a (model, layer, kind, start, iteration): singular_value, share of that start's last value; iteration 0 is
     the random start itself. kind "trained", or "untrained network" for a copy with fresh weights. For the trained
-    network's iterations 5 and last: fooling_rate, low, high of the vector as it is then. cosine: with the first start's
-    last vector, at the last iteration. q = 5 and 15 iterations are those of the paper's released example.
+    network's iterations 5, 15 and last: fooling_rate, low, high of the vector as it is then. cosine: with the first start's
+    last vector, at the last iteration. q = 5 and 15 iterations are those of the paper's released example; max_iter: for all
+    networks, or by network. Flags as ``fooled/<model>/<layer>/<start>/``, then "few", "usual" (15) and "last".
     """
     bench = lab.Bench(data, n_fit, n_select, n_eval, seed, device)
-    setting = Setting(bench, p, q, eps, max_iter, seed)
+    setting = Setting(bench, p, q, eps, seed=seed)
 
     def starts(model: str, layer: str) -> tuple[list[dict], dict]:
         rows, arrays, first = [], {}, None
-        net, fit = bench.network(model), bench.split(model).fit.x
+        net, fit, most = bench.network(model), bench.split(model).fit.x, for_network(max_iter, model, "max_iter")
         given: dict[str, Any] = {
             "p": p,
             "q": q,
             "eps": eps,
-            "max_iter": max_iter,
+            "max_iter": most,
             "recorded": setting.jacobians(model, layer),
         }
         for k in range(n_seeds):
             start = child_seed(seed, f"start {k}")
-            early, last = lab.keep(after_few_and_all, net, fit, layer=layer, few=FEW, seed=start, **given)
+            early, usual, last = lab.keep(stages, net, fit, layer=layer, at=(FEW, USUAL), seed=start, **given)
             first = last.v if first is None else first
             lines = _trace("trained", k, last)
-            for words, made in {"few": early, "last": last}.items():
+            for words, made in {"few": early, "usual": usual, "last": last}.items():
+                if words != "last" and made.made_by["n_iter"] == last.made_by["n_iter"]:
+                    continue  # it is the last one
                 score, _, flags = setting.scored(model, made.v)
                 lines[made.made_by["n_iter"]] |= score
-                if words == "last" or made.made_by["n_iter"] < last.made_by["n_iter"]:
-                    arrays[f"fooled/{model}/{layer}/{k}/{words}"] = flags.cpu().numpy()
+                arrays[f"fooled/{model}/{layer}/{k}/{words}"] = flags.cpu().numpy()
             lines[-1]["cosine"] = _cosine(last.v, first)
             rows += lines
-        rows += _trace(nulls.UNTRAINED, 0, setting.vector(model, layer, untrained=True))
+        rows += _trace(nulls.UNTRAINED, 0, setting.vector(model, layer, untrained=True, max_iter=most))
         return rows, arrays
 
     parts = []
@@ -83,32 +87,37 @@ def run(
     return bench.told(lab.joined(parts))
 
 
-def after_few_and_all(
+def stages(
     model: Model,
     x: Tensor,
     *,
     layer: str,
-    few: int,
+    at: Sequence[int],
     p: float,
     q: float,
     eps: float,
     max_iter: int,
     seed: int,
     recorded: LayerJacobians,
-) -> tuple[Perturbation, Perturbation]:
-    """One run of :func:`uapkit.attacks.singular_uap`: its vector after ``few`` iterations (or fewer), and at the end."""
-    seen: list[tuple[int, Tensor, float]] = []
+) -> list[Perturbation]:
+    """One run of :func:`uapkit.attacks.singular_uap`: its vector after each of ``at`` iterations, and at the end.
+
+    One that ended before has its last vector there. Source of the method: [khrulkov2018], Algorithm 3.
+    """
+    seen: dict[int, tuple[int, Tensor, float]] = {}
 
     def note(k: int, v: Tensor, value: float) -> None:
-        if k <= few:
-            seen[:] = [(k, v.clone(), value)]
+        seen.update({most: (k, v.clone(), value) for most in at if k <= most})
 
     given: dict[str, Any] = {"p": p, "q": q, "eps": eps, "max_iter": max_iter, "seed": seed}
     last = attacks.singular_uap(model, x, layer=layer, recorded=recorded, callback=note, **given)
-    ((k, v, value),) = seen
-    made_by = last.made_by | {"singular_value": value, "n_iter": k}
-    early = replace(last, v=v.view(x.shape[1:]), made_by=made_by, history=last.history[:k])
-    return early.scaled(eps), last
+    found = []
+    for most in at:
+        k, v, value = seen[most]
+        made_by = last.made_by | {"singular_value": value, "n_iter": k}
+        early = replace(last, v=v.view(x.shape[1:]), made_by=made_by, history=last.history[:k])
+        found.append(early.scaled(eps))
+    return [*found, last]
 
 
 def _trace(kind: str, start: int, made: Perturbation) -> list[dict]:

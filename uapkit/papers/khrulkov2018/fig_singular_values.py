@@ -17,6 +17,7 @@ from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, look_of_network, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.papers.khrulkov2018.setting import Setting, depth, value_of
 
 KINDS = ("conv", "activation", "pool")
@@ -31,8 +32,8 @@ def run(
     *,
     models: Sequence[Any] = ("vgg_digits", "lenet_digits"),
     layers: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
-    data: str = "digits",
-    n_fit: int = 16,
+    data: PerNetwork = "digits",
+    n_fit: PerNetwork = 16,
     p: float = math.inf,
     q: float = 10.0,
     max_iter: int = 10,
@@ -44,7 +45,9 @@ def run(
     One row a (model, layer): place (from 0), depth from 0 to 1, layer_kind, singular_value of the stacked Jacobian in
     pixels of [0, 1], per_grey_level the same for pixels from 0 to 255 as in the paper (1/255 of it). Nulls: the value
     of the random signs that the iteration starts from (random_value), and untrained_value, that of a copy with fresh
-    weights. layers: a list, a mapping by network, or None for all.
+    weights. layers: a list, a mapping by network, or None for all (also of networks that the mapping does not name). A network
+    asked for with random weights ("vgg16[random]") shows the shape of its curve only: it is a null itself, kind "untrained
+    network", and no claim rests on it. data, n_fit: for all networks, or by network.
     """
     bench = lab.Bench(data, n_fit, 0, 1, seed, device)
     setting = Setting(bench, p, q, max_iter=max_iter, seed=seed)
@@ -52,9 +55,11 @@ def run(
     def value(model: str, layer: str) -> list[dict]:
         net = bench.network(model)
         kinds = {name: kind for kind in KINDS for name in net.layers(kind=kind)}
-        made, null = (setting.vector(model, layer, untrained=fresh) for fresh in (False, True))
+        made, fresh = setting.vector(model, layer), bench.weights(model) == "random"
+        null = made if fresh else setting.vector(model, layer, untrained=True)
         before, last = (made.made_by["start_value"], *made.history)[-2:]
         row = {
+            "kind": nulls.UNTRAINED if fresh else "trained",
             "place": net.layers().index(layer),
             "depth": depth(net, layer),
             "layer_kind": kinds.get(layer, "other"),
@@ -63,13 +68,16 @@ def run(
             "random_value": made.made_by["start_value"],
             "untrained_value": value_of(null),
             "growth": last / before - 1,
-            "n": n_fit,
+            "n": for_network(n_fit, model, "n_fit"),
         }
         return [row]
 
     parts = []
     for network in bench.names(models):
-        points = setting.layers(network, layers or _all_outputs(bench, network), count=1)
+        named = layers
+        if isinstance(layers, Mapping):
+            named = layers.get(network) or layers.get(lab.split_name(network)[0])
+        points = setting.layers(network, named or _all_outputs(bench, network), count=1)
         parts.append(lab.sweep(points, value, desc=f"{network}: layers"))
     return bench.told(lab.joined(parts))
 
@@ -82,8 +90,12 @@ def _all_outputs(bench: lab.Bench, network: str) -> list[str] | None:
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """ResNets against VGGs, and VGG-19 against VGG-16, by the typical (median) layer; bootstrap over the layers."""
-    values = {network: np.log(rows["singular_value"].to_numpy(float)) for network, rows in run.by_network()}
+    """ResNets against VGGs, and VGG-19 against VGG-16, by the typical (median) layer; bootstrap over the layers.
+
+    Trained networks only. CIFAR-10's ResNets have no VGG beside them, so they are shown and not judged.
+    """
+    trained = run.measured.groupby("model", sort=False)
+    values = {str(network): np.log(rows["singular_value"].to_numpy(float)) for network, rows in trained}
     for network, own in values.items():
         for other, others in values.items():
             if network.startswith("resnet") and other.startswith("vgg") and "digits" not in other:
@@ -134,6 +146,7 @@ def networks(run: Run) -> Figure:
                 marker=shown.marker,
                 ms=3,
                 color=shown.colour,
+                linestyle=":" if rows["is_null"].all() else "-",
                 label=short(network),
             )
         axes[0].set(xlabel="depth, from input (0) to logits (1)", ylabel="singular value")

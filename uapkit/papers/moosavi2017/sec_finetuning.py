@@ -189,7 +189,7 @@ def perturbing(reference: Model, pool: Tensor, share: float) -> Augment:
 def claims(run: Run) -> Iterator[Claim]:
     """Rate before minus rate after the first round, with the control as its null; and what further rounds gain, paired.
 
-    The same images for all rounds, means over the seeds; no gain means less than 5 points.
+    The same images for all rounds, means over the seeds; no gain means less than 5 points. A network has to pass both.
     """
     for model, rows in run.by_network():
         seeds, last = sorted(set(rows["seed"])), int(rows["round"].max())
@@ -201,10 +201,10 @@ def claims(run: Run) -> Iterator[Claim]:
         }
         first = lab.paired(mean[0, PERTURBED], mean[1, PERTURBED])
         control = lab.paired(mean[0, CONTROL], mean[1, CONTROL])
-        yield claim("finetuning_helps_little", f"{model}: first round lowers", first, ">", 0.0, null=control)
+        yield claim("finetuning_helps_little", model, first, ">", 0.0, null=control)
         if last > 1:
             more = lab.paired(mean[1, PERTURBED], mean[last, PERTURBED])
-            yield claim("finetuning_helps_little", f"{model}: round {last} gains", more, "<", 0.05)
+            yield claim("finetuning_helps_little", model, more, "<", 0.05)
 
 
 @of_a_run

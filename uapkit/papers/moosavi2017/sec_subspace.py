@@ -16,11 +16,11 @@ from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
 from uapkit.papers.moosavi2017.normals import minimal
-from uapkit.papers.moosavi2017.setting import Setting, bench_of
-from uapkit.seeds import generator
+from uapkit.papers.moosavi2017.setting import PHASES, Setting, bench_of, rephased
+from uapkit.seeds import child_seed, generator
 
 IN_NORMALS, ANYWHERE, IN_IMAGES = "subspace of normals", nulls.RANDOM_DIRECTION, "subspace of the images"
-MEANINGS = {IN_NORMALS: "normals", ANYWHERE: "random direction", IN_IMAGES: "images"}
+MEANINGS = {IN_NORMALS: "normals", ANYWHERE: "random direction", IN_IMAGES: "images", PHASES: PHASES}
 
 
 def run(
@@ -43,9 +43,11 @@ def run(
     The normals are those of ``n_images`` of ``n_fit`` images (:func:`uapkit.papers.moosavi2017.fig9_spectrum.run`); the
     ``n_eval`` scored ones are others. One row a (model, kind, k, draw): fooling_rate, low, high, n. Kinds: "subspace of
     normals", Gaussian coefficients on the first k vectors, scaled to the radius; the paper's comparison "random
-    direction", uniform on the sphere of R^d; and ours "subspace of the images", the same with the images' own singular
-    vectors. eps: the 2-norm's radius is the one that goes with this radius in the infinity norm (the paper's 2000 with
-    10); l2_norm: that radius, 0 to 255. The paper does not say how it draws its vectors, nor how many.
+    direction", uniform on the sphere of R^d; and two of ours: "subspace of the images", the same with the images' own
+    singular vectors, and "random phases", draw for draw the vectors of the subspace of normals with new phases, see
+    :func:`uapkit.papers.moosavi2017.setting.rephased`. eps: the 2-norm's radius is the one that goes with this radius in
+    the infinity norm (the paper's 2000 with 10); l2_norm: that radius, 0 to 255. The paper does not say how it draws its
+    vectors, nor how many.
     """
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, n_images, eps)
@@ -55,16 +57,20 @@ def run(
         basis = None
         if kind != ANYWHERE:
             normals = lab.keep(minimal, bench.network(model), x, k=max(ks), n_groups=n_groups, num_classes=num_classes)
-            basis = (normals.vectors if kind == IN_NORMALS else normals.image_vectors)[:k]
-        draws, rows = generator(seed, f"random vectors, {kind}, {k}"), []
+            basis = (normals.image_vectors if kind == IN_IMAGES else normals.vectors)[:k]
+        same = IN_NORMALS if kind == PHASES else kind  # noise is made of the very vectors that it is compared with
+        draws, rows = generator(seed, f"random vectors, {same}, {k}"), []
         for draw in range(n_random):
             v = torch.randn(x.x[0].numel() if basis is None else len(basis), generator=draws)
             v = v if basis is None else v @ basis
-            flags = bench.fooled(model, (v * (size / v.norm())).view(bench.shape(model)).to(device))
+            v = (v * (size / v.norm())).view(bench.shape(model))
+            if kind == PHASES:
+                v = rephased(v, child_seed(seed, f"phases, {k}, {draw}"))
+            flags = bench.fooled(model, v.to(device))
             rows.append({"draw": draw, "l2_norm": 255 * size, "n_fit": len(x), **lab.rate(flags)})
         return rows
 
-    kinds = [(ANYWHERE, 0), *((kind, k) for kind in (IN_NORMALS, IN_IMAGES) for k in ks)]
+    kinds = [(ANYWHERE, 0), *((kind, k) for kind in (IN_NORMALS, IN_IMAGES, PHASES) for k in ks)]
     points = [{"model": model, "kind": kind, "k": k} for model in bench.names(models) for kind, k in kinds]
     return setting.table([lab.sweep(points, score, desc="random vectors")])
 
@@ -77,7 +83,11 @@ def claims(run: Run) -> Iterator[Claim]:
             kind: torch.tensor(part.sort_values("draw")["fooling_rate"].to_numpy())
             for kind, part in rows[(rows["k"] == most) | (rows["kind"] == ANYWHERE)].groupby("kind")
         }
-        for kind, name in ((ANYWHERE, "subspace_beats_random"), (IN_IMAGES, "subspace_beats_the_images_own")):
+        for kind, name in (
+            (ANYWHERE, "subspace_beats_random"),
+            (IN_IMAGES, "subspace_beats_the_images_own"),
+            (PHASES, "subspace_beats_its_spectrum"),
+        ):
             if kind in rates:
                 gain = lab.mean_of(rates[IN_NORMALS] - rates[kind])
                 yield claim(name, f"{model} (k = {most})", gain, ">", 0.0)
