@@ -6,6 +6,7 @@ that is a find is kept in ``tests/fuzz/found``, from where the suite replays it.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -27,6 +28,14 @@ def feed(act, folder, log, inputs, seed):
     """Fuzz in a fork, which ends with it; the exit status."""
     import atheris
 
+    def kept(data):
+        """An input that is a find is kept, whatever the fuzzer itself leaves behind when it ends."""
+        try:
+            act(data)
+        except Exception:
+            (folder / "found" / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+            raise
+
     pid = os.fork()
     if pid == 0:
         for stream in (1, 2):
@@ -34,7 +43,7 @@ def feed(act, folder, log, inputs, seed):
         about = {"runs": inputs, "seed": seed, "max_len": LONGEST, "timeout": SECONDS, "rss_limit_mb": MEGABYTES}
         about |= {"artifact_prefix": f"{folder}/found/"}
         try:
-            atheris.Setup([sys.argv[0], str(folder / "seeds"), *(f"-{k}={v}" for k, v in about.items())], act)
+            atheris.Setup([sys.argv[0], str(folder / "seeds"), *(f"-{k}={v}" for k, v in about.items())], kept)
             atheris.Fuzz()
         except SystemExit as end:
             os._exit(end.code if isinstance(end.code, int) else 0)  # and no tidying up of the parent's folders

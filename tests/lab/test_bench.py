@@ -50,6 +50,8 @@ def test_too_few_images_are_named():
         ValueError, match=r"digits holds \d+ images, but n_fit \+ n_select = 100000 leaves none to score"
     ):
         Bench("digits", 100_000, 0, None).split("linear_digits")
+    with pytest.raises(ValueError, match=r"n_fit \+ n_select = 100005 leaves none"):
+        Bench("digits", 100_000, 5, None).split("linear_digits")
 
 
 def test_the_tag_of_weights_is_known_without_a_run():
@@ -192,6 +194,8 @@ def test_classes_have_their_names_or_numbers():
 def test_images_are_scored_in_parts_that_are_all_of_them():
     images = data.load("digits")
     assert [part is images for part in shards(images)] == [True]
+    full = type(images)(torch.zeros(10_000, 1, 1, 1), None, name="as many as fit")
+    assert [part is full for part in shards(full)] == [True]
     large = type(images)(torch.arange(20_001.0).view(-1, 1, 1, 1) / 20_001, None, name="many")
     assert [len(part) for part in shards(large)] == [10_000, 10_000, 1]
     assert torch.equal(torch.cat([part.x for part in shards(large)]), large.x)
@@ -224,3 +228,14 @@ def test_another_seed_draws_other_images_and_all_come_in_their_own_order():
     assert first == again != other
     whole = Bench("digits", 8, 4, None).split("linear_digits")
     assert len(whole.fit) + len(whole.held_in) + len(whole.scored) == len(data.load("digits"))
+
+
+def test_photographs_are_resized_to_the_network_and_drawings_are_not():
+    small = models.wrap(torch.nn.Flatten(), input_size=(3, 24, 24), name="small")
+    own = models.wrap(torch.nn.Flatten(), input_size=(1, 28, 28), name="own")
+    free = models.wrap(torch.nn.Flatten(), name="free")
+    bench = Bench({"small": "pictures", "own": "digits", "free": "pictures"}, 1, 0, 1)
+    bench.names([small, own, free])
+    assert bench.split("small").fit.shape == (3, 24, 24)
+    assert bench.split("own").fit.shape == (1, 28, 28)
+    assert min(bench.split("free").fit.shape[1:]) > 24, "a network of any size takes them as they are"

@@ -1,7 +1,9 @@
 """Each thing that changes an answer changes the identity; what changes nothing does not; what cannot be told is refused."""
 
+import collections
 import copy
 import functools
+import io
 
 import numpy as np
 import pytest
@@ -180,3 +182,36 @@ def test_hooks_closures_generators_and_typed_classes_are_not_identified():
 def test_the_same_digits_are_the_same_images():
     assert identity(data.load("digits", n=20, seed=1)) == identity(data.load("digits", n=20, seed=1))
     assert identity(data.load("digits", n=20, seed=1)) != identity(data.load("digits", n=20, seed=2))
+
+
+class Holds:
+    """Its state is in its attributes."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+class OwnDeque(collections.deque):
+    """Its state is where Python does not see it."""
+
+
+class OwnBytes(io.BytesIO):
+    """So is this one's."""
+
+
+def test_state_that_lies_outside_of_attributes_is_not_identified():
+    """Two of these with other contents have the same attributes: none."""
+    for value in (OwnDeque([1]), OwnBytes(b"1"), iter([1, 2])):
+        with pytest.raises(Unidentified, match="keeps its state where it cannot be read"):
+            identity(value)
+    assert identity(Holds(1)) != identity(Holds(2))
+    assert identity(Holds(1)) == identity(Holds(1))
+
+
+def test_tensors_without_plain_numbers_and_functions_made_by_libraries_are_not_identified():
+    for tensor in (torch.empty(2, device="meta"), torch.eye(2).to_sparse()):
+        with pytest.raises(Unidentified, match="a tensor without numbers"):
+            identity(tensor)
+    assert torch.nn.functional.max_pool2d.__closure__, "a function that PyTorch makes of two others"
+    with pytest.raises(Unidentified):
+        identity(torch.nn.functional.max_pool2d)

@@ -82,7 +82,7 @@ def test_what_was_trained_stays_as_it_is():
     assert len({made, other, made}) == 2, "two trainings are never the same one"
     with pytest.raises(FrozenInstanceError):
         made.state = {}
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="positional"):
         record_of(None, None, None, [], 1)
 
 

@@ -55,7 +55,10 @@ def made(text, name, occurrence):
     from cosmic_ray import plugins
     from cosmic_ray.mutating import mutate_code
 
-    changed = mutate_code(text, plugins.get_operator(name)(), occurrence)
+    try:
+        changed = mutate_code(text, plugins.get_operator(name)(), occurrence)
+    except AttributeError:  # cosmic-ray replaces no exception whose name has a dot
+        return None
     try:
         return changed if meaning(changed) != meaning(text) else None
     except SyntaxError:

@@ -232,3 +232,18 @@ def test_an_item_that_ends_without_its_data_falls_back_to_the_quick_run(project,
     assert verify.check(NAME, how_far="whole").differences == (
         "data or weights of the full run are not on this machine",
     )
+
+
+def test_quick_runs_are_stored_where_they_are_missing_or_of_other_code(project, counted, monkeypatch, capsys):
+    runner.run(NAME, save=True)
+    counted.clear()
+    for _ in range(2):
+        assert quick.main([]) == 0
+    assert counted == ["a", "b"], "the second time it is there"
+    assert quick.current(NAME)
+    monkeypatch.setattr(verify, "code_now", lambda about: "other code")
+    assert not quick.current(NAME)
+    quick.main([])
+    assert counted == ["a", "b"] * 2
+    quick.main([NAME])
+    assert counted == ["a", "b"] * 3, "whoever names it gets it"

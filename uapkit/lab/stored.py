@@ -6,7 +6,9 @@ import dataclasses
 import importlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,11 @@ def read(path: Path) -> tuple[Any, dict[str, Any]]:
         TypeError,
         AttributeError,
         ImportError,
+        MemoryError,
+        RuntimeError,  # a way of packing that Python does not know, a password, a head without end
+        struct.error,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         raise Unreadable(str(error)) from error
 

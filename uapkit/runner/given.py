@@ -25,8 +25,9 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
         try:
             value = _numbers(yaml.load(NETWORK.sub(r'"\g<0>"', text), _Plain))
         except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+            shown = name if name.isprintable() else repr(name)
             raise ValueError(
-                f"the value of -p {name} must be a number, a name, [a, b] or {{name: value}}, got {text!r}"
+                f"the value of -p {shown} must be a number, a name, [a, b] or {{name: value}}, got {text!r}"
             ) from None
         found[name.strip()] = value
     return found
