@@ -94,7 +94,8 @@ def run(
 def claims(run: Run) -> Iterator[Claim]:
     """500 images against 30 %, with random signs as the null; and the largest X against the smallest, same images.
 
-    Only sizes from 500 on are compared, where the paper's figure starts; smaller ones are shown.
+    Only sizes from 500 on are compared, where the paper's figure starts; smaller ones are shown, and
+    compared only in a run that has no other.
     A run that ended at its limit of passes bounds its rate from below only: its interval reaches up to 1.
     """
     for model, rows in run.by_network():
@@ -106,7 +107,8 @@ def claims(run: Run) -> Iterator[Claim]:
                 found = replace(found, high=1.0)
             yield claim("500_images_fool_30_percent", model, found, ">", 0.3, null=random)
         same = attack[attack["data"] == attack["data"].iloc[0]] if len(attack) else attack
-        same = same[same.index >= START]
+        if len(same) and same.index.max() >= START:
+            same = same[same.index >= START]
         if len(same) > 1:
             most, least = int(same.index.max()), int(same.index.min())
             change = lab.paired(run.flags("fooled", model, most), run.flags("fooled", model, least))
