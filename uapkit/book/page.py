@@ -187,7 +187,7 @@ class Page:
         more += " -p n_eval=null" * _may_be_none(name, "n_eval")  # all images that are left
         own = f'uapkit run {name} -p "models=[my_net.py:make]" -p data=path/to/folder{more}'
         mine = (
-            f"<p>With a network and images of your own: <code>{own}</code>; "
+            f"<p>With a network of your own, and images of the size that it takes: <code>{own}</code>; "
             '<a href="../../book/rerun.html#your-own-network-your-own-images">what the file <code>my_net.py</code> holds</a>.</p>'
         )
         return (
