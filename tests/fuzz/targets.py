@@ -4,6 +4,7 @@ A target takes any bytes. It returns, or refuses them by the error that the read
 is raised, and a run that takes long or much memory, is a find.
 """
 
+import copy
 import gzip
 import io
 import json
@@ -155,7 +156,7 @@ def cells(data):
             if action == len(ODD) + 2 and isinstance(part, dict):
                 del part[key]
             else:
-                part[key] = ODD[action % len(ODD)]
+                part[key] = copy.deepcopy(ODD[action % len(ODD)])
     submission(json.dumps(changed).encode())
 
 

@@ -57,7 +57,7 @@ def test_a_score_is_that_of_its_mutants(module):
     rate = Rate.of(int(score["killed"]), len(tried))
     assert (score["low"], score["high"]) == (pytest.approx(rate.low, abs=1e-4), pytest.approx(rate.high, abs=1e-4))
     assert score["places"] >= len(tried)
-    assert score["killed"] >= 0.8 * (len(tried) - score["argued"]), "a module with many gaps"
+    assert score["killed"] >= 0.75 * (len(tried) - score["argued"]), "a module with many gaps"
     assert set(score[["commit", "date", "tool", "machine"]].map(bool)) == {True}
     here = {f"{a} -> {b}" for a, b in zip(lived["before"], lived["after"], strict=True)}
     assert here == set(ARGUED.get(module, {})), "each survivor has its reason, and each reason its survivor"
