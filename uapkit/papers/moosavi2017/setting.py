@@ -19,6 +19,7 @@ from uapkit.intervals import Interval
 from uapkit.lab import nulls
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
+from uapkit.seeds import generator
 
 RELEASED: dict[str, Any] = {
     "num_classes": 10,
@@ -27,7 +28,7 @@ RELEASED: dict[str, Any] = {
 }  # DeepFool's settings in the paper's code
 CURVE = 100  # scored images at most on which the curve over the passes is drawn
 D = 3 * 224 * 224  # numbers in an image of the paper
-UAP, BLOCKED = "UAP", "UAP, blocked"
+UAP, BLOCKED, PHASES = "UAP", "UAP, blocked", "random phases"
 PASS_LIMIT = "pass limit"  # how a run ended that could have gone on: its rate bounds the attack's from below
 CHANCE = Interval(0.0, 0, 0.0, 0.0)  # the null of vectors unlike each other, where they fool no more than random ones
 
@@ -174,6 +175,16 @@ def facts(made: Perturbation) -> dict[str, Any]:
 def curve(made: Perturbation) -> np.ndarray:
     """(2, passes) rates pass by pass: on X, on the first scored images."""
     return np.array([made.history, made.made_by["held_out_rates"]])
+
+
+def rephased(v: Tensor, seed: int) -> Tensor:
+    """``v`` (c, h, w) with random phases added to those of its Fourier coefficients, the same in all channels.
+
+    Each channel keeps its two-dimensional spectrum, the channels keep how they go together (so the colours), and the 2-norm
+    stays; every shape is lost. Source: the surrogates of Prichard and Theiler (1994).
+    """
+    noise = torch.fft.fft2(torch.randn(v.shape[1:], generator=generator(seed, "phases"), dtype=torch.float64))
+    return torch.fft.ifft2(torch.fft.fft2(v.double().cpu()) * noise / noise.abs()).real.to(v)  # a real picture's phases
 
 
 def mean_of_draws(rows: pd.DataFrame) -> Interval:
