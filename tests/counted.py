@@ -41,7 +41,18 @@ def kinds(names):
 
 def collected():
     """The file of every test, once a test."""
-    command = [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests",
+        "--collect-only",
+        "-q",
+        "-o",
+        "addopts=",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     names = [line.split("::")[0].removeprefix("tests/") for line in done.stdout.splitlines() if "::" in line]
     if done.returncode or not names:
