@@ -49,7 +49,7 @@ def collected():
         "--collect-only",
         "-q",
         "-o",
-        "addopts=",
+        "addopts=--import-mode=importlib",
         "-p",
         "no:cacheprovider",
     ]
