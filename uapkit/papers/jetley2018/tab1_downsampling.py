@@ -233,10 +233,11 @@ def as_published(run: Run, reference: str = "whole") -> pd.DataFrame:
 def cost(run: Run, passes: pd.DataFrame, n: int = 1000) -> pd.DataFrame:
     """What ``n`` photographs take, from the seconds of the stored run, which counts its small images too: at most so long.
 
-    passes: the benchmark "jacobian", whose forward_backward_s of two networks tells how much slower another one is.
+    passes: the benchmark "jacobian", whose yardstick, a forward and a backward pass up to a layer in the
+    network's first half, tells how much slower another network is.
     """
     photographs = run.rows[run.rows["data"] == "imagenet-sample"]
-    known = passes.set_index("network")["forward_backward_s"]
+    known = passes.groupby("network", sort=False)["yardstick_s"].first()
     lines = []
     for network, rows in photographs.groupby("model", sort=False):
         one = run.provenance["seconds"] / rows["n"].max()
