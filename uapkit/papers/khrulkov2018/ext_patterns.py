@@ -175,7 +175,7 @@ def figure(run: Run) -> Figure:
                 at = place + 0.12 * (np.arange(len(part)) - (len(part) - 1) / 2)
                 with_intervals(ax, list(at), part, "fooling_rate", look(kind), kind, line=False)
             ax.set(title=f"{short(network)}, {layer}", ylabel="fooling rate", ylim=(0, 1))
-            ax.set_xticks(range(len(SHOWN)), [kind.replace(" ", "\n") for kind in SHOWN], fontsize=8)
+            ax.set_xticks(range(len(SHOWN)), SHOWN, fontsize=8, rotation=35, ha="right", rotation_mode="anchor")
     return drawn
 
 
