@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 SVG_LIMIT = 400_000  # bytes; above it a PNG is smaller, e.g. for thousands of points
-PICTURE_DPI = 88  # figures that hold pictures: nearly as wide as the column at 7.6 inches; more weighs more than a page may
+PICTURE_DPI = 88  # figures that hold pictures: nearly as wide as the column; more weighs more than a page may
 LINE_DPI = 110
 
 
