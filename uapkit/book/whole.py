@@ -33,8 +33,9 @@ article.whole { break-before: page; max-width: none; padding: 0; }
 article.whole :is(.headerlink, .copybtn, .toctree-wrapper) { display: none; }
 .whole-contents ol { columns: 2; column-gap: 3em; overflow-wrap: anywhere; }
 article.whole :is(td details > ul, details.hide.above-input) { display: none; }
-/* A soft shadow is printed as a picture of the page and shows nothing; below a thumbnail stands its figure. */
-*, ::before, ::after { box-shadow: none !important; text-shadow: none !important; }
+/* A soft shadow is printed as a picture and shows nothing; the theme's are important, too, so a name that nothing has must
+   outweigh them. Below a thumbnail stands its figure. */
+:not(#_), :not(#_)::before, :not(#_)::after { box-shadow: none !important; text-shadow: none !important; }
 article.whole .tag_answer .cell_output { display: block; }
 article.whole .tag_answer .cell_output img { display: none; }
 """
