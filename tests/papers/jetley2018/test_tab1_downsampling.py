@@ -151,8 +151,8 @@ def test_the_cost_of_more_is_scaled_up_from_the_stored_seconds():
     passes = pd.DataFrame({"network": ["squeezenet1_1", "bvlc_googlenet", "vgg19"], "yardstick_s": [0.1, 0.5, 2.0]})
     told = item.cost(run, passes).set_index("network")
     assert told.index.tolist() == ["squeezenet1_1", "bvlc_googlenet"], "of those that the full run leaves out"
-    assert told["hours_at_most"].tolist() == pytest.approx([1.0, 5.0])
-    assert item.cost(run, passes, n=50)["hours_at_most"].tolist() == pytest.approx([0.05, 0.25])
+    assert told["hours"].tolist() == pytest.approx([1.0, 5.0])
+    assert item.cost(run, passes, n=50)["hours"].tolist() == pytest.approx([0.05, 0.25])
     unknown = item.cost(run, passes[passes["network"] != "squeezenet1_1"])
     assert unknown["network"].tolist() == ["squeezenet1_1"], "without its own pass nothing is compared"
 

@@ -231,7 +231,7 @@ def as_published(run: Run, reference: str = "whole") -> pd.DataFrame:
 
 
 def cost(run: Run, passes: pd.DataFrame, n: int = 1000) -> pd.DataFrame:
-    """What ``n`` photographs take, from the seconds of the stored run, which counts its small images too: at most so long.
+    """About how long ``n`` photographs take, from the seconds of the stored run, in which its small images are counted, too.
 
     passes: the benchmark "jacobian", whose yardstick, a forward and a backward pass up to a layer in the
     network's first half, tells how much slower another network is.
@@ -245,5 +245,5 @@ def cost(run: Run, passes: pd.DataFrame, n: int = 1000) -> pd.DataFrame:
         slower = {own: 1.0} | {other: known[other] / known[own] for other in known.index if own in known.index}
         for other in dict.fromkeys((own, *(name for name in NOT_RUN if name in slower))):
             hours = one * slower[other] * n / 3600
-            lines.append({"network": other, "n": n, "hours_at_most": hours, "times_as_slow": slower[other]})
+            lines.append({"network": other, "n": n, "hours": hours, "times_as_slow": slower[other]})
     return pd.DataFrame(lines)
