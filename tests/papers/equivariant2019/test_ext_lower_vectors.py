@@ -93,13 +93,14 @@ def test_those_above_a_null_are_counted_by_null_first_vectors_apart(made):
     assert (first["of"], first["80 %"], first["strongest"]) == (1, 1, 1)
 
 
-def test_the_page_says_how_many_are_left(made):
-    first, *_, last = ext_lower_vectors.words(made).split(". ")
-    assert first == (
-        "Of 2 vectors from the second on, 0 above the 80 % subspace (240 dimensions), 2 above the 99 % subspace (297 dimensions), "
-        "2 above random directions of all of space, and 0 above the strongest null of their network"
+def test_the_page_says_what_a_null_does_and_how_many_are_left(made):
+    done, lower, first = ext_lower_vectors.words(made).split(". ")
+    assert "65 to 65 % in the 80 % subspace (240 dimensions), 20 to 20 % in the 99 % subspace (297 dimensions)" in done
+    assert lower == (
+        "Of the 2 vectors from the second on, 0 lie above the null of the 80 % subspace, 2 lie above the null of the 99 % "
+        "subspace, 2 lie above the null of all of space and 0 above the strongest of their network"
     )
-    assert last.startswith("Of 1 first vectors, 1 above the 80 %")
+    assert first.startswith("Of the 1 first vectors, 1 lie above the null of the 80 %")
 
 
 def test_the_largest_norm_is_shown_with_every_draw_and_the_line_to_beat(made):

@@ -144,16 +144,26 @@ def above(run: Run, *, first: bool = False) -> pd.DataFrame:
 
 
 def words(run: Run) -> str:
-    """How many vectors lie above each null, for the page: those from the second on, then the first ones."""
-    sizes = run.rows.dropna(subset=["energy"]).groupby("energy")["dimensions"].max()
-    told = {_named(e): f"the {_named(e)} subspace ({m:.0f} dimensions)" for e, m in sizes.items()}
-    told |= {WHOLE: "random directions of all of space", STRONGEST: "the strongest null of their network"}
-    sentences = []
+    """What each null does, and how many vectors lie above it, for the page: those from the second on, then the first ones."""
+    null = run.rows[run.rows["is_null"] & (run.rows["relative_norm"] == run.rows["relative_norm"].max())]
+    done, told = [], {}
+    for energy, rows in null.groupby("energy", dropna=False):
+        named = _named(energy)
+        told[named] = named if named == WHOLE else f"the {named} subspace"
+        size = "" if named == WHOLE else f" ({rows['dimensions'].max():.0f} dimensions)"
+        means = 100 * rows.groupby("model")["error_rate"].mean()
+        done.append(f"{means.min():.0f} to {means.max():.0f} % in {told[named]}{size}")
+    found = [f"This share of the images the mean random direction misclassifies, by network: {_listed(done)}."]
     for first, called in ((False, "vectors from the second on"), (True, "first vectors")):
         every = above(run, first=first).iloc[-1]
-        counts = [f"{every[null]} above {which}" for null, which in told.items()]
-        sentences.append(f"Of {every['of']} {called}, {', '.join(counts[:-1])}, and {counts[-1]}.")
-    return " ".join(sentences)
+        counts = [f"{every[null]} lie above the null of {which}" for null, which in told.items()]
+        counts.append(f"{every[STRONGEST]} above the strongest of their network")
+        found.append(f"Of the {every['of']} {called}, {_listed(counts)}.")
+    return " ".join(found)
+
+
+def _listed(parts: list[str]) -> str:
+    return ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
 def claims(run: Run) -> Iterator[Claim]:
@@ -186,7 +196,7 @@ def figure(run: Run) -> Figure:
                 )
             _draws(ax, lab.rows_of(of_network, relative_norm=size), int(of_network["index"].max()))
             ax.set(title=short(network), ylim=(0, 1), ylabel=f"error at {size:g} mean norms")
-            ax.set_xlabel("vector; random draws, by their subspace's energy", fontsize=9)
+            ax.set_xlabel("vector; draws, by their subspace's energy", fontsize=9)
         legend(drawn, axes, 2)
     return drawn
 
