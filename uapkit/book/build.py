@@ -111,11 +111,11 @@ def digit_networks() -> None:
     write_whole(project_root() / depends.WEIGHTS, "".join(lines).encode())
 
 
-def digit_network(name: str) -> None:
+def digit_network(network: str) -> None:
     """Train one of them, where it is not there yet: several at a time are sooner done than one after the other."""
     from uapkit import models
 
-    models.load(name)
+    models.load(network)
 
 
 def _digit_names() -> list[str]:
@@ -196,7 +196,7 @@ def _here(cores: int | None, *, say: bool, quiet: bool) -> int:
                 warm.warm_up()
     if weights:
         with about.stage("digit networks"):
-            each = [_step(f"network {name}", "digit_network", name=name) for name in _digit_names()]
+            each = [_step(f"network {name}", "digit_network", network=name) for name in _digit_names()]
             work.run(each, about, quiet=quiet)
             status = _one("digit networks", "digit_networks", about, quiet)
         if status:
