@@ -119,6 +119,8 @@ def test_there_are_documented_runs():
         (["run", "khrulkov2018/tab1_layers", "-p", "models=[a, b"], "the value of -p models must be"),
         (["run", "nothing/at_all"], "unknown item"),
         (["bench", "jacobean"], "unknown benchmark"),
+        (["book", "--cores", "0"], "--cores must be an integer of at least 1, got 0"),
+        (["book", "--cores", "-1"], "--cores must be an integer of at least 1, got -1"),
     ],
 )
 def test_refusals_are_one_sentence(item, capsys, arguments, words):

@@ -117,7 +117,8 @@ def hush() -> None:
     """A cell prints :data:`PRINTED` characters and no more: a loop without end is interrupted, and fills no memory until then."""
     from ipykernel.iostream import OutStream
 
-    write, left = OutStream.write, {}  # by the request that runs a cell
+    write = OutStream.write
+    left: dict = {}  # by the request that runs a cell
 
     def limited(stream, text):  # type: ignore[no-untyped-def]
         if not isinstance(text, str):

@@ -32,12 +32,12 @@ def again(
 
     An item that cannot be checked at all, its stored run damaged say, gets the result "failed"; the others go on.
     """
-    from uapkit.runner import verify
-
     if limit is not None:
         checks.in_range(limit, 0, 10**7, "the limit in seconds", open_low=True)
     for name in (names := list(names)):
         item(name)
+    from uapkit.runner import verify  # which takes seconds
+
     for name in names:
         try:
             outcome = verify.check(name, how_far=how_far, limit=limit)
@@ -134,7 +134,9 @@ def _table(about: Item) -> str:
 
 def _says_more(record: dict[str, Any] | None, of: dict[str, str]) -> bool:
     """Is this the record of a rerun of the full run that agreed, of the same code and table?"""
-    return bool(record) and record["agrees"] and record["how_far"] != "quick run" and of.items() <= record.items()
+    if record is None or not record["agrees"] or record["how_far"] == "quick run":
+        return False
+    return of.items() <= record.items()
 
 
 def _json(record: dict[str, Any]) -> bytes:
