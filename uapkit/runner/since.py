@@ -14,7 +14,7 @@ from typing import Any
 
 from uapkit.runner.catalogue import item
 from uapkit.runner.drawn import present
-from uapkit.runner.records import mapping
+from uapkit.runner.records import of_a_run
 
 SAME = "same code"
 RERUN = "code changed, rerun with the present code"
@@ -33,7 +33,7 @@ def of(name: str, rerun: Record | None, now: Record | None = None) -> dict[str, 
     path = item(name).path("json")
     if not path.is_file():
         return {"code": "", "weights": []}
-    stored, now = mapping(path), present() if now is None else now
+    stored, now = of_a_run(path), present() if now is None else now
     return {"code": code(stored, rerun, now["code"].get(name, "")), "weights": weights(stored, now["weights"])}
 
 
@@ -43,7 +43,7 @@ def code(stored: Record, rerun: Record | None, today: str) -> str:
     A rerun counts only if it was held against the table that is stored now. Whether it agreed is not asked here.
     """
     before = str(stored.get("code_sha256", ""))
-    known = before and not before.startswith("unknown") and _minor(stored.get("versions", {}).get("python", ""))
+    known = before and not before.startswith("unknown") and _minor(str(stored.get("versions", {}).get("python", "")))
     if not today or not known or known != _minor(platform.python_version()):
         return ""
     if before == today:
@@ -63,4 +63,4 @@ def _minor(version: str) -> list[str]:
 def weights(stored: Record, known: Mapping[str, str]) -> list[str]:
     """Weights that the stored run read and for which the catalogue names another checksum now."""
     read = stored.get("inputs", {})
-    return sorted(name for name in read.keys() & known.keys() if not read[name].startswith(known[name]))
+    return sorted(name for name in read.keys() & known.keys() if not str(read[name]).startswith(known[name]))

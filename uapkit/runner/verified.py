@@ -15,14 +15,14 @@ from uapkit import checks
 from uapkit.files import alone, write_whole
 from uapkit.runner import since
 from uapkit.runner.catalogue import Item, item, items, project_root
-from uapkit.runner.records import mapping
+from uapkit.runner.records import mapping, typed
 from uapkit.runner.words import stale
 
 if TYPE_CHECKING:
     from uapkit.runner.verify import Outcome
 
-SHOWN = ("when", "how_far", "on", "agrees", "equal", "rows", "of_rows")
-KEYS = (*SHOWN, "code_sha256", "table_sha256")  # without which a record says nothing
+KINDS: dict[str, type] = dict.fromkeys(("when", "how_far", "on", "code_sha256", "table_sha256"), str)
+KINDS |= {"agrees": bool, "equal": bool, "rows": int, "of_rows": int}  # without which a record says nothing
 
 
 def again(
@@ -67,10 +67,7 @@ def last(name: str) -> dict[str, Any] | None:
     path = path_of(item(name))
     if not path.is_file():
         return None
-    record = mapping(path)
-    if lost := [key for key in KEYS if key not in record]:
-        raise ValueError(f"results/verified/{path.name} lacks {', '.join(lost)}; restore it from git, or delete it")
-    return record
+    return typed(path, mapping(path), KINDS, tuple(KINDS))
 
 
 def standing(name: str, now: Mapping[str, Any] | None = None) -> dict[str, Any]:
