@@ -119,7 +119,7 @@ def test_printing_without_end_ends_within_the_limits_with_a_grade_and_a_small_re
         first.source += f"\n\n{code}\n"
         (place := out / "submitted" / student / NAME).mkdir(parents=True)
         nbformat.write(wrong, place / f"{NAME}.ipynb")
-    report = grade.grade(out, NAME, seconds=90).set_index("student")
+    report = grade.grade(out, NAME, seconds=60).set_index("student")
     assert report.loc["stubborn", "status"] == "stopped at the time limit", "it cannot be interrupted"
     for student in set(ENDLESS) - {"stubborn"}:
         assert report.loc[student, "status"] == "graded", student

@@ -41,8 +41,8 @@ CODE_COUNTED = {
     ),
 }
 MEANS = (
-    "“Code changed” means any change, comments excepted, in what the run imports, so most such changes move no number; "
-    "a rerun tells."
+    "“Code changed” means any change, comments excepted, in what the run imports. It need not move a number; a rerun tells "
+    "whether it does."
 )
 
 
