@@ -135,6 +135,35 @@ def test_the_next_to_be_rerun_are_those_that_waited_longest(project, counted):
     assert verified.due(1) == [other]
 
 
+def test_where_nothing_can_be_compared_the_next_item_has_its_turn_and_what_was_found_before_stays(project, counted):
+    """Else a machine on which networks train otherwise would try the same two items every day."""
+    other = "khrulkov2018/fig_q_sweep"
+    for name in (NAME, other):
+        runner.run(name, save=True)
+    nothing = verify.Outcome(NAME, verify.NOTHING, None, differences=("the networks came out otherwise",))
+    assert verified.note(nothing) is None
+    assert verified.due(5) == [other, NAME]
+    assert verified.last(NAME) is None
+    assert verified.tried(NAME)["why"] == "the networks came out otherwise"
+    assert "torch" in verified.tried(NAME)["on"]
+    before = verified.note(verify.check(NAME)).read_bytes()
+    assert verified.tried(NAME) is None, "it was rerun after all"
+    verified.note(nothing)
+    assert verified.path_of(runner.item(NAME)).read_bytes() == before
+
+
+def test_a_quick_run_does_not_replace_a_rerun_of_the_full_run_that_says_more(project, counted, monkeypatch):
+    runner.run(NAME, save=True, q=2.0)
+    quick.store(NAME)
+    verified.note(verify.check(NAME))
+    assert verified.note(verify.check(NAME, how_far="quick run")) is None
+    assert verified.standing(NAME)["how_far"] == "whole"
+    assert verified.tried(NAME)["why"] == "its quick run agrees"
+    monkeypatch.setattr(verify, "code_now", lambda about: "f" * 64)
+    verified.note(verify.check(NAME, how_far="quick run"))
+    assert verified.standing(NAME)["how_far"] == "quick run", "of other code it is news"
+
+
 def test_a_run_without_end_is_given_up(project, counted, monkeypatch):
     runner.run(NAME, save=True)
     monkeypatch.setattr(verify, "computed", lambda *a: time.sleep(20))

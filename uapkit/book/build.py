@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from uapkit import checks
 from uapkit.book import depends, vendor, work
 from uapkit.book import whole as print_of
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
@@ -156,8 +157,11 @@ def make(*, cores: int | None = None, executor: str | None = None, profile: bool
     """Bring the whole book up to date and name what failed; 0 only if nothing did.
 
     cores: items at a time, None for all cores. executor: one of Snakemake's, for clusters. profile: say what each
-    stage took (it is always written to ``build/profile.json``). quiet: no bar and no lines of progress.
+    stage took (it is always written to ``build/profile.json``). quiet: no bar and no lines of progress. ValueError for
+    less than one core.
     """
+    if cores is not None:
+        checks.count(cores, "--cores")
     with alone(build_folder(), "builds the book"):
         done = _on_cluster(executor, cores) if executor else _here(cores, say=profile, quiet=quiet)
     failed = [s for s in statuses() if not s["ok"]]
