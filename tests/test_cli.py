@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SEEN = {}
 
 
-def run(*, q=10.0, models=("a",), p=float("inf"), seed=0):
+def run(*, q=10.0, models=("a",), p=float("inf"), data="digits", seed=0):
     """An item that remembers what it was given."""
     SEEN.update(q=q, models=models, p=p)
     return pd.DataFrame({"model": list(models), "status": "run", "fooling_rate": 0.5, "n": 3})
@@ -118,7 +118,16 @@ def test_there_are_documented_runs():
         (["run", "khrulkov2018/tab1_layers", "-p", "q"], "name=value"),
         (["run", "khrulkov2018/tab1_layers", "-p", "models=[a, b"], "the value of -p models must be"),
         (["run", "nothing/at_all"], "unknown item"),
+        (
+            ["run", "khrulkov2018/tab1_layers", "-p", "models=[1]"],
+            "models of khrulkov2018/tab1_layers must be a list of networks",
+        ),
+        (["run", "khrulkov2018/tab1_layers", "-p", "models=[null]"], "must be a list of networks by name, got [None]"),
+        (["run", "khrulkov2018/tab1_layers", "-p", "models=[[a]]"], "must be a list of networks by name, got [['a']]"),
+        (["run", "khrulkov2018/tab1_layers", "-p", "data=''"], "must be text, such as digits, got ''"),
         (["bench", "jacobean"], "unknown benchmark"),
+        (["book", "--cores", "0"], "--cores must be an integer of at least 1, got 0"),
+        (["book", "--cores", "-1"], "--cores must be an integer of at least 1, got -1"),
     ],
 )
 def test_refusals_are_one_sentence(item, capsys, arguments, words):

@@ -8,7 +8,7 @@ import pytest
 
 from tests import counted, simulated
 from uapkit.book import tested
-from uapkit.runner import project_root
+from uapkit.runner import project_root, since
 
 TRUST = project_root() / "results" / "trust"
 
@@ -81,11 +81,17 @@ def test_a_rerun_counts_only_for_the_table_that_is_stored_now(monkeypatch):
         "rows": 3,
         "of_rows": 9,
         "current": True,
+        "code": since.RERUN,
     }
     never = now | {"how_far": "", "agrees": None, "current": False, "when": ""}
-    monkeypatch.setattr(tested.verified, "standing", lambda other: now if other == name else never)
+    never = never | {"code": since.CHANGED}
+    monkeypatch.setattr(tested.verified, "standing", lambda other, _: now if other == name else never)
     rows = tested.reruns().set_index("item")
-    assert rows.loc[name].tolist() == ["subset", "3 of 9", "yes", "2026-01-02"]
+    words = "changed, rerun with the present one"
+    assert rows.loc[name].tolist() == ["subset, 3 of 9 rows", "yes", "2026-01-02", words]
+    assert last_time("their code")[1] == f"1 {words}; {len(rows) - 1} changed, not rerun"
+    never["code"] = now["code"] = ""
+    assert last_time("their code")[1:] == ("it cannot be told", "")
     assert last_time("rerun")[1] == f"1 of 1 agree; {len(rows) - 1} wait for their turn"
     now["agrees"] = False
     assert last_time("rerun")[1].startswith("0 of 1 agree")

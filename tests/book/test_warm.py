@@ -4,10 +4,13 @@ Everything runs in one process of its own, for the warm process must have no thr
 """
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
+import psutil
 import pytest
 
 from uapkit import runner
@@ -140,3 +143,38 @@ def test_the_profile_has_every_stage(tmp_path, monkeypatch):
     assert set(stored) == {"warm", "jobs", "stages", "steps", "cpu_seconds"}
     assert GOOD in profile.words()
     assert "cells, all items" in profile.words()
+
+
+ENDED = """
+import sys
+from pathlib import Path
+from uapkit.book import work
+
+step = work.Step("a step", None, ("-c", "import time; time.sleep(81)"), Path(sys.argv[1]) / "log")
+start = work.Step.start
+work.Step.start = lambda self, warm: (start(self, warm), print("started", self.pid, flush=True))
+work.run([step], work.Profile(warm=False, jobs=1), quiet=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_build_that_is_asked_to_end_leaves_nothing_running(tmp_path, name):
+    number = getattr(signal, name)
+    command = [sys.executable, "-c", ENDED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as build:
+        pid = int(build.stdout.readline().split()[1])
+        assert psutil.pid_exists(pid)
+        build.send_signal(number)
+        build.wait(20)
+    until = time.monotonic() + 10
+    while running(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not running(pid)
+    assert build.returncode != 0
+
+
+def running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -85,6 +85,8 @@ def test_every_stored_run_says_whether_it_was_verified(board, built):
     said = board.locator(f"{ROWS} .uapkit-checked").all_inner_texts()
     assert len(said) == len(stored) > 50
     assert all(re.match(r"not yet checked since|verified \d{4}-|a rerun differed", words) for words in said)
+    told = sum(bool(re.search("same code|the present code|code changed since", words)) for words in said)
+    assert told == sum(r["verified"]["code"] != "" for r in stored), "where it can be told"
     assert sum(words.startswith("verified") for words in said) == sum(
         r["verified"]["current"] and r["verified"]["agrees"] for r in stored
     )

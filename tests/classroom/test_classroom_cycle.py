@@ -1,5 +1,6 @@
 """nbgrader's whole cycle on a class that does not exist: generate, hand in, grade under limits, feedback, export."""
 
+import copy
 import json
 import os
 import re
@@ -92,6 +93,44 @@ def test_whole_cycle(tmp_path, capsys, monkeypatch):
     assert pd.isna(pd.read_csv(out / "grades.csv").set_index("student_id").loc["right_0", "score"])
     with pytest.raises(ValueError, match="give that seed or make a new folder"):
         build.course(out, seed=4, only=[NAME])
+
+
+ENDLESS = {
+    "printing": "while True:\n    print('x' * 100)",
+    "one_line": "while True:\n    print('x' * 100, end='')",
+    "stubborn": "while True:\n    try:\n        print('x' * 100)\n    except BaseException:\n        pass",
+    "raw": "import os\nwhile True:\n    os.write(1, b'x' * 4096)",
+    "displaying": "from IPython.display import display\nwhile True:\n    display('x' * 10_000)",
+}
+
+
+@pytest.mark.slow
+def test_printing_without_end_ends_within_the_limits_with_a_grade_and_a_small_report(tmp_path):
+    out = tmp_path / "course"
+    build.course(out, seed=3, only=[NAME])
+    fake.submit(out, NAME, n=6)
+    right = nbformat.read(out / "submitted" / "right_0" / NAME / f"{NAME}.ipynb", as_version=4)
+    shutil.rmtree(out / "submitted")
+    config = out / "nbgrader_config.py"
+    config.write_text(config.read_text().replace("c.Execute.timeout = 60", "c.Execute.timeout = 5"))
+    for student, code in ENDLESS.items():
+        wrong = copy.deepcopy(right)
+        first = next(cell for cell in wrong.cells if cell.cell_type == "code" and notebooks.about(cell).get("solution"))
+        first.source += f"\n\n{code}\n"
+        (place := out / "submitted" / student / NAME).mkdir(parents=True)
+        nbformat.write(wrong, place / f"{NAME}.ipynb")
+    report = grade.grade(out, NAME, seconds=60).set_index("student")
+    assert report.loc["stubborn", "status"] == "stopped at the time limit", "it cannot be interrupted"
+    for student in set(ENDLESS) - {"stubborn"}:
+        assert report.loc[student, "status"] == "graded", student
+        assert report.loc[student, "points"] == 20, "what it defines before it prints is right"
+        assert report.loc[student, "seconds"] < 60
+    sizes = {
+        p.relative_to(out): p.stat().st_size
+        for top in ("feedback", "autograded", "logs")
+        for p in (out / top).rglob("*")
+    }
+    assert max(sizes.values()) < 2**20, sizes
 
 
 def test_a_folder_that_is_no_course_gets_one_sentence(tmp_path):

@@ -378,3 +378,72 @@ def test_damaged_and_encrypted_archives_are_one_sentence(name, tmp_path, monkeyp
 def test_an_empty_sandbox_is_refused():
     with pytest.raises(ValueError, match="the sandbox '' cannot run on this machine"):
         limits.sandbox_command("")
+
+
+ENDLESS = """
+import sys
+def half(x):
+    while True:
+        print("y" * 1000)
+        print("z" * 1000, file=sys.stderr)
+"""
+
+
+def test_an_answer_that_prints_without_end_while_it_is_tested_leaves_the_judge_its_lines(remembered, capsys):
+    space = {"torch": torch}
+    exec(ENDLESS, space)
+    assert judge.judge(PLAN | {"seconds": 1.0}, space) == 0
+    said = capsys.readouterr()
+    assert len(said.out) < judge.PRINTED + 2000
+    assert said.out.count("0 of ") == 2
+    assert "no answer after 1 seconds" in said.out
+    assert said.err == ""
+
+
+def message(kind, **content):
+    return {"msg_type": kind, "content": content}
+
+
+def all_of(messages):
+    """What is shown of a cell's messages."""
+    shown, left = [], execute.TEXT
+    for one in messages:
+        cut, left = execute.shortened(one, left)
+        shown += [] if cut is None else [cut]
+    return shown
+
+
+def test_of_endless_output_the_beginning_is_shown_and_the_result_of_the_judge():
+    flood = [message("stream", name="stdout", text="x" * 999) for _ in range(10_000)]
+    pictures = [message("display_data", data={"image/png": "p" * 10**6}) for _ in range(50)]
+    result = message("execute_result", data={"text/plain": "2.0", judge.TOKEN: "word"})
+    for messages in (flood, pictures, flood + pictures):
+        shown = all_of([*messages, result])
+        assert shown[-1] == result
+        assert len(json.dumps(shown)) < 25 * execute.TEXT
+    assert "is left out" in all_of(flood)[-1]["content"]["text"]
+    results = all_of(flood + [result] * 10_000)
+    assert len(results) < 60, "nor is a flood of results kept"
+
+
+def test_huge_single_outputs_are_cut():
+    huge = "x" * 10**7
+    for one in (
+        message("stream", name="stdout", text=huge),
+        message("error", ename="E", evalue=huge, traceback=[huge] * 1000),
+        message("execute_result", data={"text/plain": huge, "text/html": huge}),
+        message("display_data", data={"image/png": huge * 3}),
+    ):
+        shown = all_of([one])
+        assert len(json.dumps(shown)) < 12 * execute.TEXT, one["msg_type"]
+    status = message("status", execution_state="idle")
+    assert execute.shortened(status, 0) == (status, 0)
+
+
+def test_of_a_log_that_a_submission_has_filled_both_ends_are_kept():
+    assert limits.ends("short") == "short"
+    cut = limits.ends("begin" + "x" * 10**6 + "DeadKernelError", 1000)
+    assert cut.startswith("begin")
+    assert cut.endswith("DeadKernelError")
+    assert f"{10**6 + 20 - 1000} characters are left out" in cut
+    assert len(cut) < 1100

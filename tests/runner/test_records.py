@@ -1,9 +1,11 @@
 """Damaged records: each reader says in one sentence which file it is, and what helps."""
 
+import json
+
 import pytest
 
 from uapkit import cli, runner
-from uapkit.runner import results, verified
+from uapkit.runner import results, verified, verify
 from uapkit.runner.records import mapping
 from uapkit.runner.words import stale
 
@@ -64,3 +66,63 @@ def test_a_damaged_journal_is_named_and_the_run_before_it_is_there(project, coun
             runner.load(NAME)
     journal.unlink()
     assert len(runner.load(NAME)) == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("table_sha256", None),
+        ("table_sha256", 5),
+        ("inputs", []),
+        ("inputs", None),
+        ("params", []),
+        ("versions", "3.11"),
+        ("seconds", "long"),
+        ("code_sha256", 5),
+        ("commit", None),
+    ],
+)
+def test_a_record_that_was_edited_by_hand_is_named_with_the_entry(project, counted, capsys, entry, value):
+    runner.run(NAME, save=True)
+    path = runner.item(NAME).path("json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
+    with pytest.raises(ValueError, match=rf"tab1_layers\.json is damaged \({entry} is .*restore it from git"):
+        runner.load(NAME)
+    assert cli.main(["scoreboard"]) == 2
+    assert f"({entry} is " in capsys.readouterr().err
+
+
+def test_a_record_without_the_tables_checksum_vouches_for_nothing(project, counted):
+    runner.run(NAME, save=True)
+    path = runner.item(NAME).path("json")
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "table_sha256"}))
+    with pytest.raises(ValueError, match=r"tab1_layers\.json lacks table_sha256; restore it from git"):
+        runner.load(NAME)
+
+
+@pytest.mark.parametrize(("entry", "value"), [("when", 5), ("when", None), ("on", 5), ("agrees", "yes"), ("rows", "x")])
+def test_a_record_of_a_rerun_that_was_edited_by_hand_is_named(project, counted, entry, value):
+    runner.run(NAME, save=True)
+    path = verified.note(verify.check(NAME))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
+    with pytest.raises(ValueError, match=rf"verified/khrulkov2018\.tab1_layers\.json is damaged \({entry} is "):
+        verified.standing(NAME)
+
+
+@pytest.mark.parametrize("why", ["", "[a, b]", "5", "~", "'  '"])
+def test_a_stale_run_without_a_reason_does_not_count_as_sound(project, why):
+    """YAML reads an entry without words as nothing, and the run would have stood there as if nothing were wrong."""
+    path = project / "results" / "stale.yml"
+    path.parent.mkdir()
+    path.write_text(f"{NAME}: {why}\n")
+    with pytest.raises(ValueError, match=rf"stale\.yml names {NAME} without a reason in words"):
+        stale()
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", 'item,kind\n"open', "item,kind,metric,value\nx,level,q,1\n"])
+def test_published_rows_that_are_no_such_table_are_named(project, content):
+    path = project / "reported" / "khrulkov2018.csv"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"reported/khrulkov2018\.csv is damaged \(.*\); restore it from git"):
+        runner.reported(runner.item(NAME))

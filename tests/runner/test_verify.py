@@ -15,6 +15,12 @@ NAME = "khrulkov2018/tab1_layers"
 STORED = [name for name, about in runner.items().items() if about.path("json").is_file()]
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_said_of_the_made_up_project(request, monkeypatch):
+    if "project" in request.fixturenames:  # its items have the names of real ones, but not their settings
+        monkeypatch.setattr(verify, "declared", dict)
+
+
 def edited(change, **record):
     """The stored run with other rows or another record, stored again as if a run had given it."""
     table = runner.load(NAME)
@@ -127,6 +133,35 @@ def test_the_next_to_be_rerun_are_those_that_waited_longest(project, counted):
     verified.note(verify.check(NAME))
     assert verified.due(5) == [other, NAME]
     assert verified.due(1) == [other]
+
+
+def test_where_nothing_can_be_compared_the_next_item_has_its_turn_and_what_was_found_before_stays(project, counted):
+    """Else a machine on which networks train otherwise would try the same two items every day."""
+    other = "khrulkov2018/fig_q_sweep"
+    for name in (NAME, other):
+        runner.run(name, save=True)
+    nothing = verify.Outcome(NAME, verify.NOTHING, None, differences=("the networks came out otherwise",))
+    assert verified.note(nothing) is None
+    assert verified.due(5) == [other, NAME]
+    assert verified.last(NAME) is None
+    assert verified.tried(NAME)["why"] == "the networks came out otherwise"
+    assert "torch" in verified.tried(NAME)["on"]
+    before = verified.note(verify.check(NAME)).read_bytes()
+    assert verified.tried(NAME) is None, "it was rerun after all"
+    verified.note(nothing)
+    assert verified.path_of(runner.item(NAME)).read_bytes() == before
+
+
+def test_a_quick_run_does_not_replace_a_rerun_of_the_full_run_that_says_more(project, counted, monkeypatch):
+    runner.run(NAME, save=True, q=2.0)
+    quick.store(NAME)
+    verified.note(verify.check(NAME))
+    assert verified.note(verify.check(NAME, how_far="quick run")) is None
+    assert verified.standing(NAME)["how_far"] == "whole"
+    assert verified.tried(NAME)["why"] == "its quick run agrees"
+    monkeypatch.setattr(verify, "code_now", lambda about: "f" * 64)
+    verified.note(verify.check(NAME, how_far="quick run"))
+    assert verified.standing(NAME)["how_far"] == "quick run", "of other code it is news"
 
 
 def test_a_run_without_end_is_given_up(project, counted, monkeypatch):
@@ -247,3 +282,23 @@ def test_quick_runs_are_stored_where_they_are_missing_or_of_other_code(project, 
     assert counted == ["a", "b"] * 2
     quick.main([NAME])
     assert counted == ["a", "b"] * 3, "whoever names it gets it"
+
+
+def test_rows_that_depend_on_what_was_left_out_are_not_compared(project, counted, monkeypatch):
+    runner.run(NAME, save=True)
+    edited(lambda table: table.assign(fooling_rate=table["fooling_rate"] * [1, 2]))
+    told = {"params": {"models": ["a", "b"]}, "where": {"models": ["a"]}}
+    monkeypatch.setattr(verify, "declared", lambda: {NAME: told})
+    found = verify.check(NAME, how_far=verify.SUBSET)
+    assert (found.how_far, found.agrees, found.rows, found.of_rows) == (verify.SUBSET, True, 1, 2)
+    assert counted[-2:] == ["a", "b"]
+    told["where"] = {"models": ["b"]}
+    assert verify.check(NAME, how_far=verify.SUBSET).agrees is False
+
+
+@pytest.mark.parametrize("name", [name for name, told in verify.declared().items() if "params" in told])
+def test_each_part_that_is_said_is_a_small_part_of_what_is_stored(name):
+    about, stored = runner.item(name), results.load(name)
+    part = verify.part(about, stored, how_far=verify.SUBSET)
+    assert 0 < len(part.rows) < len(stored)
+    assert set(part.params) == set(stored.attrs["provenance"]["params"])

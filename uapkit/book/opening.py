@@ -155,7 +155,8 @@ LISTS = (
 
 def summary() -> str:
     """The scoreboard's opening words: what held up, what did not, what surprised us, each claim a line behind a heading."""
-    parts = [counted(), matrix(), checked.counted(scoreboard.records())]
+    records = scoreboard.records()
+    parts = [counted(), matrix(), checked.counted(records), checked.code_counted(records)]
     for says, title in SAYS.items():
         words = "\n".join(f"- {one}" for one in standing(says)) or "- Nothing yet that stands on a stored run."
         lists = [_listed(head, verdicts) for place, head, verdicts in LISTS if place == says]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from uapkit.book import checked, errata
 from uapkit.runner.catalogue import Item, items, project_root
-from uapkit.runner.drawn import drawn_all
+from uapkit.runner.drawn import drawn_all, present
 from uapkit.runner.locate import line_of
 from uapkit.runner.words import stale
 
@@ -31,11 +31,11 @@ def records() -> list[Record]:
     What is drawn from stored runs is kept (:mod:`uapkit.runner.drawn`); places, errata and the last rerun are looked up each
     time.
     """
-    why = stale()
+    why, now = stale(), present()
     return [
         record
         | {"stale": why.get(name, "") if record["commit"] else "", "errata": errata.told(name, record["claims"])}
-        | {"verified": checked.of(name)}
+        | {"verified": checked.of(name, now)}
         | _places(items()[name])
         for name, record in drawn_all("uapkit.book.record:record").items()
     ]
@@ -66,7 +66,8 @@ def table() -> pd.DataFrame:
         plain |= {"seconds": r["seconds"], "seconds_at_most": r["seconds_at_most"]}
         known = r["verified"]["current"]
         plain |= {"verified": known and r["verified"]["when"], "verified_how_far": known and r["verified"]["how_far"]}
-        plain |= {"verified_agrees": known and r["verified"]["agrees"]}
+        plain |= {"verified_agrees": known and r["verified"]["agrees"], "code_state": r["verified"]["code"]}
+        plain |= {"other_weights_now": ", ".join(r["verified"]["weights"])}
         plain |= {k: r[k] for k in ("page", "notebook", "code", "test", "result")}
         plain |= {"experiments": " ".join(r["experiments"]), "networks": ", ".join(r["networks"])}
         plain |= {"published": describe(r["published"]), "ours": describe(r["ours"]), "claims": len(r["claims"])}

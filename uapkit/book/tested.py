@@ -13,7 +13,7 @@ import pandas as pd
 from uapkit.book.html import raw
 from uapkit.book.markup import plain, text
 from uapkit.intervals import Rate
-from uapkit.runner import verified
+from uapkit.runner import drawn, since, verified
 from uapkit.runner.catalogue import items, project_root
 from uapkit.runner.results import read_table
 from uapkit.runner.words import stale
@@ -42,7 +42,7 @@ def _percent(value: float) -> str:
 def glance() -> pd.DataFrame:
     """One row a kind of test: what is asked, what came out the last time, and when that was."""
     return pd.DataFrame(
-        [_tests(), _mutants(), _coverage(), _reruns(), _kills(), _fuzz()],
+        [_tests(), _mutants(), _coverage(), _reruns(), _code(), _kills(), _fuzz()],
         columns=["What is tried", "Last time", "When"],
     )
 
@@ -82,6 +82,21 @@ def _reruns() -> tuple[str, str, str]:
     return what, f"{agree} of {len(done)} agree; {len(table) - len(done)} wait for their turn", days
 
 
+CODE = {
+    since.SAME: "same",
+    since.RERUN: "changed, rerun with the present one",
+    since.OLDER: "changed since the rerun",
+    since.CHANGED: "changed, not rerun",
+}
+
+
+def _code() -> tuple[str, str, str]:
+    what, states = "Stored runs: is their code still the one that they were made with?", reruns()["code"]
+    count = states.value_counts()
+    found = [f"{count[words]} {words}" for words in CODE.values() if words in count]
+    return what, "; ".join(found) or "it cannot be told", "when this book was built" * bool(found)
+
+
 def _kills() -> tuple[str, str, str]:
     what, (table, about) = "Processes killed at random moments: is anything lost?", stored("kills")
     if table is None:
@@ -98,21 +113,26 @@ def _fuzz() -> tuple[str, str, str]:
 
 
 def reruns() -> pd.DataFrame:
-    """Every stored run: how far and when it was last rerun, and what came of it; blank where the table is another now."""
-    rows = []
+    """Every stored run: how far and when it was last rerun, and what came of it; blank where the table is another now.
+
+    code: whether it is still the one that the run was made with, see :mod:`uapkit.runner.since`.
+    """
+    rows, present = [], drawn.present()
     for name, about in items().items():
         if not about.path("json").is_file():
             continue
-        now = verified.standing(name)
-        row = {"item": name, "how far": "", "rows": "", "agrees": "", "when": ""}
+        now = verified.standing(name, present)
+        row = {"item": name, "how far": "", "agrees": "", "when": "", "code": CODE.get(now["code"], "")}
         if now["current"]:
-            agrees = "yes" if now["agrees"] else "no"
-            row |= {"how far": now["how_far"], "agrees": agrees, "when": now["when"]}
-            row["rows"] = f"{now['rows']} of {now['of_rows']}" if now["how_far"] != "quick run" else f"{now['rows']}"
+            rows_of = f" of {now['of_rows']}" * (now["how_far"] != "quick run")
+            row |= {"how far": f"{now['how_far']}, {now['rows']}{rows_of} rows", "when": now["when"]}
+            row["agrees"] = "yes" if now["agrees"] else "no"
+        elif attempt := verified.tried(name):
+            row |= {"how far": "nothing to compare", "when": attempt["when"]}
         if name in stale() and not row["agrees"]:
             row["how far"] = "waits to be made again"
         rows.append(row)
-    return pd.DataFrame(rows, columns=["item", "how far", "rows", "agrees", "when"])
+    return pd.DataFrame(rows, columns=["item", "how far", "agrees", "when", "code"])
 
 
 def details() -> list[tuple[str, pd.DataFrame]]:

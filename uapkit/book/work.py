@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -144,8 +145,31 @@ def run(steps: list[Step], profile: Profile, *, quiet: bool = False) -> list[Ste
     """Run steps, ``profile.jobs`` at a time, and say how far it is; those that did not end with 0.
 
     On a terminal one bar shows items done, running and the time left; elsewhere a line is printed for each. An
-    interrupt ends all that runs.
+    interrupt, or another request to end, ends all that runs.
     """
+    with _ending_in_order():
+        return _run(steps, profile, quiet)
+
+
+@contextlib.contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """SIGTERM and a closed terminal raise SystemExit meanwhile, so that what this process has started does not outlive it."""
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+    def stop(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.signal(n, stop) for n in known if signal.getsignal(n) is signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(steps: list[Step], profile: Profile, quiet: bool) -> list[Step]:
     waiting = list(steps)
     running: list[Step] = []
     done = 0
@@ -201,8 +225,10 @@ def item_step(name: str, made_from: str) -> Step:
 
 
 def item_steps(stale: dict[str, str]) -> list[Step]:
-    """The steps of stale items, ``{name: checksum}``, those first that took longest last time."""
-    took = {s["item"]: s["seconds"] for s in stage.statuses()}
+    """The steps of stale items, ``{name: checksum}``, those first that took longest last time, or when they were stored."""
+    stored = {name: project_root() / "results" / "quick" / f"{name.replace('/', '.')}.json" for name in stale}
+    took = {name: json.loads(path.read_text())["seconds"] for name, path in stored.items() if path.is_file()}
+    took |= {s["item"]: s["seconds"] for s in stage.statuses()}
     return [item_step(name, stale[name]) for name in sorted(stale, key=lambda n: -took.get(n, 0.0))]
 
 

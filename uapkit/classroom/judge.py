@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+PRINTED = 10_000  # characters that the answers may print while they are tested
 SECONDS = 50.0  # for all properties of a cell together; the cell itself has a limit in nbgrader_config.py
 
 
@@ -37,6 +38,25 @@ class Points(float):
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/plain": float.__repr__(self), TOKEN: self.token}
+
+
+class Few(io.TextIOBase):
+    """Hands on so many characters and forgets the rest: what is tested may print without end."""
+
+    def __init__(self, room: int = 0, to: Any = None) -> None:
+        super().__init__()
+        self.room, self.to = room, to
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write what there is room for."""
+        shown, self.room = text[: self.room], max(0, self.room - len(text))
+        if shown:
+            self.to.write(shown)
+        return len(text)
 
 
 def put_back() -> list[str]:
@@ -97,6 +117,7 @@ def judge(plan: dict[str, Any], space: dict[str, Any], token: str = "") -> Point
         print(f"Put back before the tests, for the notebook had replaced it: {', '.join(replaced)}.")
     properties, left = plan["properties"], plan.get("seconds", SECONDS)
     own = {name: space[name] for name in plan["right"] if name in space}
+    said = Few(PRINTED, sys.stdout)
     why: dict[int, str] = {}
     wrong: set[str] = set()
     state: frozenset[str] = frozenset()
@@ -112,7 +133,7 @@ def judge(plan: dict[str, Any], space: dict[str, Any], token: str = "") -> Point
             else:
                 space.pop(name, None)
         _define(space, [plan["right"][name] for name in sorted(wanted)])
-        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(Few()):
             for source in plan["again"]:
                 exec(compile(source, "<once more>", "exec"), space)
         state = wanted
@@ -121,7 +142,7 @@ def judge(plan: dict[str, Any], space: dict[str, Any], token: str = "") -> Point
         tried = None if index is None else properties[index]["function"]
         before = {}
         try:
-            with _limit(left), contextlib.redirect_stderr(io.StringIO()):
+            with _limit(left), contextlib.redirect_stderr(Few()), contextlib.redirect_stdout(said):
                 arrange(tried)
                 before = {name: space[name] for name in plan["names"] if name in space}
                 exec(compile(ast.parse(source), "<test>", "exec"), space)

@@ -6,7 +6,8 @@ ABOUT is JSON: ``memory`` (gigabytes), ``seconds`` (of processor time) and, wher
 ``hide`` (folders that it shall not see) and ``sockets`` (the one folder that it shares with the grader). Memory that cannot be
 had raises an error in the cell that asks for it; a kernel that uses up its processor time is killed. The packages that hold the
 solutions cannot be imported. With ``hide`` it sees neither solutions nor gradebook nor the teacher's home folder, and writes
-into memory alone, so that it can fill no disk. It cannot be kept from lying about its own answers: see judge.py.
+into memory alone, so that it can fill no disk. What a cell prints without end is dropped before it is sent. It cannot be kept
+from lying about its own answers: see judge.py.
 """
 
 import json
@@ -17,6 +18,8 @@ import sysconfig
 
 GIGABYTE = 2**30
 DISK = 200  # megabytes of each folder in memory
+PRINTED = 2**20  # characters that a cell may print
+LEFT_OUT = "\n... what this cell printed after that is left out ...\n"
 SOLUTIONS = ("uapkit", "art", "foolbox", "torchattacks")
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC = 1, 2, 4, 8, 32, 4096, 16384  # of <sys/mount.h>
 KEPT = {"nosuid": NOSUID, "nodev": NODEV, "noexec": NOEXEC, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
@@ -110,6 +113,29 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
 
 
+def hush() -> None:
+    """A cell prints :data:`PRINTED` characters and no more: a loop without end is interrupted, and fills no memory until then."""
+    from ipykernel.iostream import OutStream
+
+    write = OutStream.write
+    left: dict = {}  # by the request that runs a cell
+
+    def limited(stream, text):  # type: ignore[no-untyped-def]
+        if not isinstance(text, str):
+            return write(stream, text)  # which refuses it
+        cell = stream.parent_header.get("msg_id")
+        room = left.setdefault(cell, PRINTED)
+        if len(text) <= room:
+            left[cell] = room - len(text)
+            return write(stream, text)
+        left[cell] = 0
+        if room:
+            write(stream, text[:room] + LEFT_OUT)
+        return len(text)
+
+    OutStream.write = limited  # type: ignore[method-assign]
+
+
 def remember() -> None:
     """Keep the functions that tests trust as they are before the first cell; judge.py puts them back."""
     import ast
@@ -146,6 +172,7 @@ if __name__ == "__main__":
     for name in SOLUTIONS:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it now fails
     remember()  # imports torch before the first cell's clock runs: on a busy machine that takes long
+    hush()
     from ipykernel.kernelapp import launch_new_instance
 
     sys.path.insert(0, "")

@@ -27,6 +27,7 @@ KERNEL = Path(__file__).with_name("kernel.py")
 TIED = ["setpriv", "--pdeathsig", "KILL"]  # ends with the process that has started it
 LOOK_EVERY = 0.5  # seconds
 PROCESSES = 64  # of one submission, nbgrader's own among them
+LOG = 200_000  # characters of a log that are kept
 DISK = 2**30  # bytes that it may leave in its folders before the grader clears them
 
 
@@ -85,11 +86,18 @@ def run(out: Path, name: str, student: str, seconds: float, memory: float, words
             process = subprocess.Popen(command, cwd=out, env=env, stdout=log, stderr=subprocess.STDOUT)
             reason = watch(process, start + seconds, memory, [Path(place), out / "autograded" / student / name])
         text = (Path(place) / "log").read_text(encoding="utf-8", errors="replace")
-    write_whole(out / "logs" / name / f"{student}.log", text.encode())
+    write_whole(out / "logs" / name / f"{student}.log", ends(text).encode())
     if not reason and process.returncode:
         died = "DeadKernelError" in text or "Kernel died" in text
         reason = "the code ended its own Python process" if died else f"nbgrader failed, see logs/{name}/{student}.log"
     return reason or "graded", time.perf_counter() - start
+
+
+def ends(text: str, most: int = LOG) -> str:
+    """The text, without its middle where it is longer: a submission can write into the log, which begins and ends with nbgrader."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\n... {len(text) - 2 * (most // 2)} characters are left out ...\n{text[-(most // 2) :]}"
 
 
 def environment(

@@ -21,7 +21,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from uapkit import sources
+import yaml
+
+from uapkit import edited, sources
 from uapkit.files import cache_folder, write_whole
 from uapkit.runner.catalogue import PACKAGE, Item, item, items, papers, project_root
 
@@ -58,10 +60,45 @@ def item_verdicts() -> dict[str, str]:
     }
 
 
+def present() -> dict[str, dict[str, str]]:
+    """What a run would be made from now: {"code": sha256 by item, "weights": sha256 by name and tag, from the catalogue}.
+
+    The sha256 of code that cannot be told is "". Kept like an answer, while no file has changed.
+    """
+    whole, path = _state(), _together_path("present")
+    known = _together(path, whole)
+    if not known:
+        known = {"code": {name: _code(about) for name, about in items().items()}, "weights": _weights()}
+        if not _edited():  # else what is at hand may be the text of a moment ago
+            _write(path, {"whole": whole, "answers": known})
+    return known
+
+
+def _code(about: Item) -> str:
+    try:
+        return sources.code_of(f"uapkit.papers.{about.paper}.{about.slug}", "run")
+    except sources.Unidentified:
+        return ""
+
+
+def _weights() -> dict[str, str]:
+    known = yaml.safe_load((PACKAGE / "models" / "catalogue.yml").read_text(encoding="utf-8"))
+    return {f"{one['name']}[{one['weights']}]": one["sha256"] for one in known if one.get("sha256")}
+
+
+def _edited() -> bool:
+    """Was a file of the package changed, or taken away, after this process had started?"""
+    return any(not path.is_file() or edited.since_start(path) for path in edited.SEEN)
+
+
+def _together_path(what: str) -> Path:
+    """Where the answers of one kind lie together."""
+    place = hashlib.sha256(f"{what} {project_root()}".encode()).hexdigest()[:16]
+    return cache_folder("drawn", f"{place}.json")
+
+
 def _all(function: str, names: tuple[str, ...]) -> dict[str, Any]:
-    whole = _state()
-    place = hashlib.sha256(f"{function} {project_root()}".encode()).hexdigest()[:16]
-    path = cache_folder("drawn", f"{place}.json")
+    whole, path = _state(), _together_path(function)
     known = _together(path, whole)
     missing = [name for name in names if name not in known]
     for name in missing:

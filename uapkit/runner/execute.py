@@ -64,10 +64,12 @@ def _must_be(name: str, value: Any, default: Any) -> str:
             "a whole number, not negative" if whole and not (0 <= number < math.inf and number == int(number)) else ""
         )
     if isinstance(default, str):
-        return "" if isinstance(value, str) else f"text, such as {default}"
+        return "" if isinstance(value, str) and (value.strip() or not default) else f"text, such as {default}"
     if isinstance(default, list | tuple):
         if not isinstance(value, list | tuple):
             return f"a list, [{value}] say"
+        if name == "models" and any(one is None or isinstance(one, int | float | list | tuple | dict) for one in value):
+            return "a list of networks by name"
         return "a list of one network at least" if name == "models" and not value else ""
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +24,30 @@ def mapping(path: Path, data: bytes | None = None) -> dict[str, Any]:
         where, why = "/".join(path.parts[-3:]), " ".join(str(error).split())
         raise ValueError(f"{where} is damaged ({why}); restore it from git, or delete it") from None
     return found
+
+
+OF_A_RUN: dict[str, Any] = {
+    "table_sha256": str,
+    "code_sha256": str,
+    "commit": str,
+    "inputs": dict,
+    "params": dict,
+    "versions": dict,
+    "seconds": (int, float),
+}
+
+
+def typed(path: Path, record: dict[str, Any], kinds: Mapping[str, Any], needed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The record itself. ValueError that names file and entry where a ``needed`` one is missing, or one is of another kind."""
+    where = "/".join(path.parts[-3:])
+    for name, kind in kinds.items():
+        if name not in record and name in needed:
+            raise ValueError(f"{where} lacks {name}; restore it from git, or delete it")
+        if name in record and not isinstance(record[name], kind):
+            raise ValueError(f"{where} is damaged ({name} is {record[name]!r:.60}); restore it from git, or delete it")
+    return record
+
+
+def of_a_run(path: Path, data: bytes | None = None) -> dict[str, Any]:
+    """The record of a stored run, from its file or its bytes; ValueError as in :func:`mapping` and :func:`typed`."""
+    return typed(path, mapping(path, data), OF_A_RUN, ("table_sha256",))

@@ -21,7 +21,7 @@ import pandas as pd
 from uapkit.files import alone, write_whole
 from uapkit.lab.run import Arrays
 from uapkit.runner.catalogue import Item, item, project_root
-from uapkit.runner.records import mapping
+from uapkit.runner.records import of_a_run
 from uapkit.runner.words import stale
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
@@ -186,7 +186,7 @@ def load(name: str) -> pd.DataFrame:
         raise FileNotFoundError(f"no full run of {name} is stored; `uapkit run {name} --full --save` makes it")
     if _unlike(about, files):  # perhaps another process was storing it while the three were read
         files = _files(about)
-    record = mapping(about.path("json"), files["json"])
+    record = of_a_run(about.path("json"), files["json"])
     if found := _unlike(about, files):
         kind, is_now, named = found
         raise ValueError(
@@ -202,7 +202,7 @@ def load(name: str) -> pd.DataFrame:
 
 def _unlike(about: Item, files: dict[str, bytes]) -> tuple[str, str, str] | None:
     """(kind, its sha256, the sha256 that the provenance names) of a file that is another, None where all fit together."""
-    record = mapping(about.path("json"), files["json"])
+    record = of_a_run(about.path("json"), files["json"])
     for kind, key in (("csv", "table_sha256"), ("npz", "arrays_sha256")):
         if kind in files and key in record:
             found = hashlib.sha256(files[kind]).hexdigest()

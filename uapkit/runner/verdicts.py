@@ -120,9 +120,14 @@ def _by_training(found: pd.DataFrame) -> bool:
 
 
 def reported(about: Item) -> pd.DataFrame:
-    """What the paper prints for this item: rows of ``reported/<paper>.csv``."""
+    """What the paper prints for this item: rows of ``reported/<paper>.csv``. ValueError for a file that is no such table."""
     path = about.path("reported")
-    table = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=["item"])
+    try:
+        table = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=["item"])
+        if len(table) and (lost := {"item", "kind", "metric", "value", "confidence"} - set(table)):
+            raise ValueError(f"it has no column {', '.join(sorted(lost))}")
+    except ValueError as error:  # pandas' own errors are such, too
+        raise ValueError(f"reported/{path.name} is damaged ({error}); restore it from git") from None
     table = table.assign(**{column: "" for column in ("test", "judged_on") if column not in table})
     return table[table["item"] == about.name].reset_index(drop=True)
 

@@ -18,7 +18,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,17 @@ WHOLE, SUBSET, QUICK, NOTHING = "whole", "subset", "quick run", "nothing"
 
 @dataclass(frozen=True)
 class Part:
-    """What is run again: settings, the stored rows they must give (None: none are stored), and how far that reaches."""
+    """What is run again: settings, the stored rows they must give (None: none are stored), and how far that reaches.
+
+    where: which of the rerun's rows are among them, as in ``verify.yml``; empty: all.
+    """
 
     how_far: str
     params: dict[str, Any]
     rows: pd.DataFrame | None
     inputs: Mapping[str, str]
     ignore: tuple[str, ...] = ()
+    where: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _checked(name: str, how_far: str | None, budget: float) -> Outcome:
     if wanted.how_far == QUICK and others:
         why = f"the networks of the quick run came out otherwise on this machine: {others[0]}"
         return Outcome(name, NOTHING, None, seconds=took, differences=(why,))
-    found, worst, equal = compare(wanted.rows, again, wanted.ignore)
+    found, worst, equal = compare(wanted.rows, _where(again, wanted.where), wanted.ignore)
     found = [*others, *found]
     return Outcome(name, wanted.how_far, not found, len(wanted.rows), len(stored), equal, worst, took, tuple(found[:5]))
 
@@ -167,7 +171,8 @@ def part(about: Item, stored: pd.DataFrame, *, how_far: str | None = None, budge
     if how_far == QUICK or (told.get("quick") and how_far is None):
         return quick(about)
     if "params" in told:
-        return Part(SUBSET, params | told["params"], _where(stored, told.get("where") or told["params"]), **rest)
+        where = told.get("where") or told["params"]
+        return Part(SUBSET, params | told["params"], _where(stored, where), **rest, where=where)
     chosen: list[str] = []
     seconds = 0.0
     for network in params.get("models") or ():

@@ -33,6 +33,13 @@ def worst(one: str, other: str) -> str:
 
 
 def stale() -> dict[str, str]:
-    """Why a stored run must be made again, by item, from ``results/stale.yml``; its page and the scoreboard say so."""
+    """Why a stored run must be made again, by item, from ``results/stale.yml``; its page and the scoreboard say so.
+
+    ValueError where the file is damaged, or where an item stands there without a reason.
+    """
     path = project_root() / "results" / "stale.yml"
-    return mapping(path) if path.is_file() else {}
+    found = mapping(path) if path.is_file() else {}
+    for name, why in found.items():
+        if not isinstance(why, str) or not why.strip():
+            raise ValueError(f"results/stale.yml names {name} without a reason in words (got {why!r:.60}); write one")
+    return found

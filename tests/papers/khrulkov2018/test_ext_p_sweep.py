@@ -30,3 +30,12 @@ def test_ext_p_sweep():
     labels = {c.get_label() for c in ext_p_sweep.figure(run).axes[0].containers}
     assert labels == {"norm inf", "norm 2"}
     assert len(ext_p_sweep.gallery(run).axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("norms", 0.0), ("norms", 0.5), ("ps", 0.0), ("ps", -1.0), ("norms", math.nan)]
+)
+def test_exponents_that_are_none_are_refused_before_anything_runs(name, value, monkeypatch):
+    monkeypatch.setattr(lab, "Bench", None)
+    with pytest.raises(ValueError, match=rf"each of {name} must lie in \[1, inf\], got {value}"):
+        ext_p_sweep.run(**{name: [value, 2.0]})

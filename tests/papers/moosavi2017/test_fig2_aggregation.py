@@ -48,3 +48,12 @@ def test_figure_shows_every_point(visits):
     figure = item.figure(Run.of(visits))
     assert len(figure.axes[0].texts) == 6, "a name and an arrow for each point"
     assert len(figure.axes[1].texts) == (~visits["fooled"]).sum(), "an arrow a step"
+
+
+def test_too_few_points_are_refused():
+    with pytest.raises(ValueError, match="n_train must be an integer of at least 3, got 1"):
+        item.run(n_train=1)
+    with pytest.raises(ValueError, match=r"n_train=3, epochs=20 gives them \[79, 0, 0\] .*; raise n_train or epochs"):
+        item.run(n_train=3)
+    with pytest.raises(ValueError, match=r"n_points=3000 takes \[1000, 1000, 1000\] points.*or lower n_points"):
+        item.run(n_points=3000)

@@ -29,3 +29,10 @@ def test_fig3_examples():
     assert [figure.get_suptitle() for figure in figures] == ["MLP (digits), norm inf"]
     titles = [ax.get_title().split("\n")[0] for ax in figures[0].axes]
     assert titles == [str(label) for column in ("label", "perturbed_label") for label in rows[column]]
+
+
+@pytest.mark.parametrize("norms", [[], [1.0], [2.0, 3.0], ["x"], [[2.0]], [0.0]])
+def test_norms_that_algorithm_1_does_not_have_are_refused_before_anything_runs(norms, monkeypatch):
+    monkeypatch.setattr(item, "bench_of", None)
+    with pytest.raises(ValueError, match=r"norms must be a list of 2, inf or both, got \["):
+        item.run(norms=norms)

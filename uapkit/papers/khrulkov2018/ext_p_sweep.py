@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from uapkit import lab
+from uapkit import checks, lab
 from uapkit.figures import pictures
 from uapkit.lab import Claim, Run, claim
 from uapkit.papers.khrulkov2018.drawing import curves
@@ -42,6 +42,9 @@ def run(
     peak: the largest pixel. Nulls of the same two sizes: "random signs" (equal in both norms), "untrained network"
     (p = inf, likewise). Vectors of norm 2 as ``v/<model>/p = <p>`` in ``attrs["arrays"]``.
     """
+    for name, values in (("ps", ps), ("norms", norms)):
+        for value in values:
+            checks.exponent(value, f"each of {name}")
     bench = lab.Bench(data, n_fit, n_select, n_eval, seed, device)
     setting = Setting(bench, math.inf, q, eps, max_iter, seed, layer, n_random=n_random)
 

@@ -46,6 +46,7 @@ def run(
     plane (121, 121), the labels of the unit square.
     """
     count(n_points, "n_points")
+    count(n_train, "n_train", 3)
     settings: dict[str, Any] = {
         "eps": eps,
         "max_passes": max_passes,
@@ -69,6 +70,12 @@ def visits(
     spare = x[n_train:]
     spare = spare[(spare - 0.5).abs().amax(1) < 0.3]  # not so near the edge that a step leaves the square
     given = labels(net, spare.view(-1, 2, 1, 1))
+    there, wanted = ([int((given == k).sum()) for k in range(3)], [len(range(k, n_points, 3)) for k in range(3)])
+    if any(a < b for a, b in zip(there, wanted, strict=True)):
+        raise ValueError(
+            f"n_points={n_points} takes {wanted} points of the three classes, and the network trained with n_train={n_train}, "
+            f"epochs={epochs} gives them {there} of its spare ones; raise n_train or epochs, or lower n_points"
+        )
     points = torch.stack([spare[given == k % 3][k // 3] for k in range(n_points)]).view(-1, 2, 1, 1).to(device)
     clean = labels(net, points)
     v, settings = torch.zeros(2, 1, 1, device=device), Settings(num_classes=3, max_iter=10)

@@ -43,6 +43,8 @@ def run(
     mean confidence of the images that are fooled, before (confidence) and after (perturbed_confidence). kind "UAP" or the
     null. Perturbations as ``v/<model>/<norm>`` in ``attrs["arrays"]``.
     """
+    if not norms or any(norm not in (2, math.inf) for norm in norms):
+        raise ValueError(f"norms must be a list of 2, inf or both, got {list(norms)}; [2.0, .inf] is the paper's")
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, n_images, eps, target_rate, max_passes)
 
