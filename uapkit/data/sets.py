@@ -115,6 +115,8 @@ def open_source(
     download: bool = True,
 ) -> Source:
     """A split as a :class:`Source`, resized and turned as :func:`load` says; nothing is decoded yet."""
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"the name of a set must be one of data.list() or the path of a folder of images, got {name!r}")
     split = SYNONYMS.get(split, split)
     known = SETS.get(str(name))
     if known is None:
@@ -140,7 +142,7 @@ def _map(source: Source, change: Callable[[Images, np.ndarray], Images]) -> Sour
 def _open_path(name: str | os.PathLike[str], split: str, size: int | None, mode: str) -> Source:
     """A folder of pictures by its path; its subfolder ``train``, ``val`` or ``test`` where it has one of the split."""
     path = Path(name).expanduser()
-    if not path.is_dir():
+    if not path.is_dir() or not str(name):  # no name would be the current folder
         if path.name == str(name):
             checks.one_of(str(name), SETS, "data set", see="or give the path of a folder of images")
         raise ValueError(f"no folder of images at {str(name)!r}")
