@@ -188,13 +188,13 @@ def load(
     n: how many, drawn without repetition by ``seed``: the first of a longer draw with the same seed; no other file is
     decoded. None: all, in the set's order.
     root: the first folder to look in; then ``$UAPKIT_DATA``, the user's cache and, with ``download``, the set's server.
-    size, resize: square images by :func:`uapkit.data.images.resize_steps`; photographs have 224 and "crop" unless told,
-    the other sets keep their size and are squashed where one is asked for.
+    size, resize: square images, at most 4096 pixels a side, by :func:`uapkit.data.images.resize_steps`; photographs have
+    224 and "crop" unless told, the other sets keep their size and are squashed where one is asked for.
     rotation: image i turns by its own fixed angle from [-rotation, rotation] degrees (bilinear, zero fill); None: 30
     for "digits", 0 for the others. With 180 "mnist" is the rotated MNIST of [equivariant2019], Section 3.
 
-    Raises ValueError for an unknown name, split or size, and for a damaged file (checksums named); FileNotFoundError,
-    with what to put where, for a set that is not here.
+    Raises TypeError for what is no name; ValueError for an unknown name, split or size, and for a damaged file (checksums
+    named); FileNotFoundError, with what to put where, for a set that is not here.
     """
     source = open_source(name, split, root, size, resize, rotation, download)
     images = source.images(_choose(source, n, seed))
