@@ -37,6 +37,9 @@ def test_exponent_of_another_type():
         (torch.zeros(0, 1, 2, 2), ValueError, "empty"),
         (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), TypeError, "divide bytes by 255"),
         ([[0.0]], TypeError, "got list"),
+        (torch.rand(1, 1, 2, 2, dtype=torch.complex64), TypeError, "real numbers, got torch.complex64"),
+        (torch.rand(1, 1, 2, 2).to_sparse(), TypeError, r"dense, got the layout torch\.sparse_coo; call its to_dense"),
+        (torch.zeros(1, 1, 2, 2, device="meta"), TypeError, "device 'meta', which holds no numbers"),
     ],
 )
 def test_images(x, error, words):
@@ -56,7 +59,49 @@ def test_perturbation_shape_and_nan():
         checks.perturbation(torch.full((1, 2, 2), math.inf), (1, 2, 2))
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, True])
+@pytest.mark.parametrize(
+    ("v", "words"),
+    [
+        (torch.full((1, 2, 2), 1j), "v must be a tensor .* or a Perturbation, of real numbers, got torch.complex64"),
+        (torch.ones(1, 2, 2, dtype=torch.bool), "real numbers, got torch.bool"),
+        (torch.ones(1, 2, 2).to_sparse(), "dense, got the layout torch.sparse_coo"),
+        (torch.ones(1, 2, 2, device="meta"), "holds no numbers"),
+        ([[[1.0]]], "v must be a tensor .* or a Perturbation, got list"),
+    ],
+)
+def test_perturbations_are_dense_tensors_of_real_numbers(v, words):
+    with pytest.raises(TypeError, match=words):
+        checks.perturbation(v, (1, 2, 2))
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, math.inf, -math.inf, math.nan, None, "1", 1j, torch.zeros(2)])
 def test_counts(value):
     with pytest.raises(ValueError, match="n must be an integer of at least 1"):
         checks.count(value, "n")
+
+
+def test_counts_may_have_an_end():
+    assert checks.count(8, "bits", high=24) == 8
+    with pytest.raises(ValueError, match="bits must be an integer of at least 1 and at most 24, got 1000000"):
+        checks.count(10**6, "bits", high=24)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, -0.1, 1e31, 10**400])
+def test_a_radius_is_finite_and_named(value):
+    assert checks.radius(0) == 0
+    with pytest.raises(ValueError, match=r"eps must lie in \[0, 1e\+30\], got"):
+        checks.radius(value)
+
+
+@pytest.mark.parametrize("value", [(0,), (0, 1, 2), (1, 0), (0, math.nan), 5, None, ("a", "b")])
+def test_bounds(value):
+    assert checks.bounds([0, 1]) == (0.0, 1.0)
+    with pytest.raises(ValueError, match=r"bounds must be \(low, high\) with low < high, got "):
+        checks.bounds(value)
+
+
+@pytest.mark.parametrize("values", [[], (), None, 2.0])
+def test_some_values(values):
+    assert checks.some((1, 2), "ps") == [1, 2]
+    with pytest.raises(ValueError, match="ps must hold at least one value, got"):
+        checks.some(values, "ps")

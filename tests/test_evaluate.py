@@ -373,6 +373,22 @@ def test_pixels_are_rounded_to_so_many_bits(bits):
     assert seen[-1][:, 0, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
     with pytest.raises(ValueError, match="bits must be an integer of at least 1"):
         evaluate.labels(model, X, shift(0.2), bits=0)
+    with pytest.raises(ValueError, match="at most 24, got 1000000"):
+        evaluate.labels(model, X, shift(0.2), bits=10**6)
+
+
+@pytest.mark.parametrize("v", [shift(0.3) * 1j, shift(0.3).to_sparse(), None, [[[0.3]]], True])
+def test_what_is_no_dense_real_tensor_is_no_perturbation(v):
+    """The imaginary part would be lost without a word."""
+    for rate in (
+        lambda: evaluate.fooling_rate(above(0.5), X, v),
+        lambda: evaluate.transfer({"a": above(0.5)}, X, {"b": v}),
+        lambda: evaluate.norm_sweep(above(0.5), X, v, [0.1]),
+    ):
+        with pytest.raises(TypeError, match=r"v must be a tensor \(c, h, w\) or a Perturbation"):
+            rate()
+    with pytest.raises(TypeError, match=r"real numbers, got torch\.complex64"):
+        evaluate.fooling_rate(above(0.5), X * 1j, shift(0.3))
 
 
 def test_one_perturbation_may_have_an_axis_in_front_and_many_belong_to_their_images():

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+
+PERTURBATION = "a tensor (c, h, w) or a Perturbation"
 
 
 class NotHere(FileNotFoundError):
@@ -36,8 +39,10 @@ def in_range(value: float, low: float, high: float, name: str, *, open_low: bool
     """Return ``float(value)`` if low <= value <= high (low < value with ``open_low``); else ValueError."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
+    except OverflowError:  # an integer that no float holds
+        number = math.nan
     if math.isnan(number) or number > high or number < low or (open_low and number == low):
         left = "(" if open_low else "["
         raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}], got {value!r}")
@@ -49,11 +54,40 @@ def exponent(value: float, name: str) -> float:
     return in_range(value, 1.0, math.inf, name)
 
 
-def count(value: int, name: str, low: int = 1) -> int:
-    """An integer of at least ``low``."""
-    if isinstance(value, bool) or int(value) != value or value < low:
-        raise ValueError(f"{name} must be an integer of at least {low}, got {value!r}")
+def radius(value: float, name: str = "eps") -> float:
+    """The size of a perturbation: a number in [0, 1e30], from which no pixel of float32 overflows."""
+    return in_range(value, 0.0, 1e30, name)
+
+
+def bounds(value: tuple[float, float], name: str = "bounds") -> tuple[float, float]:
+    """(low, high) with low < high; ValueError otherwise."""
+    try:
+        low, high = (float(end) for end in value)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low < high:
+        raise ValueError(f"{name} must be (low, high) with low < high, got {value!r}")
+    return low, high
+
+
+def count(value: int, name: str, low: int = 1, high: float = math.inf) -> int:
+    """An integer of at least ``low`` and at most ``high``."""
+    try:
+        fits = not isinstance(value, bool) and int(value) == value and low <= value <= high
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        fits = False
+    if not fits:
+        most = f" and at most {high}" if high < math.inf else ""
+        raise ValueError(f"{name} must be an integer of at least {low}{most}, got {value!r}")
     return int(value)
+
+
+def some(values: Iterable[Any], name: str) -> list[Any]:
+    """The values as a list of at least one; ValueError otherwise."""
+    found = list(values) if isinstance(values, Iterable) else []
+    if not found:
+        raise ValueError(f"{name} must hold at least one value, got {values!r}; give a list")
+    return found
 
 
 def device(where: torch.device | str) -> torch.device:
@@ -72,14 +106,27 @@ def device(where: torch.device | str) -> torch.device:
     return found
 
 
-def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
-    """A non-empty batch of images (n, c, h, w), floating point, finite, in [0, 1]; TypeError or ValueError otherwise."""
+def tensor(value: Any, name: str, what: str) -> torch.Tensor:
+    """The value if it is a dense tensor of real numbers; else TypeError, which says that it must be ``what``."""
     import torch  # here: names and parameters are checked without it
 
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
-        mend = "divide bytes by 255" if isinstance(x, torch.Tensor) else "torch.from_numpy makes one of an array"
-        raise TypeError(f"{name} must be a floating-point tensor of pixels in [0, 1], got {kind}; {mend}")
+    if not isinstance(value, torch.Tensor):
+        mend = "torch.from_numpy makes one of an array"
+        raise TypeError(f"{name} must be {what}, got {type(value).__name__}; {mend}")
+    if value.is_nested or value.layout != torch.strided:
+        raise TypeError(f"{name} must be {what}, dense, got the layout {value.layout}; call its to_dense()")
+    if value.is_meta:
+        raise TypeError(f"{name} must be {what}, got one on the device 'meta', which holds no numbers; give those")
+    if value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"{name} must be {what}, of real numbers, got {value.dtype}; take its real part, or .float()")
+    return value
+
+
+def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
+    """A non-empty batch of images (n, c, h, w), floating point, finite, in [0, 1]; TypeError or ValueError otherwise."""
+    what = "a floating-point tensor of pixels in [0, 1]"
+    if not tensor(x, name, what).is_floating_point():
+        raise TypeError(f"{name} must be {what}, got {x.dtype}; divide bytes by 255")
     if x.ndim != 4:
         raise ValueError(f"{name} must have the shape (n, c, h, w), got {tuple(x.shape)}")
     if x.numel() == 0:
@@ -96,10 +143,14 @@ def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
 
 
 def perturbation(v: torch.Tensor, shape: Iterable[int], name: str = "v") -> torch.Tensor:
-    """An image-shaped (c, h, w), finite perturbation, with an axis of length 1 in front dropped; ValueError otherwise."""
+    """An image-shaped (c, h, w), finite perturbation, with an axis of length 1 in front dropped.
+
+    TypeError for what is no dense tensor of real numbers, ValueError otherwise.
+    """
     import torch  # here: names and parameters are checked without it
 
     expected = tuple(shape)
+    tensor(v, name, PERTURBATION)
     if v.ndim == len(expected) + 1 and len(v) == 1:
         v = v[0]
     if tuple(v.shape) != expected:

@@ -208,6 +208,8 @@ def transfer(
         raise ValueError(
             f"at least one model and one perturbation are needed, got {len(targets)} and {len(perturbations)}"
         )
+    for v in perturbations.values():
+        added(v)  # None too, which to labels is no perturbation, is refused before anything runs
     rows = []
     images = _fixed(images)
     for target, model in targets.items():
@@ -242,7 +244,7 @@ def norm_sweep(
     """
     own = 2.0 if isinstance(v, Tensor) else getattr(v, "norm", 2.0)  # a tensor's .norm is a method
     p = checks.exponent(own if norm is None else norm, "norm")
-    direction = getattr(v, "v", v)
+    direction = checks.tensor(getattr(v, "v", v), "v", checks.PERTURBATION)
     length = float(lp_norm(direction, p))
     if not 0 < length < math.inf:
         raise ValueError(f"v must have a positive finite norm to be scaled, got {length}")
@@ -271,7 +273,7 @@ def random_perturbation(shape: Sequence[int], *, eps: float, norm: float = math.
     [moosavi2017], Figure 8 (the sphere, norm 2); the others are ours. Raises ValueError for norm < 1, eps < 0 or a
     shape that is not (c, h, w).
     """
-    eps = checks.in_range(eps, 0, torch.finfo(torch.float32).max, "eps")
+    eps = checks.radius(eps)
     norm = checks.exponent(norm, "norm")
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"shape must be (c, h, w), got {tuple(shape)}")

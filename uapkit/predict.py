@@ -63,10 +63,8 @@ def count(x: Pixels) -> int | None:
 
 def added(v: Any, clip: bool = False, bits: int | None = None) -> Change:
     """Images plus v: one (c, h, w), also as (1, c, h, w), or for one an image (n, c, h, w)."""
-    v = getattr(v, "v", v)
-    if not isinstance(v, Tensor):
-        raise TypeError(f"v must be a tensor (c, h, w) or a Perturbation, got {type(v).__name__}")
-    levels = None if bits is None else 2 ** checks.count(bits, "bits") - 1
+    v = checks.tensor(getattr(v, "v", v), "v", checks.PERTURBATION)
+    levels = None if bits is None else 2 ** checks.count(bits, "bits", high=24) - 1  # 24: those of a float32
 
     def moved(x: Tensor, start: int) -> Tensor:
         if v.ndim == 4 and len(v) > 1:
@@ -137,7 +135,7 @@ def labels(
 
     model: from pixels in [0, 1] to logits (n, classes); a module runs in evaluation mode. x: (n, c, h, w), an Images, a
     Stream, or batches as a DataLoader gives them. v: (c, h, w), a Perturbation, or (n, c, h, w), one an image. clip: cut
-    x + v back to [0, 1]. bits: do so and round x + v to so many bits, 8 for what is left of it in a picture file.
+    x + v back to [0, 1]. bits: do so and round x + v to so many bits, at most 24, 8 for what is left of it in a picture file.
     Raises ValueError for pixels or a perturbation that are not finite or of the wrong shape, and for useless logits; see
     :mod:`uapkit.gate` for the networks that are refused.
     """

@@ -60,6 +60,10 @@ def test_bad_perturbations_are_refused():
         Perturbation(torch.zeros(2, 1, 2, 2), 0.1)
     with pytest.raises(ValueError, match="eps"):
         Perturbation(some(), -0.1)
+    with pytest.raises(ValueError, match=r"eps must lie in .*, got inf"):
+        Perturbation(some(), 0.1).scaled(inf)
+    with pytest.raises(TypeError, match="dense"):
+        Perturbation(some().to_sparse(), 0.1)
     with pytest.raises(ValueError, match="norm"):
         Perturbation(some(), 0.1, 0.5)
     with pytest.raises(ValueError, match="JSON"):
@@ -168,6 +172,8 @@ def test_from_array_executes_nothing_and_asks_where_it_cannot_know(tmp_path, mon
         Perturbation.from_array("none.npy")
     with pytest.raises(TypeError, match="real numbers"):
         Perturbation.from_array(np.zeros((3, 4, 4), dtype=complex))
+    with pytest.raises(TypeError, match="dense"):
+        Perturbation.from_array(torch.zeros(3, 4, 4).to_sparse())
 
 
 def test_training_mode_is_refused():

@@ -277,6 +277,7 @@ def test_more_classes_than_the_network_has_and_one_image():
         ({"target": 4}, r"classes in \[0, 3\]"),
         ({"target": torch.tensor([1, 2])}, "one an image"),
         ({"bounds": (1, 0)}, "low < high"),
+        ({"bounds": (0,)}, r"bounds must be \(low, high\) with low < high, got \(0,\)"),
         ({"bounds": (0.2, 0.3)}, "outside the bounds"),
         ({"basis": torch.ones(144, 2)}, "orthonormal"),
         ({"basis": torch.eye(3)}, "d = 144"),
@@ -290,6 +291,13 @@ def test_bad_arguments_are_named(small, kind, message):
     model, x = small
     with pytest.raises(ValueError, match=message):
         deepfool(model, x, **kind)
+
+
+@pytest.mark.parametrize("basis", [5, torch.eye(144).numpy(), torch.eye(144) * 1j, torch.eye(144).to_sparse()])
+def test_a_basis_is_a_dense_real_tensor(small, basis):
+    model, x = small
+    with pytest.raises(TypeError, match=r"basis must be a tensor \(d, k\) with orthonormal columns"):
+        deepfool(model, x, basis=basis)
 
 
 def test_one_score_is_not_enough():

@@ -76,6 +76,8 @@ def test_bad_arguments_are_named(x):
     model = net()
     with pytest.raises(ValueError, match="eps must lie in"):
         fgsm(model, x, eps=-0.1)
+    with pytest.raises(ValueError, match=r"eps must lie in .*, got inf"):
+        fgsm(model, x, eps=math.inf)
     with pytest.raises(ValueError, match=r"classes in \[0, 3\], got 0 to 4"):
         loss_gradient(model, x, torch.tensor([0, 1, 2, 3, 4, 0]))
     with pytest.raises(ValueError, match="one an image"):

@@ -92,6 +92,8 @@ def test_bad_arguments_are_named(x):
         singular_uap(model, x, layer="2", q=0)
     with pytest.raises(ValueError, match="eps must lie in"):
         singular_uap(model, x, layer="2", eps=-1)
+    with pytest.raises(ValueError, match=r"eps must lie in .*, got inf"):
+        singular_uap(model, x, layer="2", eps=inf)
     with pytest.raises(ValueError, match="empty"):
         singular_uap(model, x[:0], layer="2")
     dead = models.wrap(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)), name="dead")

@@ -79,6 +79,10 @@ def test_bad_arguments_are_named(net, x):
         svd_uap(net, x, eps=1, sign="best")
     with pytest.raises(ValueError, match="eps"):
         svd_uap(net, x, eps=-1)
+    with pytest.raises(ValueError, match=r"eps must lie in .*, got inf"):
+        svd_uap(net, x, eps=inf)
+    with pytest.raises(TypeError, match=r"directions must be .* real numbers"):
+        svd_uap(net, x, directions=x * 1j, eps=0.1)
     with pytest.raises(ValueError, match="image-shaped"):
         svd_uap(net, x, eps=1, directions=torch.rand(4, 36))
     with pytest.raises(ValueError, match=r"k must lie in \[1, 30\]"):

@@ -205,3 +205,5 @@ def test_bad_sizes_are_refused():
         some().resized(8, "corp")
     with pytest.raises(ValueError, match="size must be an integer of at least 1"):
         some().resized(0)
+    with pytest.raises(ValueError, match="at most 4096, got 1000000"):
+        some().resized(10**6)

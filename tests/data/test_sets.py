@@ -170,6 +170,22 @@ def test_sizes_of_a_folder(alone):
         data.load(alone / "set", size=16, resize="stretch")
     with pytest.raises(ValueError, match="size must be"):
         data.load(alone / "set", size=0)
+    with pytest.raises(ValueError, match="size must be an integer of at least 1 and at most 4096, got 1000000"):
+        data.load(alone / "set", size=10**6)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"digits"])
+def test_what_is_no_name_is_refused(alone, name):
+    with pytest.raises(TypeError, match=r"name of a set must be one of .*, got"):
+        data.load(name)
+
+
+def test_no_name_is_not_the_current_folder(alone, monkeypatch):
+    picture(alone / "a.png")
+    monkeypatch.chdir(alone)
+    assert len(data.load(".")) == 1
+    with pytest.raises(ValueError, match="unknown data set ''"):
+        data.load("")
 
 
 def test_crop_loses_the_margins_and_squash_keeps_them(alone):

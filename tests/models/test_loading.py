@@ -120,6 +120,8 @@ def test_normalisation_of_a_wrapped_module():
         ({"mean": [0.5, 0.5], "std": [1.0, 1.0, 1.0]}, "2 channels and std 3"),
         ({"mean": [[0.1, 0.2], [0.3, 0.4]]}, "one a channel"),
         ({"bounds": (1, 0)}, "low < high"),
+        ({"bounds": (0,)}, "low < high"),
+        ({"input_size": 5}, r"\(c, h, w\), got 5"),
         ({"input_size": (28, 28)}, r"\(c, h, w\)"),
         ({"input_size": (1, 0, 28)}, "at least 1"),
     ],
@@ -127,6 +129,19 @@ def test_normalisation_of_a_wrapped_module():
 def test_bad_arguments_of_wrap(arguments, said):
     with pytest.raises(ValueError, match=said):
         models.wrap(nn.Identity(), **arguments)
+
+
+@pytest.mark.parametrize("value", ["x", ["a"], {}, torch.ones(3) * 1j, 1j])
+def test_a_mean_is_made_of_numbers(value):
+    for name in ("mean", "std"):
+        with pytest.raises(TypeError, match=f"{name} must be one number or one a channel"):
+            models.wrap(nn.Identity(), **{name: value})
+
+
+@pytest.mark.parametrize("weights", [5, None, ["gluon"]])
+def test_weights_are_a_tag_or_a_path(weights):
+    with pytest.raises(TypeError, match="weights must be a tag such as 'default' or the path of a file, got "):
+        models.load("mlp_digits", weights=weights)
 
 
 def test_only_modules_are_wrapped():

@@ -86,8 +86,9 @@ class Perturbation:
     history: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.v, Tensor) or not self.v.is_floating_point():
-            raise TypeError(f"v must be a floating-point tensor (c, h, w), got {type(self.v).__name__}")
+        what = "a floating-point tensor (c, h, w)"
+        if not checks.tensor(self.v, "v", what).is_floating_point():
+            raise TypeError(f"v must be {what}, got {self.v.dtype}")
         if self.v.ndim == 4 and len(self.v) == 1:
             object.__setattr__(self, "v", self.v[0])
         if self.v.ndim != 3:
@@ -112,7 +113,7 @@ class Perturbation:
 
     def scaled(self, eps: float) -> Perturbation:
         """The same direction with norm exactly ``eps`` >= 0. ValueError for a zero perturbation, which has none."""
-        eps = checks.in_range(eps, 0, math.inf, "eps")
+        eps = checks.radius(eps)
         if not self.size():
             raise ValueError("a perturbation that is zero everywhere has no direction and cannot be scaled")
         return replace(self, v=self.v * (eps / self.size()), eps=eps)
@@ -183,8 +184,4 @@ class Perturbation:
 
 def as_tensor(v: Tensor | Perturbation) -> Tensor:
     """The (c, h, w) tensor of a perturbation in either form; TypeError for anything else."""
-    if isinstance(v, Perturbation):
-        return v.v
-    if not isinstance(v, Tensor):
-        raise TypeError(f"v must be a tensor (c, h, w) or a Perturbation, got {type(v).__name__}")
-    return v
+    return v.v if isinstance(v, Perturbation) else checks.tensor(v, "v", checks.PERTURBATION)

@@ -64,9 +64,10 @@ class Settings:
         checks.in_range(self.extra, 0, math.inf, "extra")
         checks.count(self.refine, "refine", 0)
         checks.one_of(self.linearise, ("overshot", "plain"), "linearise")
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
-            raise ValueError(f"bounds must be (low, high) with low < high, got {self.bounds!r}")
+        if self.bounds is not None:
+            object.__setattr__(self, "bounds", checks.bounds(self.bounds))
         if self.basis is not None:
+            checks.tensor(self.basis, "basis", "a tensor (d, k) with orthonormal columns")
             if self.norm != 2:
                 raise ValueError(f"a basis confines the step only in norm 2, got norm {self.norm:g}")
             if self.bounds is not None:
@@ -128,8 +129,9 @@ def deepfool(
     """
     x = own(pixels(x))
     settings = Settings(num_classes, overshoot, max_iter, norm, basis, bounds, linearise, extra, refine).for_images(x)
-    if bounds is not None and not bounds[0] <= float(x.min()) <= float(x.max()) <= bounds[1]:
-        raise ValueError(f"x has pixels in [{float(x.min()):g}, {float(x.max()):g}], outside the bounds {bounds!r}")
+    box = settings.bounds
+    if box is not None and not box[0] <= float(x.min()) <= float(x.max()) <= box[1]:
+        raise ValueError(f"x has pixels in [{float(x.min()):g}, {float(x.max()):g}], outside the bounds {box!r}")
     goal = None if target is None else class_index(target, len(x), "target").to(x.device)
     size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
     use = ready(model, x)

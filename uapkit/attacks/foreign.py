@@ -64,6 +64,8 @@ def to_chw(array: Any, layout: str | None, channels: str, scale: float | None) -
     checks.one_of(channels, ("rgb", "bgr"), "channel order")
     if not isinstance(array, (np.ndarray, Tensor)):
         raise TypeError(f"a tensor or a NumPy array is needed, got {type(array).__name__}")
+    if isinstance(array, Tensor):
+        checks.tensor(array, "a perturbation's array", "a tensor or a NumPy array")
     a = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
     if a.size * 8 > LARGEST:  # a view of few numbers may claim any shape
         raise ValueError(f"an array in the shape of an image is needed, got {a.shape}")

@@ -77,7 +77,7 @@ def fgsm(
 
     Entries whose gradient is zero stay zero. Source: the fast gradient sign method, as used in [equivariant2019].
     """
-    eps = checks.in_range(eps, 0, math.inf, "eps")
+    eps = checks.radius(eps)
     warn_of_size(eps, math.inf, (1,))
     return loss_gradient(model, x, y, batch_size=batch_size).sign_().mul_(eps)
 

@@ -57,7 +57,7 @@ def singular_uap(
         raise TypeError(
             f"a layer by name needs a network that knows its layers: give models.wrap(module), got {type(model).__name__}"
         )
-    eps = checks.in_range(eps, 0, math.inf, "eps")
+    eps = checks.radius(eps)
     norm = checks.exponent(norm, "norm")
     images = pixels(x)
     warn_of_size(eps, norm, images.shape[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -62,13 +61,13 @@ def svd_uap(
     Source: [equivariant2019], Section 3; the sign and the choice of y are not given there.
     """
     images = pixels(x)
-    eps = checks.in_range(eps, 0, math.inf, "eps")
+    eps = checks.radius(eps)
     norm = checks.exponent(norm, "norm")
     warn_of_size(eps, norm, images.shape[1:])
     checks.one_of(sign, ("both", "+", "-"), "sign")
     checks.count(vector, "vector")
     if isinstance(directions, Tensor):
-        rows, kind = directions, "given"
+        rows, kind = checks.tensor(directions, "directions", "a tensor (m, c, h, w)"), "given"
         if rows.ndim != 4 or rows.shape[1:] != images.shape[1:]:
             raise ValueError(f"directions must be image-shaped rows (m, c, h, w), got {tuple(rows.shape)}")
     else:

@@ -119,7 +119,7 @@ def uap(
     (``max_iter``). Departures: ``block`` > 1, ``views`` and the sphere of the infinity norm are ours.
     """
     settings = Settings(num_classes, overshoot, max_iter, linearise=linearise)
-    eps = checks.in_range(eps, 0, 1e30, "eps")
+    eps = checks.radius(eps)
     if norm not in (2, math.inf):
         raise ValueError(f"norm must be 2 or inf to project onto its ball, got {norm!r}")
     target_rate = checks.in_range(target_rate, 0, 1, "target_rate", open_low=True)

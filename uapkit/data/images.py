@@ -17,6 +17,7 @@ from uapkit import checks
 from uapkit.seeds import generator
 
 Index = int | slice | Sequence[int] | np.ndarray | Tensor
+MAX_SIZE = 4096  # pixels a side of resized images: one in colour then takes 200 MB
 RESIZE_MODES = ("crop", "squash", "squash256")
 
 
@@ -29,7 +30,7 @@ def resize_steps(width: int, height: int, size: int, mode: str) -> tuple[tuple[i
     bicubic. Source: [moosavi2017], with the centre crop of its Python code. All filters are antialiased.
     """
     checks.one_of(mode, RESIZE_MODES, "resize mode")
-    checks.count(size, "size")
+    checks.count(size, "size", high=MAX_SIZE)
     short = 256 if 224 <= size <= 256 else round(size * 256 / 224)
     if mode == "squash":
         return (size, size), True

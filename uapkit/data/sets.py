@@ -115,6 +115,8 @@ def open_source(
     download: bool = True,
 ) -> Source:
     """A split as a :class:`Source`, resized and turned as :func:`load` says; nothing is decoded yet."""
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"the name of a set must be one of data.list() or the path of a folder of images, got {name!r}")
     split = SYNONYMS.get(split, split)
     known = SETS.get(str(name))
     if known is None:
@@ -140,7 +142,7 @@ def _map(source: Source, change: Callable[[Images, np.ndarray], Images]) -> Sour
 def _open_path(name: str | os.PathLike[str], split: str, size: int | None, mode: str) -> Source:
     """A folder of pictures by its path; its subfolder ``train``, ``val`` or ``test`` where it has one of the split."""
     path = Path(name).expanduser()
-    if not path.is_dir():
+    if not path.is_dir() or not str(name):  # no name would be the current folder
         if path.name == str(name):
             checks.one_of(str(name), SETS, "data set", see="or give the path of a folder of images")
         raise ValueError(f"no folder of images at {str(name)!r}")
@@ -186,13 +188,13 @@ def load(
     n: how many, drawn without repetition by ``seed``: the first of a longer draw with the same seed; no other file is
     decoded. None: all, in the set's order.
     root: the first folder to look in; then ``$UAPKIT_DATA``, the user's cache and, with ``download``, the set's server.
-    size, resize: square images by :func:`uapkit.data.images.resize_steps`; photographs have 224 and "crop" unless told,
-    the other sets keep their size and are squashed where one is asked for.
+    size, resize: square images, at most 4096 pixels a side, by :func:`uapkit.data.images.resize_steps`; photographs have
+    224 and "crop" unless told, the other sets keep their size and are squashed where one is asked for.
     rotation: image i turns by its own fixed angle from [-rotation, rotation] degrees (bilinear, zero fill); None: 30
     for "digits", 0 for the others. With 180 "mnist" is the rotated MNIST of [equivariant2019], Section 3.
 
-    Raises ValueError for an unknown name, split or size, and for a damaged file (checksums named); FileNotFoundError,
-    with what to put where, for a set that is not here.
+    Raises TypeError for what is no name; ValueError for an unknown name, split or size, and for a damaged file (checksums
+    named); FileNotFoundError, with what to put where, for a set that is not here.
     """
     source = open_source(name, split, root, size, resize, rotation, download)
     images = source.images(_choose(source, n, seed))

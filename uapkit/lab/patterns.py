@@ -172,7 +172,7 @@ def _grey(picture: np.ndarray, shape: Shape, eps: float, norm: float) -> Tensor:
 
 def _of_size(x: Tensor, eps: float, norm: float) -> Tensor:
     """Norm exactly ``eps``; in the infinity norm only the signs stay, a zero counts as +."""
-    eps = checks.in_range(eps, 0, torch.finfo(torch.float32).max, "eps")
+    eps = checks.radius(eps)
     norm = checks.exponent(norm, "norm")
     if norm == math.inf:
         return torch.where(x < 0, -eps, eps).float()

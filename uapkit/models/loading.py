@@ -39,6 +39,8 @@ def load(
     Raises ValueError for unknown names (the nearest are offered), damaged files and weights that do not fit;
     :class:`WeightsMissing` with the file to put where.
     """
+    if not isinstance(weights, str | os.PathLike):
+        raise TypeError(f"weights must be a tag such as 'default' or the path of a file, got {weights!r}")
     where = None if device is None else checks.device(device)
     entry = catalogue.find(name, "default" if weights == "random" or _is_path(weights) else str(weights))
     if weights == "random":

@@ -58,9 +58,7 @@ class Model(nn.Module):
             raise TypeError(
                 f"a model is made from a torch.nn.Module, got {type(net).__name__}; put a function in a module"
             )
-        low, high = (float(b) for b in bounds)
-        if not low < high:
-            raise ValueError(f"bounds must be (low, high) with low < high, got {bounds!r}")
+        low, high = checks.bounds(bounds)
         self.net = net
         self.mean: Tensor
         self.std: Tensor
@@ -267,9 +265,15 @@ def _as_logits(output: Tensor, outputs: str, name: str) -> Tensor:
 
 
 def _per_channel(value: float | Sequence[float] | Tensor, name: str) -> Tensor:
-    numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
+    what = "one number or one a channel"
+    if isinstance(value, Tensor):
+        checks.tensor(value, name, what)
+    try:
+        numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"{name} must be {what}, got {value!r}") from None
     if numbers.ndim > 1 and numbers.numel() != max(numbers.shape):
-        raise ValueError(f"{name} must be one number or one a channel, got shape {tuple(numbers.shape)}")
+        raise ValueError(f"{name} must be {what}, got shape {tuple(numbers.shape)}")
     if not bool(torch.isfinite(numbers).all()):
         raise ValueError(f"{name} must be finite, got {value!r}")
     return numbers.reshape(-1, 1, 1)
@@ -278,7 +282,7 @@ def _per_channel(value: float | Sequence[float] | Tensor, name: str) -> Tensor:
 def _size(input_size: Sequence[int] | None) -> tuple[int, int, int] | None:
     if input_size is None:
         return None
-    if len(tuple(input_size)) != 3:
+    if not isinstance(input_size, Iterable) or len(tuple(input_size)) != 3:
         raise ValueError(f"input_size must be (c, h, w), got {input_size!r}")
     c, h, w = (checks.count(side, "input_size") for side in input_size)
     return c, h, w

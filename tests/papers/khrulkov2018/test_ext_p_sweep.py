@@ -39,3 +39,5 @@ def test_exponents_that_are_none_are_refused_before_anything_runs(name, value, m
     monkeypatch.setattr(lab, "Bench", None)
     with pytest.raises(ValueError, match=rf"each of {name} must lie in \[1, inf\], got {value}"):
         ext_p_sweep.run(**{name: [value, 2.0]})
+    with pytest.raises(ValueError, match=rf"{name} must hold at least one value, got \[\]"):
+        ext_p_sweep.run(**{name: []})

@@ -53,6 +53,8 @@ def test_figure_shows_every_point(visits):
 def test_too_few_points_are_refused():
     with pytest.raises(ValueError, match="n_train must be an integer of at least 3, got 1"):
         item.run(n_train=1)
+    with pytest.raises(ValueError, match="max_passes must be an integer of at least 1, got 0"):
+        item.run(max_passes=0)
     with pytest.raises(ValueError, match=r"n_train=3, epochs=20 gives them \[79, 0, 0\] .*; raise n_train or epochs"):
         item.run(n_train=3)
     with pytest.raises(ValueError, match=r"n_points=3000 takes \[1000, 1000, 1000\] points.*or lower n_points"):

@@ -43,7 +43,7 @@ def run(
     (p = inf, likewise). Vectors of norm 2 as ``v/<model>/p = <p>`` in ``attrs["arrays"]``.
     """
     for name, values in (("ps", ps), ("norms", norms)):
-        for value in values:
+        for value in checks.some(values, name):
             checks.exponent(value, f"each of {name}")
     bench = lab.Bench(data, n_fit, n_select, n_eval, seed, device)
     setting = Setting(bench, math.inf, q, eps, max_iter, seed, layer, n_random=n_random)

@@ -46,6 +46,7 @@ def run(
     plane (121, 121), the labels of the unit square.
     """
     count(n_points, "n_points")
+    count(max_passes, "max_passes")
     count(n_train, "n_train", 3)
     settings: dict[str, Any] = {
         "eps": eps,
