@@ -1,6 +1,7 @@
 """Reruns of a part of what is stored: which part, what counts as the same, and what is noted about it."""
 
 import json
+import math
 import time
 
 import pandas as pd
@@ -75,6 +76,121 @@ def test_shares_may_move_by_half_a_point():
     assert verify.compare(stored, stored.drop(columns="rate"))[0] == ["the column rate did not come out"]
     assert verify.compare(stored, stored[:1])[0] == ["2 rows are stored, 1 came out"]
     assert verify.compare(stored, stored.assign(rate=[0.0, 9.0]), ignore=("rate",))[2]
+
+
+@pytest.mark.parametrize(
+    ("stored", "now", "worst"),
+    [
+        ([0.5, 1.0], [0.507, 1.0], 1.4),  # a share: half a point
+        ([0.0, 0.3], [0.0, 0.304], 0.8),
+        ([0.5, 1.2], [0.509, 1.2], 0.75),  # not a share: a hundredth of the largest
+        ([-0.2, 0.1], [-0.2, 0.103], 1.5),
+        ([0.0, 1.0], [0.007, 1.0], 0.7),  # whole numbers are no shares
+        ([100.0, 1.5], [100.0, 2.4], 0.9),
+        ([math.inf, 1.5], [math.inf, 1.5], 0),
+        ([math.inf, 1.5], [-math.inf, 1.5], math.inf),
+        ([math.inf, 200.0], [math.inf, 201.0], 0.5),
+        ([math.nan, 1.5], [math.nan, 1.5], 0),
+        ([math.nan, 1.5], [0.0, 1.5], math.inf),
+        ([1.5, 2.5], [math.nan, 2.5], math.inf),
+        ([0.0, 0.0], [0.0, 1e-9], math.inf),  # nothing is a hundredth of nothing
+        ([math.nan, math.nan], [math.nan, math.nan], 0),
+    ],
+)
+def test_deviations_are_counted_in_tolerances(stored, now, worst):
+    found, off, equal = verify.compare(pd.DataFrame({"x": stored}), pd.DataFrame({"x": now}))
+    assert off == pytest.approx(worst)
+    assert bool(found) is (worst > 1)
+    assert equal is (worst == 0)
+
+
+def test_a_difference_names_the_worst_row_and_counts_the_others():
+    stored = pd.DataFrame({"x": [10.0, 20.0, 30.0], "text": ["a", "b", None]}, index=[7, 8, 9])
+    found, worst, equal = verify.compare(stored, stored.assign(x=[10.0, 21.0, 33.0]).reset_index(drop=True))
+    assert found == ["x in row 3: stored 30.0, now 33.0 (2 rows)"]
+    assert (worst, equal) == (pytest.approx(10), False)
+    found, worst, _ = verify.compare(stored, stored.assign(text=["a", "c", None]))
+    assert (found, worst) == (["text in row 2: stored b, now c (1 rows)"], math.inf)
+    assert verify.compare(stored.assign(empty=math.nan), stored) == ([], 0.0, True), "an empty column is not missed"
+    assert verify.compare(stored.assign(some=[1.0, math.nan, 2.0]), stored)[0] == ["the column some did not come out"]
+    a, b = "1" * 64, "2" * 64
+    assert verify.moved({"x": a, "y": a, "z": a}, {"x": a, "y": b, "w": b}) == [
+        f"y is another file now (sha256 {a[:12]} then, {b[:12]} now)"
+    ]
+
+
+def test_an_outcome_as_a_row_of_the_table():
+    agrees = verify.Outcome(NAME, verify.SUBSET, True, 3, 9, worst=0.1234, seconds=12.345)
+    assert agrees.row() == {
+        "item": NAME,
+        "how far": "subset",
+        "result": "agrees",
+        "rows": "3 of 9",
+        "worst": 0.12,
+        "seconds": 12.3,
+        "differences": "",
+    }
+    told = {
+        "equal to the last digit": verify.Outcome(NAME, verify.WHOLE, True, equal=True),
+        "differs": verify.Outcome(NAME, verify.WHOLE, False, equal=True, differences=("a", "b")),
+        "not checked": verify.Outcome(NAME, verify.NOTHING, None),
+        "failed": verify.Outcome(NAME, verify.NOTHING, None, failed=True),
+    }
+    assert [outcome.row()["result"] for outcome in told.values()] == list(told)
+    assert told["differs"].row()["differences"] == "a; b"
+    assert told["differs"].plain()["differences"] == ["a", "b"]
+    assert json.loads(json.dumps(told["failed"].plain()))["failed"] is True
+
+
+def test_settings_that_are_narrowed_single_out_rows():
+    stored = pd.DataFrame(
+        {"model": ["a", "a", "b", "c[x]"], "weights": ["default", "gluon", "gluon", "x"], "q": [2, 10, 2, 2]}
+    )
+
+    def rows(table=stored, **narrowed):
+        return list(verify._where(table, narrowed).index)
+
+    assert rows(models=["a"]) == [0, 1]
+    assert rows(models=["a[gluon]"]) == rows(model="a[gluon]") == [1]
+    assert rows(models=["a[gluon]", "c[x]"]) == [1, 3]
+    assert rows(stored.drop(columns="weights"), models=["a[gluon]"]) == [0, 1], "no column says which weights"
+    assert rows(models=("a", "b"), qs=[2]) == [0, 2]
+    assert rows(q=10) == [1]
+    with pytest.raises(ValueError, match="no column for 'layers'"):
+        rows(layers=["x"])
+    assert verify._numbers({"q": ["inf", 2, {"p": "-inf"}], "layer": "x"}) == {
+        "q": [math.inf, 2, {"p": -math.inf}],
+        "layer": "x",
+    }
+
+
+def test_which_part_is_run_again(project, counted, monkeypatch):
+    runner.run(NAME, save=True, models=["a", "b", "c"])
+    edited(lambda table: table.assign(status=["missing", "run", "run"]), seconds=240.0)
+    about, stored = runner.item(NAME), runner.load(NAME)
+
+    def part(**wanted):
+        found = verify.part(about, stored, **wanted)
+        return found.how_far, list(found.params["models"]), None if found.rows is None else list(found.rows["model"])
+
+    assert part() == (verify.SUBSET, ["b"], ["b"]), "the first network that was run and fits into two minutes"
+    assert part(budget=80) == (verify.SUBSET, ["b"], ["b"])
+    assert part(budget=160) == (verify.SUBSET, ["b", "c"], ["b", "c"])
+    assert part(budget=240) == part(how_far="whole") == (verify.WHOLE, ["a", "b", "c"], ["a", "b", "c"])
+    assert part(budget=79) == part(how_far="quick run") == (verify.QUICK, ["a", "b"], None)
+    with pytest.raises(ValueError, match=r"no network of khrulkov2018/tab1_layers fits into 79 s"):
+        part(how_far="subset", budget=79)
+    with pytest.raises(ValueError, match="how far must be 'whole', 'subset' or 'quick run', got 'half'"):
+        part(how_far="half")
+    told = {"params": {"models": ["c"]}, "ignore": ["n"]}
+    monkeypatch.setattr(verify, "declared", lambda: {NAME: told})
+    assert part(budget=1) == (verify.SUBSET, ["c"], ["c"])
+    assert verify.part(about, stored).ignore == ("n",)
+    told["where"] = {"model": ["b"]}
+    assert part(budget=1) == (verify.SUBSET, ["c"], ["b"])
+    told["quick"] = True
+    assert part()[0] == verify.QUICK
+    assert part(how_far="subset")[0] == verify.SUBSET
 
 
 def test_another_file_under_the_same_name_is_a_difference(project, counted):
