@@ -68,7 +68,19 @@ def test_norm_sign_and_ready_rows(net, x):
     given = svd_uap(net, x, directions=rows, eps=0.1, norm=inf, sign="+")
     assert torch.allclose(given.v, plus.v)
     assert given.made_by["directions"] == "given"
+    told = {"method": "svd_uap", "model": "Sequential", "n_fit": 30, "directions": "gradient", "vector": 1, "n_rows": 30}
+    assert told.items() <= plus.made_by.items()
+    assert (plus.made_by["labels"], plus.made_by["sign"], plus.eps, plus.norm) == ("predicted", "+", 0.1, inf)
+    assert "fooling_rate_fit" not in plus.made_by
+    assert plus.v.flatten()[plus.v.abs().argmax()] > 0
+    rows[0] = 0
+    fewer = svd_uap(net, x, directions=rows, eps=0.1, vector=2)
+    assert (fewer.made_by["n_rows"], fewer.norm, len(fewer.history)) == (29, 2, 2)
+    assert fewer.history[0] >= fewer.history[1] == fewer.made_by["singular_value"] > 0
     y = (net(x).argmax(1) + 1) % 5
+    assert svd_uap(net, x, eps=0.1, y=y).made_by["labels"] == "given"
+    still = svd_uap(net, x, eps=0)
+    assert (still.made_by["fooling_rate_fit"], still.made_by["sign"]) == ({"+": 0.0, "-": 0.0}, "+"), "of equals the first"
     assert not torch.allclose(svd_uap(net, x, eps=0.1, norm=inf, sign="+", y=y).v, plus.v, atol=1e-3)
 
 
@@ -81,6 +93,12 @@ def test_bad_arguments_are_named(net, x):
         svd_uap(net, x, eps=-1)
     with pytest.raises(ValueError, match="image-shaped"):
         svd_uap(net, x, eps=1, directions=torch.rand(4, 36))
+    with pytest.raises(ValueError, match=r"rows \(m, c, h, w\), got \(4, 1, 6, 5\)"):
+        svd_uap(net, x, eps=1, directions=torch.rand(4, 1, 6, 5))
+    with pytest.raises(ValueError, match="vector"):
+        svd_uap(net, x, eps=1, vector=0)
+    with pytest.raises(ValueError, match="norm"):
+        svd_uap(net, x, eps=1, norm=0.5)
     with pytest.raises(ValueError, match=r"k must lie in \[1, 30\]"):
         svd_uap(net, x, eps=1, vector=31)
     dead = affine(torch.zeros(3, 36), torch.arange(3.0))

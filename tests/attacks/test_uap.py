@@ -8,6 +8,7 @@ from torch import nn
 
 from uapkit.attacks import deepfool, uap
 from uapkit.attacks.deepfool import Settings, walk
+from uapkit.attacks.labelled import Labelled
 from uapkit.data import Images
 from uapkit.data.views import viewed
 from uapkit.evaluate import fooling_rate
@@ -316,6 +317,27 @@ def test_bad_arguments_are_named(net, x, kind, message):
         uap(net, x * 255)
     with pytest.raises(ValueError, match="training mode"):
         uap(copy.deepcopy(net).train(), x)
+
+
+class Root(nn.Module):
+    """No number for an image with a pixel above 0.99."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x) + 0 * (0.99 - x.amax((1, 2, 3))).sqrt()[:, None]
+
+
+def test_an_image_needs_a_label_as_it_is_but_not_under_v(net, x):
+    images = Labelled(Root(net).eval(), [0.9 * x])
+    share = float((images.clean[0] != 0).double().mean())
+    assert images.rate(torch.full((1, 8, 8), 0.5)) == pytest.approx(share), "without a number the first class counts"
+    with pytest.raises(ValueError, match="logits are not finite"):
+        Labelled(Root(net).eval(), [0.9 * x, torch.ones_like(x)])
+    with pytest.raises(ValueError, match=r"one shape for one v, got \(1, 8, 8\) and \(1, 8, 9\)"):
+        Labelled(net, [x, torch.cat([x, x[..., :1]], -1)])
 
 
 @pytest.mark.slow  # the import alone takes seconds

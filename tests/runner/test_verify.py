@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -112,6 +113,7 @@ def test_a_difference_names_the_worst_row_and_counts_the_others():
     found, worst, _ = verify.compare(stored, stored.assign(text=["a", "c", None]))
     assert (found, worst) == (["text in row 2: stored b, now c (1 rows)"], math.inf)
     assert verify.compare(stored.assign(empty=math.nan), stored) == ([], 0.0, True), "an empty column is not missed"
+    assert verify.compare(stored[["text"]], stored[["text"]], ignore=("text",)) == ([], 0.0, True), "nothing is left"
     assert verify.compare(stored.assign(some=[1.0, math.nan, 2.0]), stored)[0] == ["the column some did not come out"]
     a, b = "1" * 64, "2" * 64
     assert verify.moved({"x": a, "y": a, "z": a}, {"x": a, "y": b, "w": b}) == [
@@ -137,6 +139,7 @@ def test_an_outcome_as_a_row_of_the_table():
         "failed": verify.Outcome(NAME, verify.NOTHING, None, failed=True),
     }
     assert [outcome.row()["result"] for outcome in told.values()] == list(told)
+    assert told["failed"].row()["rows"] == "0 of 0"
     assert told["differs"].row()["differences"] == "a; b"
     assert told["differs"].plain()["differences"] == ["a", "b"]
     assert json.loads(json.dumps(told["failed"].plain()))["failed"] is True
@@ -144,16 +147,20 @@ def test_an_outcome_as_a_row_of_the_table():
 
 def test_settings_that_are_narrowed_single_out_rows():
     stored = pd.DataFrame(
-        {"model": ["a", "a", "b", "c[x]"], "weights": ["default", "gluon", "gluon", "x"], "q": [2, 10, 2, 2]}
+        {
+            "model": ["a", "a", "b", "c[x]", "a"],
+            "weights": ["default", "gluon", "gluon", "default", "zoo"],
+            "q": [2, 10, 2, 2, 3],
+        }
     )
 
     def rows(table=stored, **narrowed):
         return list(verify._where(table, narrowed).index)
 
-    assert rows(models=["a"]) == [0, 1]
+    assert rows(models=["a"]) == [0, 1, 4]
     assert rows(models=["a[gluon]"]) == rows(model="a[gluon]") == [1]
     assert rows(models=["a[gluon]", "c[x]"]) == [1, 3]
-    assert rows(stored.drop(columns="weights"), models=["a[gluon]"]) == [0, 1], "no column says which weights"
+    assert rows(stored.drop(columns="weights"), models=["a[gluon]"]) == [0, 1, 4], "no column says which weights"
     assert rows(models=("a", "b"), qs=[2]) == [0, 2]
     assert rows(q=10) == [1]
     with pytest.raises(ValueError, match="no column for 'layers'"):
@@ -264,6 +271,7 @@ def test_every_stored_run_has_a_part_that_is_not_empty(name):
 
 
 def test_what_is_declared_is_of_items_that_are_stored():
+    assert verify.declared() == yaml.safe_load(Path(verify.__file__).with_suffix(".yml").read_text())
     assert set(verify.declared()) <= set(STORED)
     for told in verify.declared().values():
         assert set(told) <= {"params", "where", "ignore", "quick"}
@@ -276,6 +284,26 @@ def test_records_of_reruns_are_whole():
             assert record["item"] == name
             assert record["how_far"] in (verify.WHOLE, verify.SUBSET, verify.QUICK)
             json.dumps(record)
+
+
+def test_the_first_five_differences_are_told_and_how_long_it_took(project, counted):
+    runner.run(NAME, save=True)
+    edited(lambda table: table.assign(**{f"c{k}": k + 0.5 for k in range(9)}))
+    started = time.perf_counter()
+    found = verify.check(NAME)
+    assert 0 < found.seconds < time.perf_counter() - started
+    assert found.differences == tuple(f"the column c{k} did not come out" for k in range(5))
+
+
+def test_networks_are_absent_that_were_run_then_and_not_now():
+    now = pd.DataFrame({"model": ["a[x]", "b"], "status": ["no such weights", "run"]})
+    then = pd.DataFrame({"model": ["a", "b"], "status": ["run", "run"]})
+    assert verify._absent(now, then)
+    assert not verify._absent(now, then.assign(status=["no such weights", "run"]))
+    assert not verify._absent(now, then.drop(columns="status").assign(status="run")[1:])
+    assert not verify._absent(now, None)
+    assert not verify._absent(now.drop(columns="status"), then)
+    assert not verify._absent(now.drop(columns="model"), then)
 
 
 def test_networks_that_came_out_otherwise_here_are_no_difference_of_a_quick_run(project, counted, monkeypatch):
@@ -348,6 +376,9 @@ def test_an_item_that_ends_without_its_data_falls_back_to_the_quick_run(project,
     assert verify.check(NAME, how_far="whole").differences == (
         "data or weights of the full run are not on this machine",
     )
+    monkeypatch.setattr(verify, "computed", lambda about, full, kept: needing(about, {"q": 2.0}, kept))
+    with pytest.raises(FileNotFoundError, match="mnist is not here"):
+        verify.check(NAME, how_far="quick run")
 
 
 def test_quick_runs_are_stored_where_they_are_missing_or_of_other_code(project, counted, monkeypatch, capsys):
