@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from uapkit.attacks import Perturbation, as_tensor
+from uapkit.attacks import Perturbation, as_tensor, foreign
 from uapkit.attacks.base import batch_for, fitted_on, plain, ready, warn_of_size
 from uapkit.data import Images
 
@@ -177,6 +178,13 @@ def test_from_array_executes_nothing_and_asks_where_it_cannot_know(tmp_path, mon
         Perturbation.from_array(np.zeros((3, 4, 4), dtype=complex))
 
 
+def test_an_array_too_large_for_an_image_is_refused_before_it_is_copied(monkeypatch):
+    monkeypatch.setattr(foreign, "LARGEST", 1000)
+    with pytest.raises(ValueError, match=r"in the shape of an image is needed, got \(3, 8, 8\)"):
+        Perturbation.from_array(torch.zeros(3, 8, 8))
+    assert Perturbation.from_array(torch.zeros(3, 6, 6)).eps == 0
+
+
 def test_training_mode_is_refused():
     model = nn.Linear(4, 3).eval()
     assert ready(model) is model
@@ -197,8 +205,11 @@ def test_what_a_perturbation_says_of_itself():
     )
     assert repr(Perturbation(some()[None], 2, 2)) == "Perturbation(unknown origin, (3, 5, 4), norm 2, eps 2)"
     assert (plain(inf), plain(2)) == ("inf", 2.0)
-    with pytest.raises(ValueError, match=r"\(c, h, w\), got \(2, 3, 5, 4\)"):
-        Perturbation(torch.stack([some(), some()]), 0.1)
+    for odd in (torch.stack([some(), some()]), some()[0]):
+        with pytest.raises(ValueError, match=re.escape(f"(c, h, w), got {tuple(odd.shape)}")):
+            Perturbation(odd, 0.1)
+    p = Perturbation(some(), 0.1)
+    assert len({p, Perturbation(p.v, p.eps)}) == 2, "each is equal to itself alone"
     with pytest.raises(ValueError, match="eps"):
         Perturbation(some(), 0.1).scaled(-0.1)
     assert not Perturbation(some(), 0.1).scaled(0).v.any()

@@ -76,7 +76,7 @@ def test_saliency_of_an_affine_network_is_the_weight_row(x):
     target = torch.tensor([0, 1, 2, 3, 2, 1])
     assert torch.allclose(saliency(model, x, target).flatten(1), w[target])
     assert torch.allclose(saliency(model, x).flatten(1), w[model(x).argmax(1)])
-    assert torch.equal(saliency(model, x, torch.tensor(3)), saliency(model, x, 3))
+    assert torch.equal(saliency(model, x, torch.tensor(3)), saliency(model, x, target=3))
     with torch.inference_mode():
         assert torch.allclose(saliency(model, x.clone(), batch_size=4).flatten(1), w[model(x).argmax(1)])
 
@@ -89,8 +89,11 @@ def test_bad_arguments_are_named(x):
         loss_gradient(model, x, torch.tensor([0, 1, 2, 3, 4, 0]))
     with pytest.raises(ValueError, match="one an image"):
         loss_gradient(model, x, torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match=r"target must hold classes"):
-        saliency(model, x, -1)
+    with pytest.raises(ValueError, match=r"classes in \[0, 3\], got 0 to 7"):
+        loss_gradient(model, x, torch.tensor([0, 1, 2, 3, 7, 0]))
+    for outside in (-1, 4, 5):
+        with pytest.raises(ValueError, match=rf"target must hold classes in \[0, 3\], got {outside} to {outside}"):
+            saliency(model, x, outside)
     for odd in (torch.rand(6), torch.ones(6, dtype=torch.bool), torch.ones(6, dtype=torch.complex64)):
         with pytest.raises(ValueError, match="integer class"):
             saliency(model, x, odd)

@@ -105,6 +105,8 @@ def test_what_is_not_said_is_as_in_the_paper_and_recorded_jacobians_must_fit(x):
         singular_uap(model.net, x, layer="2")
     with pytest.raises(ValueError, match="training mode"):
         singular_uap(wrapped().train(), x, layer="2")
+    other = singular_uap(model, x, layer="2", p=2, q=2, norm=inf, eps=0.1, max_iter=3)
+    assert other.size(inf) == pytest.approx(0.1), "the size is told in another norm than that which confines v"
     with pytest.raises(ValueError, match="norm must lie"):
         singular_uap(model, x, layer="2", norm=0.5)
     with pytest.warns(UserWarning, match="5/255"):

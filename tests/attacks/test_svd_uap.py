@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from uapkit.attacks import deepfool, loss_gradient, svd_uap
+from uapkit.evaluate import fooling_rate
 from uapkit.spectra import direction_matrix
 
 inf = math.inf
@@ -82,6 +83,29 @@ def test_norm_sign_and_ready_rows(net, x):
     still = svd_uap(net, x, eps=0)
     assert (still.made_by["fooling_rate_fit"], still.made_by["sign"]) == ({"+": 0.0, "-": 0.0}, "+"), "of equals the first"
     assert not torch.allclose(svd_uap(net, x, eps=0.1, norm=inf, sign="+", y=y).v, plus.v, atol=1e-3)
+
+
+class Negative(nn.Module):
+    """The network at negatives of the images."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(1 - x)
+
+
+def test_the_rates_of_both_signs_are_those_of_plus_and_minus_v(net, x):
+    """They change places on negatives."""
+    rows = loss_gradient(net, x)
+    v = svd_uap(net, x, directions=rows, eps=1.0, sign="+").v
+    rate, twice = (float(fooling_rate(net, x, f * v)) for f in (1, 2))
+    assert 0 < rate < twice, "or this would show nothing"
+    plain, turned = svd_uap(net, x, eps=1.0), svd_uap(Negative(net).eval(), 1 - x, directions=rows, eps=1.0)
+    assert plain.made_by["fooling_rate_fit"] == {"+": rate, "-": 0.0}
+    assert turned.made_by["fooling_rate_fit"] == {"+": 0.0, "-": rate}
+    assert torch.equal(turned.v, -v)
 
 
 def test_bad_arguments_are_named(net, x):

@@ -13,11 +13,12 @@ def two(seed=0, n=3):
 def test_an_input_that_nothing_depends_on_gets_and_gives_zero():
     """Of the two inputs the second enters with a slope of zero everywhere."""
     (x, unused), (v, u), w = two(), two(2), pixels(4, 3, 2, 2)
-    link = Retained(lambda a, b: a * a + 0 * b.detach(), [x, unused])
-    torch.testing.assert_close(link.push([v, u], False), 2 * x * v)
-    first, second = link.pull(w, False)
-    torch.testing.assert_close(first, 2 * x * w)
-    assert not second.any()
+    for step in (torch.Tensor.detach, torch.sign):  # one stops the gradient, the other has a gradient of zero
+        link = Retained(lambda a, b, step=step: a * a + step(b), [x, unused])
+        torch.testing.assert_close(link.push([v, u], False), 2 * x * v)
+        first, second = link.pull(w, False)
+        torch.testing.assert_close(first, 2 * x * w)
+        assert not second.any()
 
 
 def test_recorded_bytes_are_those_of_whole_tensors():

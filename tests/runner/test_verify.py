@@ -271,7 +271,7 @@ def test_every_stored_run_has_a_part_that_is_not_empty(name):
 
 
 def test_what_is_declared_is_of_items_that_are_stored():
-    assert verify.declared() == yaml.safe_load(Path(verify.__file__).with_suffix(".yml").read_text())
+    assert verify.declared.__wrapped__() == yaml.safe_load(Path(verify.__file__).with_suffix(".yml").read_text())
     assert set(verify.declared()) <= set(STORED)
     for told in verify.declared().values():
         assert set(told) <= {"params", "where", "ignore", "quick"}

@@ -1,0 +1,57 @@
+"""Which steps a layer is planned into: products stay those of the derivative, and nothing is recorded twice."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from reference import jacobian, pixels, vector
+from torch import nn
+
+from uapkit.operators import JacobianOperator
+from uapkit.operators.replay.links import Convolution
+
+
+class Function(nn.Module):
+    def __init__(self, fn, *parts):
+        super().__init__()
+        self.fn, self.parts = fn, nn.ModuleList(parts)
+
+    def forward(self, x):
+        return self.fn(x, *self.parts)
+
+
+def planned(*layers):
+    """The plan of a layer, whose products are held against the dense Jacobian."""
+    torch.manual_seed(2)
+    net, x = nn.Sequential(*layers).double().eval(), pixels(0, 3, 3, 6)
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.running_var, 0.3, 2.0)
+    op, dense = JacobianOperator(net, x), jacobian(net, x)
+    assert op.way == "replay"
+    v, w = vector(1, op.shape[1]), vector(2, op.shape[0])
+    torch.testing.assert_close(op.matvec(v), dense @ v, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(op.rmatvec(w), dense.T @ w, rtol=1e-10, atol=1e-10)
+    (plan,) = op._products.plans.values()
+    return plan
+
+
+def conv(i=3, o=4):
+    return nn.Conv2d(i, o, 3, padding=1)
+
+
+def test_a_relu_that_only_a_pool_reads_is_left_to_the_pool():
+    assert len(planned(conv(), nn.ReLU(), nn.MaxPool2d(2)).deferred) == 1
+    assert len(planned(conv(), nn.Sigmoid(), nn.MaxPool2d(2)).deferred) == 1
+    both = Function(lambda y: F.max_pool2d(y.relu(), 2) + F.avg_pool2d(y.relu(), 2))
+    assert len(planned(conv(), both).deferred) == 1, "each relu is an operation of its own"
+    read = Function(lambda y: F.max_pool2d(z := y.relu(), 2) + F.avg_pool2d(z, 2))
+    assert not planned(conv(), read).deferred
+    assert not planned(conv(), nn.ReLU()).deferred
+    wider = torch.linspace(0.2, 0.8, 4, dtype=torch.float64).view(1, 4, 1, 1)
+    assert not planned(Function(lambda y: F.max_pool2d(torch.maximum(y[:, :1], wider), 2))).deferred, "it has four channels"
+
+
+def test_a_batch_norm_goes_into_the_kernel_before_it():
+    plan = planned(conv(), nn.BatchNorm2d(4), nn.ReLU(), conv(4, 5), nn.BatchNorm2d(5))
+    assert [type(step.link) for step in plan.steps] == [Convolution, type(None), Convolution]
+    assert plan.end is plan.steps[-1].node
+    twice = Function(lambda x, a, b: b(y := a(x)) + y, conv(), nn.BatchNorm2d(4))
+    assert len(planned(twice).steps) == 3, "not where another reads the convolution, too"
