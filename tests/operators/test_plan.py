@@ -27,8 +27,11 @@ def planned(*layers):
     op, dense = JacobianOperator(net, x), jacobian(net, x)
     assert op.way == "replay"
     v, w = vector(1, op.shape[1]), vector(2, op.shape[0])
+    before = v.clone(), w.clone()
     torch.testing.assert_close(op.matvec(v), dense @ v, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(op.rmatvec(w), dense.T @ w, rtol=1e-10, atol=1e-10)
+    assert torch.equal(v, before[0])
+    assert torch.equal(w, before[1]), "what the caller gave is not written over"
     (plan,) = op._products.plans.values()
     return plan
 
@@ -55,3 +58,14 @@ def test_a_batch_norm_goes_into_the_kernel_before_it():
     assert plan.end is plan.steps[-1].node
     twice = Function(lambda x, a, b: b(y := a(x)) + y, conv(), nn.BatchNorm2d(4))
     assert len(planned(twice).steps) == 3, "not where another reads the convolution, too"
+
+
+def test_the_last_step_does_not_write_into_what_came_in():
+    assert len(planned(conv(), nn.Flatten(), nn.Linear(144, 5), nn.ReLU()).steps) == 4
+
+
+def test_what_is_not_kept_has_no_bytes(monkeypatch):
+    net, x = nn.Sequential(conv(), nn.ReLU()).double(), pixels(0, 4, 3, 6)
+    assert JacobianOperator(net, x, chunk=2)._products.nbytes == 2 * 2 * 4 * 36, "a byte for each entry of the mask"
+    monkeypatch.setattr(JacobianOperator, "record_bytes", 0)
+    assert JacobianOperator(net, x, chunk=2)._products.nbytes == 0
