@@ -195,7 +195,11 @@ def test_training_mode_is_refused():
 def test_batches_shrink_with_images_and_gradients():
     small, large = torch.empty(1, 1, 28, 28), torch.empty(1, 3, 224, 224)
     assert batch_for(small) > batch_for(large) >= batch_for(large, 100) >= 1
-    assert (batch_for(small), batch_for(small, 8), batch_for(small, 100)) == (2**21 // 784, 2**21 // 784, 2**24 // 78400)
+    assert (batch_for(small), batch_for(small, 8), batch_for(small, 100)) == (
+        2**21 // 784,
+        2**21 // 784,
+        2**24 // 78400,
+    )
     assert batch_for(torch.empty(1, 3, 1024, 1024)) == 1
 
 

@@ -69,7 +69,14 @@ def test_norm_sign_and_ready_rows(net, x):
     given = svd_uap(net, x, directions=rows, eps=0.1, norm=inf, sign="+")
     assert torch.allclose(given.v, plus.v)
     assert given.made_by["directions"] == "given"
-    told = {"method": "svd_uap", "model": "Sequential", "n_fit": 30, "directions": "gradient", "vector": 1, "n_rows": 30}
+    told = {
+        "method": "svd_uap",
+        "model": "Sequential",
+        "n_fit": 30,
+        "directions": "gradient",
+        "vector": 1,
+        "n_rows": 30,
+    }
     assert told.items() <= plus.made_by.items()
     assert (plus.made_by["labels"], plus.made_by["sign"], plus.eps, plus.norm) == ("predicted", "+", 0.1, inf)
     assert "fooling_rate_fit" not in plus.made_by
@@ -81,7 +88,9 @@ def test_norm_sign_and_ready_rows(net, x):
     y = (net(x).argmax(1) + 1) % 5
     assert svd_uap(net, x, eps=0.1, y=y).made_by["labels"] == "given"
     still = svd_uap(net, x, eps=0)
-    assert (still.made_by["fooling_rate_fit"], still.made_by["sign"]) == ({"+": 0.0, "-": 0.0}, "+"), "of equals the first"
+    assert (still.made_by["fooling_rate_fit"], still.made_by["sign"]) == ({"+": 0.0, "-": 0.0}, "+"), (
+        "of equals the first"
+    )
     assert not torch.allclose(svd_uap(net, x, eps=0.1, norm=inf, sign="+", y=y).v, plus.v, atol=1e-3)
 
 
