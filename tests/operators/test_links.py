@@ -34,7 +34,7 @@ def test_recorded_bytes_are_those_of_whole_tensors():
 def test_links_that_hand_on_what_came_in_do_not_say_that_they_own_it():
     x, t = two()
     for link in (Linear(lambda a: a.flatten(1), [x]), Retained(lambda a: a.flatten(1), [x])):
-        for link in (link, Among(link, len(x), [x.shape], torch.Size((3, 8)))):  # noqa: B020, PLW2901
+        for link in (link, Among(link, len(x), [x.shape], torch.Size((3, 8)))):  # noqa: B020
             out, (back,) = link.push([t], False), link.pull(w := t.flatten(1), False)
             assert torch.equal(out, t.flatten(1))
             assert torch.equal(back, t)

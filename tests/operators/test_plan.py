@@ -1,11 +1,13 @@
 """Which steps a layer is planned into: products stay those of the derivative, and nothing is recorded twice."""
 
+import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from reference import jacobian, pixels, vector
 from torch import nn
 
 from uapkit.operators import JacobianOperator
+from uapkit.operators.replay.general import General
 from uapkit.operators.replay.links import Convolution
 
 
@@ -49,7 +51,9 @@ def test_a_relu_that_only_a_pool_reads_is_left_to_the_pool():
     assert not planned(conv(), read).deferred
     assert not planned(conv(), nn.ReLU()).deferred
     wider = torch.linspace(0.2, 0.8, 4, dtype=torch.float64).view(1, 4, 1, 1)
-    assert not planned(Function(lambda y: F.max_pool2d(torch.maximum(y[:, :1], wider), 2))).deferred, "it has four channels"
+    assert not planned(Function(lambda y: F.max_pool2d(torch.maximum(y[:, :1], wider), 2))).deferred, (
+        "it has four channels"
+    )
 
 
 def test_a_batch_norm_goes_into_the_kernel_before_it():
@@ -64,8 +68,38 @@ def test_the_last_step_does_not_write_into_what_came_in():
     assert len(planned(conv(), nn.Flatten(), nn.Linear(144, 5), nn.ReLU()).steps) == 4
 
 
+def test_a_direction_is_repeated_where_a_larger_constant_is_added():
+    wider = torch.linspace(0.2, 0.8, 4, dtype=torch.float64).view(1, 4, 1, 1)
+    for layer in (
+        lambda x: x[:, :1] + wider,
+        lambda x: wider - x[:, :1],
+        lambda x: torch.sub(x[:, :1], wider, alpha=2),
+    ):
+        planned(Function(layer))
+        planned(Function(layer), nn.ReLU(), conv(4, 2))
+
+
+def test_a_sum_behind_a_product_of_constants_is_no_linear_layer():
+    """In ``addmm`` the factor before the weights is what a layer's input is; here the image comes in as the bias."""
+    weights = torch.linspace(-1, 1, 10, dtype=torch.float64).view(2, 5)
+    planned(Function(lambda x: torch.addmm(x.flatten(1)[:, :5], torch.ones(len(x), 2).double(), weights)), nn.ReLU())
+
+
 def test_what_is_not_kept_has_no_bytes(monkeypatch):
     net, x = nn.Sequential(conv(), nn.ReLU()).double(), pixels(0, 4, 3, 6)
     assert JacobianOperator(net, x, chunk=2)._products.nbytes == 2 * 2 * 4 * 36, "a byte for each entry of the mask"
     monkeypatch.setattr(JacobianOperator, "record_bytes", 0)
     assert JacobianOperator(net, x, chunk=2)._products.nbytes == 0
+
+
+@pytest.mark.parametrize(("off", "fits"), [(0.0, True), (1e-7, True), (1e-2, False)])
+def test_two_products_that_are_not_each_others_adjoint_are_refused(off, fits):
+    """Beyond rounding, whose third root is what finite differences leave."""
+    products = General(lambda x: x.flatten(1).sin(), [pixels(0, 3, 2, 3)], 2**30)
+    exact = products.push
+    products.push = lambda v: (z * (1 + off) for z in exact(v))
+    if fits:
+        products.verify("the network")
+    else:
+        with pytest.raises(ValueError, match="two products of the network are not each other's adjoint"):
+            products.verify("the network")
