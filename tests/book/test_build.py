@@ -12,7 +12,7 @@ import pytest
 
 from uapkit import runner
 from uapkit.book import build as book
-from uapkit.book import depends
+from uapkit.book import depends, stage, work
 from uapkit.book import links as linkcheck
 
 ROOT = runner.project_root()
@@ -70,10 +70,10 @@ def test_what_sphinx_makes_itself_does_not_ask_for_it_again_but_its_sources_do(p
     build = project("6 * 7")
     assert book.stage_item(NAME) == 0
     generated = build / "staging" / "book" / "_generated"
-    for folder in ("api", "classroom"):
+    for folder in ("api", "classroom", "../_ext/__pycache__"):
         (generated / folder).mkdir(parents=True)
     first = book._words()
-    for name in ("times.md", "api/attacks.uap.md", "classroom/students.zip"):
+    for name in ("times.md", "api/attacks.uap.md", "classroom/students.zip", "../_ext/__pycache__/previews.pyc"):
         (generated / name).write_text("made late")
     assert book._words() == first
     (generated / "counts.md").write_text("a sentence")
@@ -201,3 +201,18 @@ def test_a_style_sheet_is_staged_without_comments_and_says_the_same():
     for path, text in sheets.items():
         assert book.lean(text).count("{") == text.count("{"), path
         assert len(book.lean(text)) <= len(text), path
+
+
+def test_an_empty_folder_starts_with_the_items_whose_stored_quick_runs_took_longest(monkeypatch):
+    monkeypatch.setattr(stage, "statuses", lambda: [])
+    found = [step.name for step in work.item_steps(dict.fromkeys(runner.items(), "code"))]
+    folder = ROOT / "results" / "quick"
+    took = {
+        n: json.loads(path.read_text())["seconds"]
+        for n in found
+        if (path := folder / f"{n.replace('/', '.')}.json").is_file()
+    }
+    assert len(took) > 50
+    assert [n for n in found if n in took] == sorted(took, key=lambda n: -took[n])
+    monkeypatch.setattr(stage, "statuses", lambda: [{"item": found[-1], "seconds": 1e6}])
+    assert work.item_steps(dict.fromkeys(runner.items(), "code"))[0].name == found[-1], "what it took here counts more"

@@ -107,9 +107,21 @@ def digit_networks() -> None:
     """Train the small networks on the embedded digits, once, and write down their names and checksums."""
     from uapkit import models
 
-    names = [name for name in models.list() if name.endswith("_digits")]
-    lines = [f"{name} {models.load(name).card.sha256}\n" for name in names]
+    lines = [f"{name} {models.load(name).card.sha256}\n" for name in _digit_names()]
     write_whole(project_root() / depends.WEIGHTS, "".join(lines).encode())
+
+
+def digit_network(network: str) -> None:
+    """Train one of them, where it is not there yet: several at a time are sooner done than one after the other."""
+    from uapkit import models
+
+    models.load(network)
+
+
+def _digit_names() -> list[str]:
+    from uapkit import models
+
+    return [name for name in models.list() if name.endswith("_digits")]
 
 
 def built() -> Path:
@@ -184,6 +196,8 @@ def _here(cores: int | None, *, say: bool, quiet: bool) -> int:
                 warm.warm_up()
     if weights:
         with about.stage("digit networks"):
+            each = [_step(f"network {name}", "digit_network", network=name) for name in _digit_names()]
+            work.run(each, about, quiet=quiet)
             status = _one("digit networks", "digit_networks", about, quiet)
         if status:
             return status
@@ -244,7 +258,7 @@ def _sources(codes: dict[str, str]) -> str:
 def _chapters() -> list[Path]:
     staging = build_folder("staging")
     found = [p for p in staging.glob("*") if p.is_file()] + [p for p in (staging / "book").rglob("*") if p.is_file()]
-    return sorted(found)
+    return sorted(p for p in found if "__pycache__" not in p.parts)  # which Python writes beside Sphinx's extensions
 
 
 def _late(path: Path) -> bool:

@@ -201,8 +201,10 @@ def item_step(name: str, made_from: str) -> Step:
 
 
 def item_steps(stale: dict[str, str]) -> list[Step]:
-    """The steps of stale items, ``{name: checksum}``, those first that took longest last time."""
-    took = {s["item"]: s["seconds"] for s in stage.statuses()}
+    """The steps of stale items, ``{name: checksum}``, those first that took longest last time, or when they were stored."""
+    stored = {name: project_root() / "results" / "quick" / f"{name.replace('/', '.')}.json" for name in stale}
+    took = {name: json.loads(path.read_text())["seconds"] for name, path in stored.items() if path.is_file()}
+    took |= {s["item"]: s["seconds"] for s in stage.statuses()}
     return [item_step(name, stale[name]) for name in sorted(stale, key=lambda n: -took.get(n, 0.0))]
 
 
