@@ -1,6 +1,8 @@
 import json
 import math
 import os
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from uapkit.attacks import Perturbation, as_tensor
-from uapkit.attacks.base import batch_for, ready
+from uapkit.attacks import Perturbation, as_tensor, foreign
+from uapkit.attacks.base import batch_for, fitted_on, plain, ready, warn_of_size
+from uapkit.data import Images
 
 inf = math.inf
 
@@ -132,6 +135,11 @@ def test_from_array_reads_every_layout_alike(tmp_path):
         assert torch.allclose(read.v, v, atol=1e-7)
         assert read.eps == pytest.approx(float(v.abs().max()), rel=1e-5)
     assert json.loads(json.dumps(read.made_by))["source"] == "v.safetensors"
+    assert Perturbation.from_array(torch.full((3, 2, 2), 0.5)).made_by["scale"] == 1, "up to a half it is clear"
+    assert Perturbation.from_array(torch.full((3, 2, 2), 1.5)).made_by["scale"] == 255
+    assert Perturbation.from_array(np.ones((1, 2, 2), dtype=np.uint8)).eps == pytest.approx(1 / 255)
+    how = Perturbation.from_array(torch.zeros(1, 1, 5, 4, 3), channels="bgr", norm=2).made_by
+    assert how == {"method": "from_array", "source": "array", "layout": "hwc", "channels": "bgr", "scale": 1}
     grey = Perturbation.from_array(np.full((4, 4), -10, dtype=np.int16), norm=2)
     assert grey.v.shape == (1, 4, 4)
     assert grey.eps == pytest.approx(4 * 10 / 255)
@@ -176,6 +184,13 @@ def test_from_array_executes_nothing_and_asks_where_it_cannot_know(tmp_path, mon
         Perturbation.from_array(torch.zeros(3, 4, 4).to_sparse())
 
 
+def test_an_array_too_large_for_an_image_is_refused_before_it_is_copied(monkeypatch):
+    monkeypatch.setattr(foreign, "LARGEST", 1000)
+    with pytest.raises(ValueError, match=r"in the shape of an image is needed, got \(3, 8, 8\)"):
+        Perturbation.from_array(torch.zeros(3, 8, 8))
+    assert Perturbation.from_array(torch.zeros(3, 6, 6)).eps == 0
+
+
 def test_training_mode_is_refused():
     model = nn.Linear(4, 3).eval()
     assert ready(model) is model
@@ -186,3 +201,42 @@ def test_training_mode_is_refused():
 def test_batches_shrink_with_images_and_gradients():
     small, large = torch.empty(1, 1, 28, 28), torch.empty(1, 3, 224, 224)
     assert batch_for(small) > batch_for(large) >= batch_for(large, 100) >= 1
+    assert (batch_for(small), batch_for(small, 8), batch_for(small, 100)) == (
+        2**21 // 784,
+        2**21 // 784,
+        2**24 // 78400,
+    )
+    assert batch_for(torch.empty(1, 3, 1024, 1024)) == 1
+
+
+def test_what_a_perturbation_says_of_itself():
+    assert repr(Perturbation(some(), 10 / 255, inf, {"method": "uap"})) == (
+        "Perturbation(uap, (3, 5, 4), norm inf, eps 0.03922)"
+    )
+    assert repr(Perturbation(some()[None], 2, 2)) == "Perturbation(unknown origin, (3, 5, 4), norm 2, eps 2)"
+    assert (plain(inf), plain(2)) == ("inf", 2.0)
+    for odd in (torch.stack([some(), some()]), some()[0]):
+        with pytest.raises(ValueError, match=re.escape(f"(c, h, w), got {tuple(odd.shape)}")):
+            Perturbation(odd, 0.1)
+    p = Perturbation(some(), 0.1)
+    assert len({p, Perturbation(p.v, p.eps)}) == 2, "each is equal to itself alone"
+    with pytest.raises(ValueError, match="eps"):
+        Perturbation(some(), 0.1).scaled(-0.1)
+    assert not Perturbation(some(), 0.1).scaled(0).v.any()
+
+
+def test_model_and_images_are_named_as_far_as_they_have_names():
+    named, images = nn.Flatten(), Images(torch.rand(4, 1, 2, 2), name="random")
+    named.name = "own"
+    assert fitted_on(named, images) == {"model": "own", "images": "random", "images_sha256": images.sha256, "n_fit": 4}
+    named.name = lambda: "a method"
+    assert fitted_on(named, torch.rand(3, 1, 2, 2)) == {"model": "Flatten", "n_fit": 3}
+    assert fitted_on(nn.Flatten(), [torch.rand(3, 1, 2, 2)]) == {"model": "Flatten"}
+
+
+@pytest.mark.parametrize(("eps", "norm", "large"), [(0.99, inf, False), (1, inf, True), (1.99, 2, False), (2, 2, True)])
+def test_a_size_that_covers_the_box_of_pixels_is_warned_of(eps, norm, large):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        warn_of_size(eps, norm, (1, 2, 2))
+    assert [f"{eps}/255" in str(one.message) for one in said] == [True] * large

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import pytest
 import torch
@@ -59,6 +60,11 @@ def test_fgsm_is_the_sign_times_eps(x):
     step = fgsm(model, x, eps=0.1)
     assert torch.equal(step, 0.1 * loss_gradient(model, x).sign())
     assert not fgsm(model, x, eps=0).any()
+    with pytest.warns(UserWarning, match="1 on the scale of 0 to 255 is 1/255"):
+        fgsm(model, x, eps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fgsm(model, x, eps=0.99)
     dead = affine(torch.zeros(3, 25).double(), torch.arange(3.0))
     assert not fgsm(dead, x, eps=0.1).any()
 
@@ -70,6 +76,9 @@ def test_saliency_of_an_affine_network_is_the_weight_row(x):
     target = torch.tensor([0, 1, 2, 3, 2, 1])
     assert torch.allclose(saliency(model, x, target).flatten(1), w[target])
     assert torch.allclose(saliency(model, x).flatten(1), w[model(x).argmax(1)])
+    assert torch.equal(saliency(model, x, torch.tensor(3)), saliency(model, x, target=3))
+    with torch.inference_mode():
+        assert torch.allclose(saliency(model, x.clone(), batch_size=4).flatten(1), w[model(x).argmax(1)])
 
 
 def test_bad_arguments_are_named(x):
@@ -82,10 +91,18 @@ def test_bad_arguments_are_named(x):
         loss_gradient(model, x, torch.tensor([0, 1, 2, 3, 4, 0]))
     with pytest.raises(ValueError, match="one an image"):
         loss_gradient(model, x, torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match=r"target must hold classes"):
-        saliency(model, x, -1)
-    with pytest.raises(ValueError, match="integer class"):
-        saliency(model, x, torch.rand(6))
+    with pytest.raises(ValueError, match=r"classes in \[0, 3\], got 0 to 7"):
+        loss_gradient(model, x, torch.tensor([0, 1, 2, 3, 7, 0]))
+    for outside in (-1, 4, 5):
+        with pytest.raises(ValueError, match=rf"target must hold classes in \[0, 3\], got {outside} to {outside}"):
+            saliency(model, x, outside)
+    for odd in (torch.rand(6), torch.ones(6, dtype=torch.bool), torch.ones(6, dtype=torch.complex64)):
+        with pytest.raises(ValueError, match="integer class"):
+            saliency(model, x, odd)
+    with pytest.raises(ValueError, match=r"one an image, shape \(6,\), got torch.int64 of shape \(6, 1\)"):
+        saliency(model, x, torch.ones(6, 1, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"y must hold classes in \[0, 3\], got -1 to 3"):
+        loss_gradient(model, x, torch.tensor([0, 1, 2, 3, -1, 0]))
     with pytest.raises(ValueError, match="batch_size"):
         loss_gradient(model, x, batch_size=0)
     with pytest.raises(ValueError, match=r"\[0, 1\]"):

@@ -1,3 +1,4 @@
+import functools
 import math
 
 import pytest
@@ -7,6 +8,7 @@ from torch import nn
 from uapkit import models
 from uapkit.attacks import singular_uap
 from uapkit.data import Images
+from uapkit.operators import LayerJacobians
 
 inf = math.inf
 
@@ -80,6 +82,35 @@ def test_a_callable_layer_and_the_callback(x):
     assert torch.equal(by_name.v, by_call.v)
     assert tuple(seen) == by_call.history
     assert by_call.made_by["layer"] == "2"
+    unnamed = {"max_iter": 1, "q": 2}
+    assert singular_uap(model, x, layer=model.net[0], **unnamed).made_by["layer"] == "Conv2d"
+    assert singular_uap(model, x, layer=torch.tanh, **unnamed).made_by["layer"] == "tanh"
+    assert singular_uap(model, x, layer=functools.partial(torch.mul, other=2), **unnamed).made_by["layer"] == "partial"
+
+
+def test_what_is_not_said_is_as_in_the_paper_and_recorded_jacobians_must_fit(x):
+    model = wrapped()
+    plain = singular_uap(model, x, layer="2")
+    assert (plain.made_by["p"], plain.made_by["q"], plain.eps, plain.norm) == ("inf", 10.0, 10 / 255, inf)
+    full = singular_uap(model, x, layer="2", max_iter=20, rtol=0.0, seed=0)
+    assert torch.equal(plain.v, full.v)
+    assert plain.made_by == full.made_by
+    assert plain.made_by["start_value"] < plain.made_by["singular_value"]
+    recorded = LayerJacobians(model, ["0", "2"], x)
+    assert torch.equal(singular_uap(model, x, layer="2", recorded=recorded).v, plain.v)
+    for other, images in ((wrapped(1), x), (model, x.flip(0))):
+        with pytest.raises(ValueError, match="another model or other images"):
+            singular_uap(other, images, layer="2", recorded=recorded)
+    with pytest.raises(TypeError, match=r"give models.wrap\(module\), got Sequential"):
+        singular_uap(model.net, x, layer="2")
+    with pytest.raises(ValueError, match="training mode"):
+        singular_uap(wrapped().train(), x, layer="2")
+    other = singular_uap(model, x, layer="2", p=2, q=2, norm=inf, eps=0.1, max_iter=3)
+    assert other.size(inf) == pytest.approx(0.1), "the size is told in another norm than that which confines v"
+    with pytest.raises(ValueError, match="norm must lie"):
+        singular_uap(model, x, layer="2", norm=0.5)
+    with pytest.warns(UserWarning, match="5/255"):
+        singular_uap(model, x, layer="2", eps=5, max_iter=1)
 
 
 def test_bad_arguments_are_named(x):

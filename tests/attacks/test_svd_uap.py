@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from uapkit.attacks import deepfool, loss_gradient, svd_uap
+from uapkit.evaluate import fooling_rate
 from uapkit.spectra import direction_matrix
 
 inf = math.inf
@@ -68,8 +69,52 @@ def test_norm_sign_and_ready_rows(net, x):
     given = svd_uap(net, x, directions=rows, eps=0.1, norm=inf, sign="+")
     assert torch.allclose(given.v, plus.v)
     assert given.made_by["directions"] == "given"
+    told = {
+        "method": "svd_uap",
+        "model": "Sequential",
+        "n_fit": 30,
+        "directions": "gradient",
+        "vector": 1,
+        "n_rows": 30,
+    }
+    assert told.items() <= plus.made_by.items()
+    assert (plus.made_by["labels"], plus.made_by["sign"], plus.eps, plus.norm) == ("predicted", "+", 0.1, inf)
+    assert "fooling_rate_fit" not in plus.made_by
+    assert plus.v.flatten()[plus.v.abs().argmax()] > 0
+    rows[0] = 0
+    fewer = svd_uap(net, x, directions=rows, eps=0.1, vector=2)
+    assert (fewer.made_by["n_rows"], fewer.norm, len(fewer.history)) == (29, 2, 2)
+    assert fewer.history[0] >= fewer.history[1] == fewer.made_by["singular_value"] > 0
     y = (net(x).argmax(1) + 1) % 5
+    assert svd_uap(net, x, eps=0.1, y=y).made_by["labels"] == "given"
+    still = svd_uap(net, x, eps=0)
+    assert (still.made_by["fooling_rate_fit"], still.made_by["sign"]) == ({"+": 0.0, "-": 0.0}, "+"), (
+        "of equals the first"
+    )
     assert not torch.allclose(svd_uap(net, x, eps=0.1, norm=inf, sign="+", y=y).v, plus.v, atol=1e-3)
+
+
+class Negative(nn.Module):
+    """The network at negatives of the images."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(1 - x)
+
+
+def test_the_rates_of_both_signs_are_those_of_plus_and_minus_v(net, x):
+    """They change places on negatives."""
+    rows = loss_gradient(net, x)
+    v = svd_uap(net, x, directions=rows, eps=1.0, sign="+").v
+    rate, twice = (float(fooling_rate(net, x, f * v)) for f in (1, 2))
+    assert 0 < rate < twice, "or this would show nothing"
+    plain, turned = svd_uap(net, x, eps=1.0), svd_uap(Negative(net).eval(), 1 - x, directions=rows, eps=1.0)
+    assert plain.made_by["fooling_rate_fit"] == {"+": rate, "-": 0.0}
+    assert turned.made_by["fooling_rate_fit"] == {"+": 0.0, "-": rate}
+    assert torch.equal(turned.v, -v)
 
 
 def test_bad_arguments_are_named(net, x):
@@ -85,6 +130,12 @@ def test_bad_arguments_are_named(net, x):
         svd_uap(net, x, directions=x * 1j, eps=0.1)
     with pytest.raises(ValueError, match="image-shaped"):
         svd_uap(net, x, eps=1, directions=torch.rand(4, 36))
+    with pytest.raises(ValueError, match=r"rows \(m, c, h, w\), got \(4, 1, 6, 5\)"):
+        svd_uap(net, x, eps=1, directions=torch.rand(4, 1, 6, 5))
+    with pytest.raises(ValueError, match="vector"):
+        svd_uap(net, x, eps=1, vector=0)
+    with pytest.raises(ValueError, match="norm"):
+        svd_uap(net, x, eps=1, norm=0.5)
     with pytest.raises(ValueError, match=r"k must lie in \[1, 30\]"):
         svd_uap(net, x, eps=1, vector=31)
     dead = affine(torch.zeros(3, 36), torch.arange(3.0))

@@ -8,6 +8,7 @@ from torch import nn
 
 from uapkit.attacks import deepfool, uap
 from uapkit.attacks.deepfool import Settings, walk
+from uapkit.attacks.labelled import Labelled
 from uapkit.data import Images
 from uapkit.data.views import viewed
 from uapkit.evaluate import fooling_rate
@@ -87,6 +88,8 @@ def test_the_course_says_what_v_was_after_each_pass(net, x, norm):
         assert "saturated" not in course[0]
     (one,) = uap(net, x[:1], eps=5.0, max_passes=1).made_by["course"]
     assert one["way"] == pytest.approx(one["l2_norm"]), "one step leads straight there"
+    (step,) = walk(net, x[:1], Settings(max_iter=10)).gradients
+    assert one["gradients"] == int(step) > 0
 
 
 def turned(image):
@@ -215,10 +218,27 @@ def test_the_best_pass_can_be_kept(net, x, tmp_path):
     rates = [p.fooling_rate for p in passes]
     assert rates[-1] < max(rates)  # or this seed would show nothing
     assert torch.equal(last.v, passes[-1].v)
+    assert (last.made_by["kept_pass"], last.made_by["fooling_rate_fit"]) == (4, rates[-1])
     assert torch.equal(best.v, passes[rates.index(max(rates))].v)
     assert float(fooling_rate(net, x, best)) == best.made_by["fooling_rate_fit"] == max(rates)
     assert best.made_by["kept_pass"] == rates.index(max(rates)) + 1
     assert torch.equal(uap(net, x, keep="best", checkpoint=tmp_path / "run.safetensors", **settings).v, best.v)
+
+
+def test_the_bar_ends_at_the_last_image_and_a_quick_pass_is_kept_once(net, x, tmp_path, monkeypatch):
+    """A checkpoint after each pass, and within a pass only once a minute."""
+    bars, written = [], []
+
+    class Bar(module.Bar):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            bars.append(self)
+
+    monkeypatch.setattr(module, "Bar", Bar)
+    monkeypatch.setattr(module, "write_whole", lambda path, content: written.append(path))
+    uap(net, [x[:10], x[10:]], eps=0.08, target_rate=1, max_passes=2, checkpoint=tmp_path / "run.safetensors")
+    assert [(bar.n, bar.total) for bar in bars] == [(24, 24)] * 2
+    assert len(written) == 2
 
 
 class Interrupted(nn.Module):
@@ -297,6 +317,27 @@ def test_bad_arguments_are_named(net, x, kind, message):
         uap(net, x * 255)
     with pytest.raises(ValueError, match="training mode"):
         uap(copy.deepcopy(net).train(), x)
+
+
+class Root(nn.Module):
+    """No number for an image with a pixel above 0.99."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x) + 0 * (0.99 - x.amax((1, 2, 3))).sqrt()[:, None]
+
+
+def test_an_image_needs_a_label_as_it_is_but_not_under_v(net, x):
+    images = Labelled(Root(net).eval(), [0.9 * x])
+    share = float((images.clean[0] != 0).double().mean())
+    assert images.rate(torch.full((1, 8, 8), 0.5)) == pytest.approx(share), "without a number the first class counts"
+    with pytest.raises(ValueError, match="logits are not finite"):
+        Labelled(Root(net).eval(), [0.9 * x, torch.ones_like(x)])
+    with pytest.raises(ValueError, match=r"one shape for one v, got \(1, 8, 8\) and \(1, 8, 9\)"):
+        Labelled(net, [x, torch.cat([x, x[..., :1]], -1)])
 
 
 @pytest.mark.slow  # the import alone takes seconds

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import multiprocessing
+import platform
 import time
 import warnings
 
@@ -16,7 +18,7 @@ from torch import nn
 from uapkit import attacks, curvature, data, evaluate, models, provenance, spectra
 from uapkit.attacks import Perturbation
 from uapkit.lab import keep, keeping, stored
-from uapkit.lab.memo import Memo, _versions
+from uapkit.lab.memo import Memo, _same, _versions
 from uapkit.lab.stored import Unreadable
 from uapkit.models.nets.digits import Linear
 from uapkit.operators import LayerJacobians
@@ -54,6 +56,14 @@ def resumable(n, checkpoint=None):
 def noting(x):
     provenance.note_input("a set", "0" * 64)
     return x
+
+
+class Times:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def of(self, x):
+        return x * self.factor
 
 
 def unstorable():
@@ -208,6 +218,25 @@ def test_another_version_of_a_library_is_computed_anew(tmp_path, monkeypatch):
     assert memo.computed == 2
 
 
+def test_another_python_counts_from_its_second_number(monkeypatch):
+    """3.12.1 gives what 3.12.0 gave; 3.13 may give something else."""
+    known = []
+    for told in (("3", "12", "0"), ("3", "12", "1"), ("3", "13", "0")):
+        monkeypatch.setattr(platform, "python_version_tuple", lambda told=told: told)
+        _versions.cache_clear()
+        known.append(_versions()["python"])
+    _versions.cache_clear()
+    assert known[0] == known[1] != known[2]
+
+
+def test_methods_and_functions_with_given_arguments_take_no_other_ones_answer(tmp_path):
+    """Their name in the module is not all that they are."""
+    with keeping(tmp_path) as memo:
+        assert [keep(Times(factor).of, 3.0) for factor in (2.0, 5.0)] == [6.0, 15.0]
+        assert [keep(functools.partial(counted, factor=f), 3.0)["x"] for f in (2.0, 5.0)] == [6.0, 15.0]
+    assert (memo.computed, memo.reused) == (0, 0)
+
+
 def test_what_cannot_be_identified_is_computed_anew_each_time(tmp_path):
     bound = 2.0
     typed = type("Typed", (nn.Module,), {"__module__": "typed_here", "forward": lambda self, x: x.flatten(1)[:, :10]})
@@ -263,6 +292,25 @@ def test_an_entry_whose_network_answers_otherwise_is_refused(net, tmp_path, monk
             assert torch.equal(keep(evaluate.labels, other, IMAGES), evaluate.labels(other, IMAGES))
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        ([], [], True),
+        ([[1.0]], [], False),
+        ([None], [None], True),
+        ([None], [[1.0]], False),
+        ([[1.0]], [None], False),
+        ([None, [1.0]], [None, [2.0]], False),
+        ([[1.0, 2.0]], [[1.0]], False),
+        ([[100.0, 1.0]], [[100.05, 1.05]], True),
+        ([[100.0, 1.0]], [[100.0, 1.2]], False),
+        ([[0.0]], [[1e-9]], False),
+    ],
+)
+def test_answers_are_the_same_up_to_a_thousandth_of_the_largest(before, now, same):
+    assert _same(before, now) is same
+
+
 def test_a_full_disk_loses_no_answer(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -287,6 +335,8 @@ def test_seconds_count_once_however_often_an_answer_is_used(tmp_path):
             for _ in range(5):
                 keep(slow, 0.2)
         assert 0.2 <= sum(memo.seconds.values()) < 0.4, "first run" if first else "from the memo"
+        assert (memo.elsewhere >= 0.2) is first, "a run that reads answers does not spend their seconds"
+        assert 0 < memo.elsewhere < 0.4
 
 
 def test_seconds_of_answers_inside_answers_count_once(tmp_path):

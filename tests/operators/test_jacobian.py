@@ -16,6 +16,7 @@ from torchvision.models.squeezenet import Fire
 
 from uapkit.models import trust
 from uapkit.operators import DenseOperator, HessianOperator, JacobianOperator
+from uapkit.operators.base import default_chunk
 from uapkit.operators.replay.record import Replay
 from uapkit.singular import pq_singular
 
@@ -167,6 +168,7 @@ NETS = {
     "scaled and not": lambda: nn.Sequential(
         conv(3, 4), nn.BatchNorm2d(4), Function(lambda y: torch.cat([(3 * y).relu(), (-y).relu(), y / 2 - 1], 1))
     ),
+    "norm first": lambda: nn.Sequential(nn.GroupNorm(1, 3), conv(3, 4), relu()),
     "affine": lambda: nn.Sequential(conv(3, 4), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(64, 5)),
     "in-place writes": lambda: Function(writes_in_place, conv(3, 4)),
     "branches": lambda: Function(branches, conv(3, 4), conv(3, 4)),
@@ -465,11 +467,14 @@ def test_bad_arguments():
         op.matvec(torch.zeros(5))
     with pytest.raises(ValueError, match="must have 8 entries"):
         op.rmatvec(np.zeros(4))
-    with pytest.raises(ValueError, match=r"shape \(4, k\)"):
-        op.matmat(torch.zeros(5, 2))
+    for block in (torch.zeros(5, 2), torch.zeros(4), torch.zeros(4, 2, 2)):
+        with pytest.raises(ValueError, match=r"shape \(4, k\)"):
+            op.matmat(block)
     with pytest.raises(TypeError, match="torch tensor or a NumPy array"):
         op.matvec([0.0] * 4)
-    for a in (torch.zeros(3), torch.zeros(0, 2), torch.tensor([[math.nan]])):
+    with pytest.raises(TypeError, match=r"Linear\) computes in bfloat16, too coarse"):
+        JacobianOperator(nn.Linear(2, 3).bfloat16().eval(), x)
+    for a in (torch.zeros(3), torch.zeros(2, 2, 2), torch.zeros(0, 2), torch.tensor([[math.nan]])):
         with pytest.raises(ValueError, match="a "):
             DenseOperator(a)
 
@@ -483,6 +488,15 @@ def test_dense_operator():
         assert torch.equal(op.rmatvec(w), a.T @ w)
         np.testing.assert_allclose(aslinearoperator(op) @ np.eye(3), a.numpy())
     assert DenseOperator(torch.eye(2, dtype=torch.int64)).matvec(torch.ones(2)).tolist() == [1, 1]
+    wide, block = matrix(3, 2, 300), matrix(4, 300, 2)
+    assert torch.equal(DenseOperator(wide).matmat(block), wide @ block)
+
+
+def test_a_chunk_holds_a_million_pixel_values_on_a_cpu_and_more_elsewhere():
+    assert default_chunk(torch.empty(1, 3, 224, 224)) == 2**20 // 150528
+    assert default_chunk(torch.empty(1, 1, 28, 28)) == 2**20 // 784
+    assert default_chunk(torch.empty(1, 1, 2048, 1024)) == 1
+    assert default_chunk(torch.empty(1, 3, 224, 224, device="meta")) == 2**24 // 150528
 
 
 def test_hessian_of_a_quadratic_score_at_every_step():
@@ -536,12 +550,20 @@ def test_hessian_of_a_relu_network_needs_a_step():
         got = HessianOperator(score, x, step=0.1).matvec(scale * v)  # only the first image's kink lies within 0.1
         assert got.tolist() == pytest.approx([scale * 3 * (2 / 0.2) / 2, 0])
     assert not HessianOperator(lambda z: z[:, 0, 0, 0] * 0 + 1, x, step=0.1).matvec(v).any()
+    bias = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    assert not HessianOperator(lambda z: bias.expand(len(z)), x, step=0.1).matvec(v).any(), "of its parameter alone"
 
 
 def test_hessian_refuses():
     x = pixels(0, 2, 1, 2)
     with pytest.raises(ValueError, match="one score an image"):
         HessianOperator(lambda z: z.flatten(1), x).matvec(torch.ones(4))
+    with pytest.raises(ValueError, match=r"one score an image, \(1,\), got \(\)"):
+        HessianOperator(lambda z: z.sum(), x)
+    with pytest.raises(ValueError, match="does not reach the image"):
+        HessianOperator(lambda z: z.detach().flatten(1).sum(1), x)
+    with pytest.raises(TypeError, match="positional"):
+        HessianOperator(lambda z: z.flatten(1).sum(1), x, 0.1)
     for step in (0, -1, math.inf, math.nan):
         with pytest.raises(ValueError, match="step"):
             HessianOperator(lambda z: z.flatten(1).sum(1), x, step=step)

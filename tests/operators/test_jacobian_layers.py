@@ -71,6 +71,7 @@ def test_the_network_is_run_once_for_all_layers():
     x, layers = torch.rand(6, 3, 8, 8, generator=generator(1, "images")), ["a", "relu", "b", "end"]
     together = LayerJacobians(model, layers, x, chunk=3)
     together.at("a")
+    assert all(known is not None for known in together._forward.known), "so few activations are kept"
     model.net.runs.clear()
     ops = {layer: together.at(layer) for layer in layers}
     assert model.net.runs == [1] * 4, "only one image of each layer is looked at again, to verify the products"

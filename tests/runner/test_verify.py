@@ -1,7 +1,9 @@
 """Reruns of a part of what is stored: which part, what counts as the same, and what is noted about it."""
 
 import json
+import math
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -81,6 +83,127 @@ def test_shares_may_move_by_half_a_point():
     assert verify.compare(stored, stored.drop(columns="rate"))[0] == ["the column rate did not come out"]
     assert verify.compare(stored, stored[:1])[0] == ["2 rows are stored, 1 came out"]
     assert verify.compare(stored, stored.assign(rate=[0.0, 9.0]), ignore=("rate",))[2]
+
+
+@pytest.mark.parametrize(
+    ("stored", "now", "worst"),
+    [
+        ([0.5, 1.0], [0.507, 1.0], 1.4),  # a share: half a point
+        ([0.0, 0.3], [0.0, 0.304], 0.8),
+        ([0.5, 1.2], [0.509, 1.2], 0.75),  # not a share: a hundredth of the largest
+        ([-0.2, 0.1], [-0.2, 0.103], 1.5),
+        ([0.0, 1.0], [0.007, 1.0], 0.7),  # whole numbers are no shares
+        ([100.0, 1.5], [100.0, 2.4], 0.9),
+        ([math.inf, 1.5], [math.inf, 1.5], 0),
+        ([math.inf, 1.5], [-math.inf, 1.5], math.inf),
+        ([math.inf, 200.0], [math.inf, 201.0], 0.5),
+        ([math.nan, 1.5], [math.nan, 1.5], 0),
+        ([math.nan, 1.5], [0.0, 1.5], math.inf),
+        ([1.5, 2.5], [math.nan, 2.5], math.inf),
+        ([0.0, 0.0], [0.0, 1e-9], math.inf),  # nothing is a hundredth of nothing
+        ([math.nan, math.nan], [math.nan, math.nan], 0),
+    ],
+)
+def test_deviations_are_counted_in_tolerances(stored, now, worst):
+    found, off, equal = verify.compare(pd.DataFrame({"x": stored}), pd.DataFrame({"x": now}))
+    assert off == pytest.approx(worst)
+    assert bool(found) is (worst > 1)
+    assert equal is (worst == 0)
+
+
+def test_a_difference_names_the_worst_row_and_counts_the_others():
+    stored = pd.DataFrame({"x": [10.0, 20.0, 30.0], "text": ["a", "b", None]}, index=[7, 8, 9])
+    found, worst, equal = verify.compare(stored, stored.assign(x=[10.0, 21.0, 33.0]).reset_index(drop=True))
+    assert found == ["x in row 3: stored 30.0, now 33.0 (2 rows)"]
+    assert (worst, equal) == (pytest.approx(10), False)
+    found, worst, _ = verify.compare(stored, stored.assign(text=["a", "c", None]))
+    assert (found, worst) == (["text in row 2: stored b, now c (1 rows)"], math.inf)
+    assert verify.compare(stored.assign(empty=math.nan), stored) == ([], 0.0, True), "an empty column is not missed"
+    assert verify.compare(stored[["text"]], stored[["text"]], ignore=("text",)) == ([], 0.0, True), "nothing is left"
+    assert verify.compare(stored.assign(some=[1.0, math.nan, 2.0]), stored)[0] == ["the column some did not come out"]
+    a, b = "1" * 64, "2" * 64
+    assert verify.moved({"x": a, "y": a, "z": a}, {"x": a, "y": b, "w": b}) == [
+        f"y is another file now (sha256 {a[:12]} then, {b[:12]} now)"
+    ]
+
+
+def test_an_outcome_as_a_row_of_the_table():
+    agrees = verify.Outcome(NAME, verify.SUBSET, True, 3, 9, worst=0.1234, seconds=12.345)
+    assert agrees.row() == {
+        "item": NAME,
+        "how far": "subset",
+        "result": "agrees",
+        "rows": "3 of 9",
+        "worst": 0.12,
+        "seconds": 12.3,
+        "differences": "",
+    }
+    told = {
+        "equal to the last digit": verify.Outcome(NAME, verify.WHOLE, True, equal=True),
+        "differs": verify.Outcome(NAME, verify.WHOLE, False, equal=True, differences=("a", "b")),
+        "not checked": verify.Outcome(NAME, verify.NOTHING, None),
+        "failed": verify.Outcome(NAME, verify.NOTHING, None, failed=True),
+    }
+    assert [outcome.row()["result"] for outcome in told.values()] == list(told)
+    assert told["failed"].row()["rows"] == "0 of 0"
+    assert told["differs"].row()["differences"] == "a; b"
+    assert told["differs"].plain()["differences"] == ["a", "b"]
+    assert json.loads(json.dumps(told["failed"].plain()))["failed"] is True
+
+
+def test_settings_that_are_narrowed_single_out_rows():
+    stored = pd.DataFrame(
+        {
+            "model": ["a", "a", "b", "c[x]", "a"],
+            "weights": ["default", "gluon", "gluon", "default", "zoo"],
+            "q": [2, 10, 2, 2, 3],
+        }
+    )
+
+    def rows(table=stored, **narrowed):
+        return list(verify._where(table, narrowed).index)
+
+    assert rows(models=["a"]) == [0, 1, 4]
+    assert rows(models=["a[gluon]"]) == rows(model="a[gluon]") == [1]
+    assert rows(models=["a[gluon]", "c[x]"]) == [1, 3]
+    assert rows(stored.drop(columns="weights"), models=["a[gluon]"]) == [0, 1, 4], "no column says which weights"
+    assert rows(models=("a", "b"), qs=[2]) == [0, 2]
+    assert rows(q=10) == [1]
+    with pytest.raises(ValueError, match="no column for 'layers'"):
+        rows(layers=["x"])
+    assert verify._numbers({"q": ["inf", 2, {"p": "-inf"}], "layer": "x"}) == {
+        "q": [math.inf, 2, {"p": -math.inf}],
+        "layer": "x",
+    }
+
+
+def test_which_part_is_run_again(project, counted, monkeypatch):
+    runner.run(NAME, save=True, models=["a", "b", "c"])
+    edited(lambda table: table.assign(status=["missing", "run", "run"]), seconds=240.0)
+    about, stored = runner.item(NAME), runner.load(NAME)
+
+    def part(**wanted):
+        found = verify.part(about, stored, **wanted)
+        return found.how_far, list(found.params["models"]), None if found.rows is None else list(found.rows["model"])
+
+    assert part() == (verify.SUBSET, ["b"], ["b"]), "the first network that was run and fits into two minutes"
+    assert part(budget=80) == (verify.SUBSET, ["b"], ["b"])
+    assert part(budget=160) == (verify.SUBSET, ["b", "c"], ["b", "c"])
+    assert part(budget=240) == part(how_far="whole") == (verify.WHOLE, ["a", "b", "c"], ["a", "b", "c"])
+    assert part(budget=79) == part(how_far="quick run") == (verify.QUICK, ["a", "b"], None)
+    with pytest.raises(ValueError, match=r"no network of khrulkov2018/tab1_layers fits into 79 s"):
+        part(how_far="subset", budget=79)
+    with pytest.raises(ValueError, match="how far must be 'whole', 'subset' or 'quick run', got 'half'"):
+        part(how_far="half")
+    told = {"params": {"models": ["c"]}, "ignore": ["n"]}
+    monkeypatch.setattr(verify, "declared", lambda: {NAME: told})
+    assert part(budget=1) == (verify.SUBSET, ["c"], ["c"])
+    assert verify.part(about, stored).ignore == ("n",)
+    told["where"] = {"model": ["b"]}
+    assert part(budget=1) == (verify.SUBSET, ["c"], ["b"])
+    told["quick"] = True
+    assert part()[0] == verify.QUICK
+    assert part(how_far="subset")[0] == verify.SUBSET
 
 
 def test_another_file_under_the_same_name_is_a_difference(project, counted):
@@ -183,6 +306,7 @@ def test_every_stored_run_has_a_part_that_is_not_empty(name):
 
 
 def test_what_is_declared_is_of_items_that_are_stored():
+    assert verify.declared.__wrapped__() == yaml.safe_load(Path(verify.__file__).with_suffix(".yml").read_text())
     assert set(verify.declared()) <= set(STORED)
     for told in verify.declared().values():
         assert set(told) <= {"params", "where", "ignore", "quick"}
@@ -195,6 +319,26 @@ def test_records_of_reruns_are_whole():
             assert record["item"] == name
             assert record["how_far"] in (verify.WHOLE, verify.SUBSET, verify.QUICK)
             json.dumps(record)
+
+
+def test_the_first_five_differences_are_told_and_how_long_it_took(project, counted):
+    runner.run(NAME, save=True)
+    edited(lambda table: table.assign(**{f"c{k}": k + 0.5 for k in range(9)}))
+    started = time.perf_counter()
+    found = verify.check(NAME)
+    assert 0 < found.seconds < time.perf_counter() - started
+    assert found.differences == tuple(f"the column c{k} did not come out" for k in range(5))
+
+
+def test_networks_are_absent_that_were_run_then_and_not_now():
+    now = pd.DataFrame({"model": ["a[x]", "b"], "status": ["no such weights", "run"]})
+    then = pd.DataFrame({"model": ["a", "b"], "status": ["run", "run"]})
+    assert verify._absent(now, then)
+    assert not verify._absent(now, then.assign(status=["no such weights", "run"]))
+    assert not verify._absent(now, then.drop(columns="status").assign(status="run")[1:])
+    assert not verify._absent(now, None)
+    assert not verify._absent(now.drop(columns="status"), then)
+    assert not verify._absent(now.drop(columns="model"), then)
 
 
 def test_networks_that_came_out_otherwise_here_are_no_difference_of_a_quick_run(project, counted, monkeypatch):
@@ -267,6 +411,9 @@ def test_an_item_that_ends_without_its_data_falls_back_to_the_quick_run(project,
     assert verify.check(NAME, how_far="whole").differences == (
         "data or weights of the full run are not on this machine",
     )
+    monkeypatch.setattr(verify, "computed", lambda about, full, kept: needing(about, {"q": 2.0}, kept))
+    with pytest.raises(FileNotFoundError, match="mnist is not here"):
+        verify.check(NAME, how_far="quick run")
 
 
 def test_quick_runs_are_stored_where_they_are_missing_or_of_other_code(project, counted, monkeypatch, capsys):
