@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import multiprocessing
 import platform
 import time
@@ -305,6 +306,10 @@ def test_an_entry_whose_network_answers_otherwise_is_refused(net, tmp_path, monk
         ([[100.0, 1.0]], [[100.05, 1.05]], True),
         ([[100.0, 1.0]], [[100.0, 1.2]], False),
         ([[0.0]], [[1e-9]], False),
+        ([[math.nan, 1.0]], [[math.nan, 1.0]], True),
+        ([[math.inf, 1.0]], [[math.inf, 1.0]], True),
+        ([[math.inf, 1.0]], [[math.inf, 99.0]], False),
+        ([[math.inf]], [[-math.inf]], False),
     ],
 )
 def test_answers_are_the_same_up_to_a_thousandth_of_the_largest(before, now, same):

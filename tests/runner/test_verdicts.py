@@ -305,7 +305,7 @@ def test_published_rows_are_those_of_the_item(tmp_path, monkeypatch):
     monkeypatch.setattr(type(about), "path", lambda self, kind: tmp_path / f"{kind}.csv")
     assert verdicts.reported(about).empty, "a paper of which nothing is typed in"
     items = ["jetley2018/fig1_scores", about.name, "khrulkov2018/tab1_layers", about.name]
-    table = pd.DataFrame({"item": items, "metric": ["a", "b", "c", "d"], "value": "null"})
+    table = pd.DataFrame({"item": items, "metric": ["a", "b", "c", "d"], "value": "null", "kind": "", "confidence": ""})
     table.to_csv(tmp_path / "reported.csv", index=False)
     found = verdicts.reported(about)
     assert found["metric"].tolist() == ["b", "d"]

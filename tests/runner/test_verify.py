@@ -248,6 +248,15 @@ def test_a_reason_that_stands_in_the_list_stays(project, counted):
     assert path.read_text().startswith("# why\n")
 
 
+@pytest.mark.parametrize("empty", ["{}\n", "", "# none\n"])
+def test_the_first_reason_of_an_empty_list(project, counted, empty):
+    path = project / "results" / "stale.yml"
+    path.parent.mkdir()
+    path.write_text(empty)
+    verified.mark_stale(NAME, "new")
+    assert yaml.safe_load(path.read_text()) == {NAME: "new"}
+
+
 def test_the_next_to_be_rerun_are_those_that_waited_longest(project, counted):
     other = "khrulkov2018/fig_q_sweep"
     for name in (NAME, other):

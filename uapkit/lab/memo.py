@@ -256,8 +256,8 @@ def _same(before: list[Any], now: list[Any]) -> bool:
                 return False
             continue
         a, b = torch.tensor(one, dtype=torch.float64), torch.tensor(other, dtype=torch.float64)
-        if a.shape != b.shape or not torch.allclose(
-            a, b, rtol=0, atol=PROBE_TOLERANCE * float(a.abs().max()), equal_nan=True
-        ):
+        finite = a[a.isfinite()].abs()  # an answer that is no number has no size
+        scale = float(finite.max()) if len(finite) else 0.0
+        if a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=PROBE_TOLERANCE * scale, equal_nan=True):
             return False
     return True

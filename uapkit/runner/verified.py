@@ -144,9 +144,10 @@ def mark_stale(name: str, why: str) -> None:
     """Add an item to ``results/stale.yml``; a reason that stands there stays."""
     path = project_root() / "results" / "stale.yml"
     with alone(path):  # two checks at once: neither forgets what the other has just found
-        if name in stale():
+        others = stale()
+        if name in others:
             return
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        before = path.read_text(encoding="utf-8") if others else ""  # an empty list, {}, has no lines to go on from
         entry = yaml.safe_dump({name: why}, allow_unicode=True, width=140)
         write_whole(path, (before + entry).encode())
 
