@@ -42,7 +42,7 @@ def run(
     norms: Sequence[float] = (),
     small: float = 0.5,
     n_random: int = 10,
-    energies: Sequence[float] = (0.5, 0.8, 0.9, 0.99),
+    energies: Sequence[float] = (0.9, 0.99),
     labels: str = "true",
     seed: int = 0,
     device: str = "cpu",
