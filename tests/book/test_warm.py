@@ -146,10 +146,13 @@ def test_the_profile_has_every_stage(tmp_path, monkeypatch):
 
 
 ENDED = """
-import sys
+import signal, sys
 from pathlib import Path
 from uapkit.book import work
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what started the tests may have them ignored
+for name in ("SIGTERM", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_DFL)
 step = work.Step("a step", None, ("-c", "import time; time.sleep(81)"), Path(sys.argv[1]) / "log")
 start = work.Step.start
 work.Step.start = lambda self, warm: (start(self, warm), print("started", self.pid, flush=True))
