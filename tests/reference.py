@@ -6,7 +6,18 @@ import itertools
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class Function(nn.Module):
+    """A function with the layers that it uses, as a network."""
+
+    def __init__(self, fn, *parts):
+        super().__init__()
+        self.fn, self.parts = fn, nn.ModuleList(parts)
+
+    def forward(self, x):
+        return self.fn(x, *self.parts)
 
 
 def matrix(seed: int, rows: int, columns: int, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import by_columns, jacobian, matrix, pixels, vector
+from reference import Function, by_columns, jacobian, matrix, pixels, vector
 from scipy.sparse.linalg import aslinearoperator
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -42,15 +42,6 @@ def until(net, layer):
             handle.remove()
 
     return fn
-
-
-class Function(nn.Module):
-    def __init__(self, fn, *parts):
-        super().__init__()
-        self.fn, self.parts = fn, nn.ModuleList(parts)
-
-    def forward(self, x):
-        return self.fn(x, *self.parts)
 
 
 def conv(i, o, k=3, **kw):

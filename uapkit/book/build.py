@@ -23,6 +23,7 @@ import yaml
 from uapkit import checks
 from uapkit.book import depends, vendor, work
 from uapkit.book import whole as print_of
+from uapkit.book.networks import digit_names, digit_network, digit_networks  # noqa: F401 - steps, called by name
 from uapkit.book.stage import ENVIRONMENT, build_folder, stage_item, statuses
 from uapkit.book.work import Profile, Step
 from uapkit.files import alone, write_whole
@@ -104,27 +105,6 @@ def sphinx(*, whole: bool = True) -> int:
     return subprocess.run([*command, "--quiet", *["--all"] * whole], check=False, cwd=staging).returncode
 
 
-def digit_networks() -> None:
-    """Train the small networks on the embedded digits, once, and write down their names and checksums."""
-    from uapkit import models
-
-    lines = [f"{name} {models.load(name).card.sha256}\n" for name in _digit_names()]
-    write_whole(project_root() / depends.WEIGHTS, "".join(lines).encode())
-
-
-def digit_network(network: str) -> None:
-    """Train one of them, where it is not there yet: several at a time are sooner done than one after the other."""
-    from uapkit import models
-
-    models.load(network)
-
-
-def _digit_names() -> list[str]:
-    from uapkit import models
-
-    return [name for name in models.list() if name.endswith("_digits")]
-
-
 def built() -> Path:
     """The folder of the built HTML."""
     return build_folder("staging", "_build", "html")
@@ -200,7 +180,7 @@ def _here(cores: int | None, *, say: bool, quiet: bool) -> int:
                 warm.warm_up()
     if weights:
         with about.stage("digit networks"):
-            each = [_step(f"network {name}", "digit_network", network=name) for name in _digit_names()]
+            each = [_step(f"network {name}", "digit_network", network=name) for name in digit_names()]
             work.run(each, about, quiet=quiet)
             status = _one("digit networks", "digit_networks", about, quiet)
         if status:

@@ -3,21 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from reference import jacobian, pixels, vector
+from reference import Function, jacobian, pixels, vector
 from torch import nn
 
 from uapkit.operators import JacobianOperator
 from uapkit.operators.replay.general import General
 from uapkit.operators.replay.links import Convolution
-
-
-class Function(nn.Module):
-    def __init__(self, fn, *parts):
-        super().__init__()
-        self.fn, self.parts = fn, nn.ModuleList(parts)
-
-    def forward(self, x):
-        return self.fn(x, *self.parts)
 
 
 def planned(*layers):
