@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from uapkit import evaluate, lab, models
-from uapkit.book import benchmarks
 from uapkit.lab import Run
 from uapkit.lab.claims import evidence_table
 from uapkit.papers.jetley2018 import tab1_downsampling as item
@@ -142,21 +141,3 @@ def test_the_table_as_published_has_a_column_a_factor(run):
     assert not (shown.loc[shown["kind"] == "clean", "f = 0"].str.startswith("0.000")).all()
     with pytest.raises(ValueError, match="reference"):
         item.as_published(run, "true")
-
-
-def test_the_cost_of_more_is_scaled_up_from_the_stored_seconds():
-    rows = pd.DataFrame({"model": "squeezenet1_1[gluon]", "data": "imagenet-sample", "n": [100, 99], "status": "run"})
-    small = pd.DataFrame({"model": ["cifar10_resnet20"], "data": "cifar10", "n": [1000], "status": "run"})
-    run = Run(pd.concat([rows, small]), {}, {"seconds": 360.0})
-    passes = pd.DataFrame({"network": ["squeezenet1_1", "bvlc_googlenet", "vgg19"], "yardstick_s": [0.1, 0.5, 2.0]})
-    told = item.cost(run, passes).set_index("network")
-    assert told.index.tolist() == ["squeezenet1_1", "bvlc_googlenet"], "of those that the full run leaves out"
-    assert told["hours"].tolist() == pytest.approx([1.0, 5.0])
-    assert item.cost(run, passes, n=50)["hours"].tolist() == pytest.approx([0.05, 0.25])
-    unknown = item.cost(run, passes[passes["network"] != "squeezenet1_1"])
-    assert unknown["network"].tolist() == ["squeezenet1_1"], "without its own pass nothing is compared"
-
-
-def test_the_stored_benchmark_has_what_the_cost_is_scaled_by():
-    passes = benchmarks.stored("jacobian")
-    assert {"squeezenet1_1", "bvlc_googlenet"} <= set(passes.groupby("network")["yardstick_s"].first().index)

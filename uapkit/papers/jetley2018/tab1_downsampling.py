@@ -28,10 +28,6 @@ from uapkit.papers.jetley2018.setting import Data, accuracy, norms, told
 FIRST: tuple[str, Sense] = ("f1_rises", ">")
 LARGER: tuple[str, Sense] = ("robust_for_larger_f", "<")
 SLACK = -0.02  # a step of f that loses at most so much does not contradict growth
-NOT_RUN = (
-    "tiny_darknet",
-    "bvlc_googlenet",
-)  # networks at hand that the stored run leaves out, and a benchmark has timed
 RESTORED = 0.8  # the paper's lowest rate at f = 10 is 0.88
 
 
@@ -228,22 +224,3 @@ def as_published(run: Run, reference: str = "whole") -> pd.DataFrame:
     keys = ["model", "kind", "d_low", "side", "n", *norms_and_accuracy]
     wide = rows.pivot(index=keys, columns="f", values="rate").sort_index(ascending=[True, True] + 7 * [False])
     return wide.rename(columns=lambda f: f"f = {f:g}").reset_index().fillna("–")
-
-
-def cost(run: Run, passes: pd.DataFrame, n: int = 1000) -> pd.DataFrame:
-    """About how long ``n`` photographs take, from the seconds of the stored run, in which its small images are counted, too.
-
-    passes: the benchmark "jacobian", whose yardstick, a forward and a backward pass up to a layer in the
-    network's first half, tells how much slower another network is.
-    """
-    photographs = run.rows[run.rows["data"] == "imagenet-sample"]
-    known = passes.groupby("network", sort=False)["yardstick_s"].first()
-    lines = []
-    for network, rows in photographs.groupby("model", sort=False):
-        one = run.provenance["seconds"] / rows["n"].max()
-        own = str(network).partition("[")[0]
-        slower = {own: 1.0} | {other: known[other] / known[own] for other in known.index if own in known.index}
-        for other in dict.fromkeys((own, *(name for name in NOT_RUN if name in slower))):
-            hours = one * slower[other] * n / 3600
-            lines.append({"network": other, "n": n, "hours": hours, "times_as_slow": slower[other]})
-    return pd.DataFrame(lines)
