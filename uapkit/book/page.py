@@ -17,7 +17,8 @@ from IPython import get_ipython
 from IPython.display import HTML
 
 from uapkit import runner
-from uapkit.book import answer, beside, evidence, exercise
+from uapkit.book import answer, evidence, exercise
+from uapkit.book.beside import BEST, PATTERNS, differences, told
 from uapkit.book.markup import duration, scrolling
 from uapkit.book.tables import MOST, matrix, table, telling, without_constants
 from uapkit.figures.output import show_figures_so
@@ -57,14 +58,14 @@ class Page:
         found = stored(name)  # not runner.stored_run, which keeps only the last: this page's own run stays at hand
         return None if found is None else Run.of(found)
 
-    def beyond(self, found: pd.DataFrame, null: str, other: str) -> HTML:
+    def beyond(self, found: pd.DataFrame, null: str = BEST, other: str = PATTERNS) -> HTML:
         """Which rows of the stored run stay above a null that the item ``other`` measured; see :func:`uapkit.book.beside.told`."""
         networks = [] if self.full is None else self.full.rows["model"]
-        return HTML(beside.told(found, networks, null, other, redo=other in stale()))
+        return HTML(told(found, networks, null, other, redo=other in stale()))
 
-    def differences(self, found: pd.DataFrame) -> HTML | None:
+    def differences(self, found: pd.DataFrame) -> HTML:
         """Each of these rows minus its null; see :func:`uapkit.book.beside.differences`."""
-        return beside.differences(found)
+        return differences(found)
 
     def answer(self, question: str) -> HTML:
         """The box that opens the page: the question, the verdict, one sentence with the number and its null."""
