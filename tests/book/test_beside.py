@@ -10,11 +10,11 @@ from uapkit.runner import project_root
 
 
 def found(*stands, model="tiny_darknet"):
-    rows = [
-        {"model": model, "kind": "UAP", "q": 5.0 + k, "fooling_rate": 0.5, "null": "checks", "null_rate": 0.4}
-        | {"difference": 0.1, "difference_low": 0.05, "difference_high": 0.15, "n": 9, "stands": word}
-        for k, word in enumerate(stands)
-    ]
+    rows = []
+    for k, word in enumerate(stands):
+        about = {"model": model, "kind": "UAP", "q": 5.0 + k, "fooling_rate": 0.5, "null": "checks", "null_rate": 0.4}
+        ends = {"difference": 0.1 + k, "difference_low": 0.05 + k, "difference_high": 0.15 + k, "n": 9}
+        rows.append({**about, **ends, "stands": word})
     return pd.DataFrame(rows)
 
 
