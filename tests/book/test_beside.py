@@ -49,7 +49,7 @@ def test_the_table_shows_settings_and_differences_in_five_columns(settings):
     head = shown.split("</thead>")[0]
     assert head.count("<th ") == 5
     assert "difference" in head
-    assert "0.10 [0.05, 0.15]" in shown
+    assert "0.10\xa0[0.05,\xa00.15]" in shown
 
 
 def test_a_page_is_made_from_the_runs_that_it_shows_beside_its_own(tmp_path):
