@@ -16,7 +16,7 @@ PATTERNS = "khrulkov2018/ext_patterns"
 BEST = "the best pattern"
 WHAT = {  # of the items whose nulls other pages show
     PATTERNS: "The pattern needs no network: of a few stripes, checks, Perlin and Gabor noises it fools most held-in images.",
-    "moosavi2017/ext_stall": "The noise has the spectrum of the vector that was made on the largest X there, and fills the ball.",
+    "moosavi2017/ext_stall": "The noise has the spectrum of the vector that was made there on the largest X, and fills the ball.",
 }
 NAMED = 4  # so many rows are named in the sentence; more are counted
 COMPARED = ("fooling_rate", "null_rate", "difference")
@@ -32,7 +32,7 @@ def told(
     """
     without = [name for name in dict.fromkeys(networks) if found.empty or name not in set(found["model"])]
     head = f"<strong>Beside {text(null)}:</strong>" + " (to be redone)" * redo
-    what = f'{WHAT.get(other, "")} <a href="../{text(other)}.html">Its page</a>.'
+    what = f'{WHAT.get(other, "")} <a href="../{text(other)}.html">The page that measured it</a>.'
     if found.empty:
         return f"<p>{head} no network of this run has this null on the same images. {what}</p>"
     counts = {word: int((found["stands"] == word).sum()) for word in (ABOVE, BELOW, OPEN)}

@@ -43,9 +43,9 @@ def test_noise_is_of_the_norm_and_a_pattern_only_of_the_infinity_norm(table1, st
 
 def test_the_list_says_which_null_was_scored_on_the_same_images(table1, stall, patterns):
     shown = listed(stronger(table1, stall, patterns)).set_index(["model", "norm", "null"])
-    assert shown.loc[(NETWORK, 2.0, LABELS["random phases"]), "images"] == "the same"
+    assert shown.loc[(NETWORK, 2.0, LABELS["random phases"]), "same_images"] == "yes"
     pattern = shown[[name.startswith("checks") for name in shown.index.get_level_values("null")]]
-    assert pattern["images"].tolist() == ["others of the set, or resized otherwise"]
+    assert pattern["same_images"].tolist() == ["no"]
     assert (shown["low"] < shown["fooling_rate"]).all()
 
 

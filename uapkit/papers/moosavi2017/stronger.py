@@ -61,7 +61,10 @@ def against_noise(
 
 
 def listed(nulls: Nulls) -> pd.DataFrame:
-    """The nulls as a table: which pattern or noise, its rate, and whether it was scored on the run's own images."""
+    """The nulls as a table: which pattern or noise, its rate, and whether it was scored on the run's own images.
+
+    Where not, it was on other images of the same set, or on the same ones resized otherwise.
+    """
     return pd.DataFrame(
         [
             {
@@ -69,7 +72,7 @@ def listed(nulls: Nulls) -> pd.DataFrame:
                 "norm": norm,
                 "null": null.what,
                 **null.rate.columns("fooling_rate"),
-                "images": "the same" if null.paired else "others of the set, or resized otherwise",
+                "same_images": "yes" if null.paired else "no",
             }
             for (network, norm), some in nulls.items()
             for null in some
