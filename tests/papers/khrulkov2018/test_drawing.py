@@ -161,6 +161,18 @@ def test_noise_with_a_vectors_spectrum_is_that_of_the_very_vector():
     assert noise_like(run, None, network, first) is None
 
 
+@pytest.mark.parametrize(("slug", "place"), [("fig_q_sweep", "10"), ("ext_p_sweep", "inf")])
+def test_noise_with_the_spectrum_stands_at_the_x_of_its_vector(slug, place):
+    item = importlib.import_module(f"uapkit.papers.khrulkov2018.{slug}")
+    run, patterns = (runner.stored_run(f"khrulkov2018/{name}") for name in (slug, "ext_patterns"))
+    axes = {ax.get_title(): ax for ax in item.figure(run, patterns).axes}
+    labels = [t.get_text() for t in axes["Tiny Darknet"].get_xticklabels()]
+    bar = next(bar for bar in axes["Tiny Darknet"].containers if bar.get_label() == "random phase")
+    draws = patterns.where(model="tiny_darknet", kind="random phase", layer="conv1")["fooling_rate"]
+    assert bar.lines[0].get_xydata()[0].tolist() == pytest.approx([labels.index(place), draws.mean()], abs=1e-6)
+    assert "random phase" not in {bar.get_label() for bar in axes["GoogLeNet"].containers}
+
+
 def test_table_1_and_table_4_draw_the_pattern_where_it_was_measured():
     patterns = runner.stored_run("khrulkov2018/ext_patterns")
     layers, transfer = (

@@ -37,12 +37,13 @@ def curves(
     label: str | None = None,
     limits: tuple[float, float] | None = (0, 1),
     beside: Mapping[str, Null] | None = None,
+    marks: Mapping[str, tuple[float, Null]] | None = None,
 ) -> Figure:
     """``value`` against ``x``, a panel a network, a line for each ``by``; several draws are thin points and their mean.
 
     Values of x stand at equal distances in their order (so that infinity has a place). Kinds without an x are drawn
     across. Random signs: a band over all their intervals; the untrained copy: a line across. beside: for each network a null that
-    another item measured on the same images, a line across.
+    another item measured on the same images, a line across; marks: a null that belongs to one x alone, a point there.
     """
     with style():
         drawn, axes = panels(models_of(run.rows))
@@ -59,6 +60,10 @@ def curves(
             _nulls(ax, rows, value)
             if beside and network in beside:
                 level(ax, beside[network].rate, beside[network].kind)
+            if marks and network in marks:
+                at, null = marks[network]
+                one = pd.DataFrame([null.rate.columns(value)])
+                with_intervals(ax, places(pd.Series([at]), ticks), one, value, look(null.kind), null.kind, line=False)
             ax.set(title=short(network), xlabel=x.replace("_", " "), ylabel=label or value.replace("_", " "))
             ax.set_xticks(range(len(ticks)), [f"{t:g}" for t in ticks], rotation=0 if len(ticks) < 9 else 60)
             if limits:

@@ -15,6 +15,7 @@ from uapkit import checks, lab
 from uapkit.figures import pictures
 from uapkit.lab import Claim, Run, beside, claim
 from uapkit.papers.khrulkov2018.drawing import curves
+from uapkit.papers.khrulkov2018.ext_patterns import marks
 from uapkit.papers.khrulkov2018.setting import Layer, Setting, value_of
 
 
@@ -105,7 +106,13 @@ def figure(run: Run, patterns: Run | None = None) -> Figure:
     patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images. A pattern
     is as long as signs, so it is of both sizes.
     """
-    return curves(run, "p", by="norm", beside=beside.strongest_patterns(run, patterns))
+    return curves(
+        run,
+        "p",
+        by="norm",
+        beside=beside.strongest_patterns(run, patterns),
+        marks=marks(run, patterns, math.inf, "inf", "inf"),
+    )
 
 
 def gallery(run: Run) -> Figure:

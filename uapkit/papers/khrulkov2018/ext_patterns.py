@@ -176,6 +176,16 @@ def noise_like(run: Run, other: Run | None, network: str, fooled: np.ndarray) ->
     return None
 
 
+def marks(run: Run, other: Run | None, at: float, *path: str) -> dict[str, tuple[float, beside.Null]]:
+    """(at, :func:`noise_like`) of each network's vector whose flags are ``fooled/<network>/<path>`` in ``run``."""
+    found = {}
+    for network in dict.fromkeys(run.rows["model"]):
+        name = "/".join(("fooled", network, *path))
+        if name in run.arrays and (noise := noise_like(run, other, network, run.arrays[name])):
+            found[network] = at, noise
+    return found
+
+
 @of_a_run
 def figure(run: Run) -> Figure:
     """Fooling rate at the best layer of the singular vector and of every pattern at equal norm, a panel a network."""

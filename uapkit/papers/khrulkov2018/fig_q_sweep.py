@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from uapkit import lab
 from uapkit.lab import Claim, Run, beside, claim
 from uapkit.papers.khrulkov2018.drawing import curves
+from uapkit.papers.khrulkov2018.ext_patterns import marks
 from uapkit.papers.khrulkov2018.setting import Layer, Setting, value_of
 from uapkit.papers.khrulkov2018.trend import trend
 
@@ -89,6 +90,7 @@ def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
 def figure(run: Run, patterns: Run | None = None) -> Figure:
     """Fooling rate against q, a panel a network, beside both nulls.
 
-    patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images.
+    patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images; so does,
+    at q = 10, noise with the spectrum of the same vector.
     """
-    return curves(run, "q", beside=beside.strongest_patterns(run, patterns))
+    return curves(run, "q", beside=beside.strongest_patterns(run, patterns), marks=marks(run, patterns, 10.0, "10"))
