@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -59,9 +60,17 @@ def of_item(name: str) -> list[str]:
     stale = root / "results" / "stale.yml"
     tables = [f"reported/{name.split('/')[0]}.csv", f"notebooks/{name}.full.yml"]
     tables += ["notebooks/exercises.yml", "book/measured/exercises.csv"]
-    tables += [f"results/{name}{end}" for end in (".csv", ".json", ".npz")]
-    tables += ["results/stale.yml"] if stale.is_file() and name in stale.read_text(encoding="utf-8") else []
+    shown = (name, *_beside(root / f"notebooks/{name}.ipynb"))
+    tables += [f"results/{one}{end}" for one in shown for end in (".csv", ".json", ".npz")]
+    redone = stale.read_text(encoding="utf-8") if stale.is_file() else ""
+    tables += ["results/stale.yml"] if any(one in redone for one in shown) else []
     return [*code("uapkit.book.page", *own), *(t for t in tables if (root / t).is_file()), f"notebooks/{name}.ipynb"]
+
+
+def _beside(notebook: Path) -> list[str]:
+    """The other items whose stored runs a notebook reads: ``page.beside("paper/item")``."""
+    text = notebook.read_text(encoding="utf-8") if notebook.is_file() else ""
+    return list(dict.fromkeys(re.findall(r'\.beside\(\\"([\w/]+)\\"\)', text)))
 
 
 def of_html() -> list[str]:

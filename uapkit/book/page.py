@@ -18,12 +18,15 @@ from IPython.display import HTML
 
 from uapkit import runner
 from uapkit.book import answer, evidence, exercise
+from uapkit.book.beside import BEST, PATTERNS, differences, told
 from uapkit.book.markup import duration, scrolling
 from uapkit.book.tables import MOST, matrix, table, telling, without_constants
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
 from uapkit.runner.execute import plain
+from uapkit.runner.results import stored
 from uapkit.runner.verdicts import STATED
+from uapkit.runner.words import stale
 
 if get_ipython() is not None:  # in a notebook: figures as vector graphics or compact pictures
     show_figures_so(get_ipython())
@@ -46,6 +49,23 @@ class Page:
         self.full = runner.stored_run(name)
         self.quick: Run | None = None
         self._before: dict[str, int] = {}
+
+    def beside(self, name: str) -> Run | None:
+        """The stored run of another item, for nulls that this page draws beside its own rows; None where nothing is stored.
+
+        Name it in full where it is called: the build finds in the notebook what its page is made from.
+        """
+        found = stored(name)  # not runner.stored_run, which keeps only the last: this page's own run stays at hand
+        return None if found is None else Run.of(found)
+
+    def beyond(self, found: pd.DataFrame, null: str = BEST, other: str = PATTERNS) -> HTML:
+        """Which rows of the stored run stay above a null that the item ``other`` measured; see :func:`uapkit.book.beside.told`."""
+        networks = [] if self.full is None else self.full.rows["model"]
+        return HTML(told(found, networks, null, other, redo=other in stale()))
+
+    def differences(self, found: pd.DataFrame) -> HTML:
+        """Each of these rows minus its null; see :func:`uapkit.book.beside.differences`."""
+        return differences(found)
 
     def answer(self, question: str) -> HTML:
         """The box that opens the page: the question, the verdict, one sentence with the number and its null."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from uapkit.figures.levels import level
 from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.pictures import as_picture
 from uapkit.figures.style import look, short, style, with_intervals
 from uapkit.figures.widgets import Frames, State, frames
 from uapkit.lab import Run, nulls, rows_of
+from uapkit.lab.beside import Null
 
 MANY, MIDDLE = 16, 160  # more vectors than this in one widget are shown by their middle
 FIELDS = {  # column: words
@@ -34,11 +36,14 @@ def curves(
     by: str = "kind",
     label: str | None = None,
     limits: tuple[float, float] | None = (0, 1),
+    beside: Mapping[str, Null] | None = None,
+    marks: Mapping[str, tuple[float, Null]] | None = None,
 ) -> Figure:
     """``value`` against ``x``, a panel a network, a line for each ``by``; several draws are thin points and their mean.
 
     Values of x stand at equal distances in their order (so that infinity has a place). Kinds without an x are drawn
-    across. Random signs: a band over all their intervals; the untrained copy: a line across.
+    across. Random signs: a band over all their intervals; the untrained copy: a line across. beside: for each network a null that
+    another item measured on the same images, a line across; marks: a null that belongs to one x alone, a point there.
     """
     with style():
         drawn, axes = panels(models_of(run.rows))
@@ -53,6 +58,12 @@ def curves(
                 shown = look(str(kind))
                 ax.axhline(part[value].mean(), color=shown.colour, linestyle=":", label=str(kind))
             _nulls(ax, rows, value)
+            if beside and network in beside:
+                level(ax, beside[network].rate, beside[network].kind)
+            if marks and network in marks:
+                at, null = marks[network]
+                one = pd.DataFrame([null.rate.columns(value)])
+                with_intervals(ax, places(pd.Series([at]), ticks), one, value, look(null.kind), null.kind, line=False)
             ax.set(title=short(network), xlabel=x.replace("_", " "), ylabel=label or value.replace("_", " "))
             ax.set_xticks(range(len(ticks)), [f"{t:g}" for t in ticks], rotation=0 if len(ticks) < 9 else 60)
             if limits:

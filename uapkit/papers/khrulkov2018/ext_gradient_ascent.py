@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uapkit import lab
 from uapkit.attacks import Perturbation
-from uapkit.lab import Claim, Run, claim
+from uapkit.lab import Claim, Run, beside, claim
 from uapkit.models import Model
 from uapkit.norms import psi
 from uapkit.operators import LayerJacobians
@@ -133,6 +133,18 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim("power_method_beats_ascent", f"{network}: {kind}", difference, ">", 0.0)
 
 
-def figure(run: Run) -> Figure:
-    """Fooling rate of gradient ascent against its step, a panel a network, beside the power method and both nulls."""
-    return curves(run, "step")
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """Each kind and step beside the strongest pattern that needs no gradient, see :func:`uapkit.lab.beside.compared`."""
+    rated = []
+    for r in run.measured.to_dict("records"):
+        about = {"model": r["model"], "kind": r["kind"], "step": r["step"]}
+        rated.append((about, run.flags("fooled", r["model"], r["kind"], f"{r['step']:g}")))
+    return beside.against_patterns(run, patterns, rated)
+
+
+def figure(run: Run, patterns: Run | None = None) -> Figure:
+    """Fooling rate of gradient ascent against its step, a panel a network, beside the power method and both nulls.
+
+    patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images.
+    """
+    return curves(run, "step", beside=beside.strongest_patterns(run, patterns))

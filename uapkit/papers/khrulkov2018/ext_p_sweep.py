@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from uapkit import checks, lab
 from uapkit.figures import pictures
-from uapkit.lab import Claim, Run, claim
+from uapkit.lab import Claim, Run, beside, claim
 from uapkit.papers.khrulkov2018.drawing import curves
+from uapkit.papers.khrulkov2018.ext_patterns import marks
 from uapkit.papers.khrulkov2018.setting import Layer, Setting, value_of
 
 
@@ -90,9 +91,28 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim(name, f"{network} (p = {best:g})", lab.paired(own, other), ">", 0.0)
 
 
-def figure(run: Run) -> Figure:
-    """Fooling rate against p at an equal largest pixel and at an equal length, a panel a network."""
-    return curves(run, "p", by="norm")
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """Each p's vector in both sizes beside the strongest pattern that needs no gradient, see :func:`uapkit.lab.beside.compared`."""
+    rated = []
+    for r in run.measured.to_dict("records"):
+        about = {"model": r["model"], "p": r["p"], "norm": r["norm"]}
+        rated.append((about, run.flags("fooled", r["model"], f"{r['p']:g}", f"{r['norm']:g}")))
+    return beside.against_patterns(run, patterns, rated)
+
+
+def figure(run: Run, patterns: Run | None = None) -> Figure:
+    """Fooling rate against p at an equal largest pixel and at an equal length, a panel a network.
+
+    patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images. A pattern
+    is as long as signs, so it is of both sizes.
+    """
+    return curves(
+        run,
+        "p",
+        by="norm",
+        beside=beside.strongest_patterns(run, patterns),
+        marks=marks(run, patterns, math.inf, "inf", "inf"),
+    )
 
 
 def gallery(run: Run) -> Figure:

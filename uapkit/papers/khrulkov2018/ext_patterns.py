@@ -17,7 +17,7 @@ from uapkit import lab
 from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.pictures import as_picture
 from uapkit.figures.style import look, short, style, with_intervals
-from uapkit.lab import Claim, Run, claim, nulls, patterns
+from uapkit.lab import Claim, Run, beside, claim, nulls, patterns
 from uapkit.models import Model
 from uapkit.norms import lp_norm
 from uapkit.operators import JacobianOperator
@@ -25,7 +25,7 @@ from uapkit.papers.khrulkov2018.setting import Setting, depth, value_of
 from uapkit.seeds import child_seed
 
 OWN, PHASE, RADIAL = "singular vector", "random phase", "random phase, radial"
-FAMILIES = ("stripes", "checks", "Perlin noise", "Gabor noise")  # of uapkit.lab.patterns.grid
+FAMILIES = beside.PATTERNS
 SHOWN = (OWN, PHASE, RADIAL, *FAMILIES, nulls.RANDOM_SIGNS)
 
 
@@ -159,6 +159,31 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim("beats_patterns", f"{name} against {family}", lab.paired(own, made), ">", 0.0)
         yield claim("patterns_beat_it", f"{family} against {name}", lab.paired(made, own), ">", 0.0)
         yield claim("spectrum_explains_half", name, lab.paired(2 * phase - random, own), ">", 0.0)
+
+
+def noise_like(run: Run, other: Run | None, network: str, fooled: np.ndarray) -> beside.Null | None:
+    """Noise with the spectrum of the very vector that fooled these images of ``run``, from ``other``, a run of this item.
+
+    That vector is known by its flags: it is the layer's whose own vector fools the same images, every one of them (two names may
+    stand for one output). None where there is none.
+    """
+    rows = other.rows if other is not None else pd.DataFrame(columns=["model", "kind", "layer"])
+    for layer in lab.rows_of(rows, model=network, kind=OWN)["layer"]:
+        assert other is not None
+        if np.array_equal(other.flags("fooled", network, layer, OWN, 0), fooled):
+            draws = other.all_flags("fooled", network, layer, PHASE)
+            return beside.null_of(run, other, network, PHASE, f"{PHASE}, {layer}", draws)
+    return None
+
+
+def marks(run: Run, other: Run | None, at: float, *path: str) -> dict[str, tuple[float, beside.Null]]:
+    """(at, :func:`noise_like`) of each network's vector whose flags are ``fooled/<network>/<path>`` in ``run``."""
+    found = {}
+    for network in dict.fromkeys(run.rows["model"]):
+        name = "/".join(("fooled", network, *path))
+        if name in run.arrays and (noise := noise_like(run, other, network, run.arrays[name])):
+            found[network] = at, noise
+    return found
 
 
 @of_a_run

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uapkit import attacks, lab
 from uapkit.attacks import Perturbation
-from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab import Claim, Run, beside, claim, nulls
 from uapkit.models import Model
 from uapkit.papers.khrulkov2018.drawing import curves
 from uapkit.papers.khrulkov2018.setting import Layer, Setting
@@ -109,6 +109,18 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim("random_signs_beat_uap", name, noise, ">", 0.0)
 
 
-def figure(run: Run) -> Figure:
-    """Fooling rate against the number of images, both methods, a panel a network, beside both nulls."""
-    return curves(run, "n_images")
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """Each method and number of images beside the strongest pattern, see :func:`uapkit.lab.beside.compared`."""
+    rated = []
+    for r in run.measured.to_dict("records"):
+        about = {"model": r["model"], "kind": r["kind"], "n_images": int(r["n_images"])}
+        rated.append((about, run.flags("fooled", r["model"], about["n_images"], r["kind"])))
+    return beside.against_patterns(run, patterns, rated)
+
+
+def figure(run: Run, patterns: Run | None = None) -> Figure:
+    """Fooling rate against the number of images, both methods, a panel a network, beside both nulls.
+
+    patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images.
+    """
+    return curves(run, "n_images", beside=beside.strongest_patterns(run, patterns))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from uapkit import lab
 from uapkit.attacks import Perturbation
 from uapkit.intervals import Interval
-from uapkit.lab import Claim, Run, claim
+from uapkit.lab import Claim, Run, beside, claim
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
 from uapkit.operators import JacobianOperator
@@ -139,6 +140,18 @@ def over_draws(ones: Sequence[Any], others: Sequence[Any]) -> Interval:
     return Interval(value, pairs[0].n, min(one.low for one in pairs), max(one.high for one in pairs))
 
 
-def figure(run: Run) -> Figure:
-    """Fooling rate against the number of images, batches fixed and redrawn, a panel a network, beside both nulls."""
-    return curves(run, "batch_size")
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """The mean of each kind and size of batch beside the strongest pattern, see :func:`uapkit.lab.beside.compared`."""
+    rated = []
+    for (network, kind, size), _ in run.measured.groupby(["model", "kind", "batch_size"], sort=False):
+        draws = run.all_flags("fooled", network, int(size), str(kind).split()[0])
+        rated.append(({"model": network, "kind": kind, "batch_size": int(size)}, np.mean(draws, axis=0)))
+    return beside.against_patterns(run, patterns, rated)
+
+
+def figure(run: Run, patterns: Run | None = None) -> Figure:
+    """Fooling rate against the number of images, batches fixed and redrawn, a panel a network, beside both nulls.
+
+    patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images.
+    """
+    return curves(run, "batch_size", beside=beside.strongest_patterns(run, patterns))

@@ -17,7 +17,7 @@ from uapkit import attacks, lab
 from uapkit.attacks import Perturbation
 from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
-from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab import Claim, Run, beside, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
 from uapkit.operators import LayerJacobians
@@ -146,6 +146,15 @@ def claims(run: Run) -> Iterator[Claim]:
         if both:
             last, early = (np.mean([run.flags(name, when) for name in both], axis=0) for when in ("last", "few"))
             yield claim("rate_is_there_after_few", network, lab.paired(last, early), "<", 0.02)
+
+
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """The last vectors of each layer, all starts, beside the strongest pattern, see :func:`uapkit.lab.beside.compared`."""
+    rated = []
+    for (network, layer), rows in lab.rows_of(run.rows, kind="trained").groupby(["model", "layer"], sort=False):
+        last = [run.flags("fooled", network, layer, k, "last") for k in sorted(set(rows["start"].astype(int)))]
+        rated.append(({"model": network, "layer": layer}, np.mean(last, axis=0)))
+    return beside.against_patterns(run, patterns, rated)
 
 
 @of_a_run

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
-from uapkit.lab import Claim, Run, claim
+from uapkit.lab import Claim, Run, beside, claim
 from uapkit.papers.khrulkov2018.drawing import curves
+from uapkit.papers.khrulkov2018.ext_patterns import marks
 from uapkit.papers.khrulkov2018.setting import Layer, Setting, value_of
 from uapkit.papers.khrulkov2018.trend import trend
 
@@ -79,6 +80,17 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("maximum_at_inner_q", f"{network} (q = {best:g})", lead, ">", 0.0)
 
 
-def figure(run: Run) -> Figure:
-    """Fooling rate against q, a panel a network, beside both nulls."""
-    return curves(run, "q")
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """Each q's vector beside the strongest pattern that needs no gradient, see :func:`uapkit.lab.beside.compared`."""
+    rows = lab.rows_of(run.rows, kind="singular vector").to_dict("records")
+    rated = (({"model": r["model"], "q": r["q"]}, run.flags("fooled", r["model"], f"{r['q']:g}")) for r in rows)
+    return beside.against_patterns(run, patterns, rated)
+
+
+def figure(run: Run, patterns: Run | None = None) -> Figure:
+    """Fooling rate against q, a panel a network, beside both nulls.
+
+    patterns: a run of ``ext_patterns``, whose strongest pattern stands beside those of the same networks and images; so does,
+    at q = 10, noise with the spectrum of the same vector.
+    """
+    return curves(run, "q", beside=beside.strongest_patterns(run, patterns), marks=marks(run, patterns, 10.0, "10"))

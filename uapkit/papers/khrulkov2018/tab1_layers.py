@@ -11,9 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
-from uapkit.figures.panels import of_a_run
+from uapkit.figures.levels import level
+from uapkit.figures.panels import legend, of_a_run
 from uapkit.figures.style import broken, look, short, style, with_intervals
-from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab import Claim, Run, beside, claim, nulls
+from uapkit.papers.khrulkov2018.ext_patterns import noise_like
 from uapkit.papers.khrulkov2018.setting import Setting, depth, value_of
 
 
@@ -99,10 +101,21 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim("value_orders_networks", f"{len(best_rate)} networks", rho, ">", 0.0)
 
 
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """Each layer's vector beside the strongest pattern that needs no gradient, see :func:`uapkit.lab.beside.compared`."""
+    rows = lab.rows_of(run.rows, kind="singular vector").to_dict("records")
+    rated = (({"model": r["model"], "layer": r["layer"]}, run.flags("fooled", r["model"], r["layer"])) for r in rows)
+    return beside.against_patterns(run, patterns, rated)
+
+
 @of_a_run
-def figure(run: Run) -> Figure:
-    """Fooling rate and singular value of each layer, a panel a network, with the null of random signs as a band."""
-    networks = list(run.by_network())
+def figure(run: Run, patterns: Run | None = None) -> Figure:
+    """Fooling rate and singular value of each layer, a panel a network, with the null of random signs as a band.
+
+    patterns: a run of ``ext_patterns``. Where its networks and images are the same, its strongest pattern is a line across, and
+    noise with the spectrum of a layer's own vector stands at that layer.
+    """
+    networks, strongest = list(run.by_network()), beside.strongest_patterns(run, patterns)
     with style():
         drawn, axes = plt.subplots(
             len(networks), 1, figsize=(7, 2.7 * len(networks)), squeeze=False, layout="constrained"
@@ -117,9 +130,14 @@ def figure(run: Run) -> Figure:
             if len(untrained):
                 at = list(attack["layer"]).index(untrained["layer"].iloc[0])
                 with_intervals(ax, [at], untrained, "fooling_rate", look(nulls.UNTRAINED), "untrained copy", line=False)
+            if network in strongest:
+                level(ax, strongest[network].rate, beside.BEST_PATTERN)
+            for at, layer in enumerate(attack["layer"]):
+                if noise := noise_like(run, patterns, network, run.flags("fooled", network, layer)):
+                    rows = pd.DataFrame([noise.rate.columns("fooling_rate")])
+                    with_intervals(ax, [at], rows, "fooling_rate", look(noise.kind), noise.kind, line=False)
             ax.set(title=short(network), ylabel="fooling rate", ylim=(0, 1), xticks=list(place))
             values = zip(attack["layer"], attack["singular_value"], strict=True)
             ax.set_xticklabels([f"{broken(layer)}\nσ = {value:.3g}" for layer, value in values], fontsize=8)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        drawn.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+        legend(drawn, list(axes[:, 0]))
     return drawn

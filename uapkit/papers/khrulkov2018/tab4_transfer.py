@@ -15,7 +15,7 @@ from torch import Tensor, from_numpy
 from uapkit import lab
 from uapkit.figures.panels import of_a_run
 from uapkit.figures.style import short, style
-from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab import Claim, Run, beside, claim, nulls
 from uapkit.papers.khrulkov2018.setting import Layer, Setting
 
 FRESH = "untrained "  # stands before a network's name where the vector was built on a copy with fresh weights
@@ -112,20 +112,34 @@ def _mean_flags(run: Run, network: str, names: Sequence[str]) -> np.ndarray:
     return np.mean([run.flags("fooled", network, name) for name in names], axis=0)
 
 
+def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
+    """Each vector on each network beside the strongest pattern that needs no gradient, see :func:`uapkit.lab.beside.compared`."""
+    rows = lab.rows_of(run.rows, kind="singular vector").to_dict("records")
+    named = ({"model": r["model"], "built_on": r["built_on"]} for r in rows)
+    return beside.against_patterns(
+        run, patterns, ((about, run.flags("fooled", about["model"], about["built_on"])) for about in named)
+    )
+
+
 @of_a_run
-def figure(run: Run) -> Figure:
-    """Networks attacked (rows) by the vectors built on others (columns), and by the nulls, with the numbers."""
+def figure(run: Run, patterns: Run | None = None) -> Figure:
+    """Networks attacked (rows) by the vectors built on others (columns), and by the nulls, with the numbers.
+
+    patterns: a run of ``ext_patterns``, whose strongest pattern is one more column where networks and images are the same.
+    """
     rates = run.rows.groupby(["model", "built_on"])["fooling_rate"].mean().unstack()
     columns = sorted(dict.fromkeys(run.rows["built_on"]), key=lambda s: (s.startswith(FRESH), s == nulls.RANDOM_SIGNS))
     grid = rates.reindex(index=list(dict.fromkeys(run.rows["model"])), columns=columns)
+    if strongest := beside.strongest_patterns(run, patterns):
+        grid[beside.BEST_PATTERN] = [strongest[n].rate.value if n in strongest else np.nan for n in grid.index]
     with style(grid=False):
-        size = (min(7.6, 1.0 * len(columns) + 2.2), 0.6 * len(grid) + 2.4)
+        size = (min(7.6, 1.0 * grid.shape[1] + 2.2), 0.6 * len(grid) + 2.4)
         drawn, ax = plt.subplots(figsize=size, layout="constrained")
         shown = ax.imshow(grid, vmin=0, vmax=1, cmap="cividis", aspect="auto")
         for (i, j), rate in np.ndenumerate(grid.to_numpy()):
             if rate == rate:
                 ax.text(j, i, f"{rate:.2f}", ha="center", va="center", color="white" if rate < 0.6 else "black")
-        ax.set_xticks(range(len(columns)), [short(c) for c in columns], rotation=45, ha="right", fontsize=8)
+        ax.set_xticks(range(grid.shape[1]), [short(c) for c in grid.columns], rotation=45, ha="right", fontsize=8)
         ax.set_yticks(range(len(grid)), [short(r) for r in grid.index], fontsize=8)
         ax.set(xlabel="vector built on", ylabel="network attacked")
         drawn.colorbar(shown, label="fooling rate")

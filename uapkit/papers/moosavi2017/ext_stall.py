@@ -16,6 +16,7 @@ from uapkit import attacks, lab
 from uapkit.attacks import Perturbation
 from uapkit.data.images import Images
 from uapkit.data.views import crops
+from uapkit.figures.levels import level
 from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Rate
@@ -235,7 +236,10 @@ def claims(run: Run) -> Iterator[Claim]:
 
 @of_a_run
 def figure(run: Run) -> Figure:
-    """Fooling rate of other images against visits, a panel a network and norm; random noise of the full radius as a band."""
+    """Fooling rate of other images against visits, a panel a network and norm; random noise of the full radius as a band.
+
+    Noise with the spectrum of "UAP" at full length, the mean of its draws, is a line across.
+    """
     keys = list(dict.fromkeys(zip(run.rows["model"], run.rows["norm"], strict=True)))
     with style():
         drawn, axes = panels(keys, height=3.2)
@@ -256,6 +260,8 @@ def figure(run: Run) -> Figure:
                 ax.axhspan(
                     random["low"].min(), random["high"].max(), color=band.colour, alpha=0.3, label="random noise"
                 )
+            if len(same := lab.rows_of(rows, kind=PHASES)):
+                level(ax, lab.hull(same), PHASES, "noise with UAP's spectrum")
             ax.set(title=f"{short(model)}, norm {norm:g}", ylim=(0, 1), xlabel="visits", ylabel="fooling rate")
         legend(drawn, axes, columns=2)
     return drawn

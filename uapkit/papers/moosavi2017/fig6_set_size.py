@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from uapkit import lab
+from uapkit.figures.levels import level
 from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, look_of_place, short, style, with_intervals
 from uapkit.lab import Claim, Run, claim, nulls
@@ -26,6 +27,7 @@ from uapkit.papers.moosavi2017.setting import (
     mean_of_draws,
     random_rows,
 )
+from uapkit.papers.moosavi2017.stronger import LABELS, Nulls, against_noise
 
 START = 500  # images in the smallest X of the paper's figure
 
@@ -115,11 +117,25 @@ def claims(run: Run) -> Iterator[Claim]:
             yield claim("rises_with_size", f"{model}, {most} against {least} images", change, ">", 0.0)
 
 
+def norm_of(run: Run) -> float:
+    """The norm of the run's vectors; a run says so in its parameters."""
+    return float(run.provenance.get("params", {}).get("norm", math.inf))
+
+
+def beyond(run: Run, stall: Run | None) -> pd.DataFrame:
+    """The vector of each size of X beside noise with the spectrum of one, see :func:`uapkit.lab.beside.compared`."""
+    rated = []
+    for r in run.where(kind=UAP).to_dict("records"):
+        about = {"model": r["model"], "n_images": int(r["n_images"])}
+        rated.append((about, run.flags("fooled", r["model"], about["n_images"])))
+    return against_noise(run, stall, rated, norm_of(run))
+
+
 @of_a_run
-def figure(run: Run, published: Mapping[str, float] | None = None) -> Figure:
+def figure(run: Run, published: Mapping[str, float] | None = None, beside: Nulls | None = None) -> Figure:
     """Fooling rate against the number of images in X, a panel a network; the null as a band.
 
-    published: rates at 10,000 images by network, marked by a star.
+    published: rates at 10,000 images by network, marked by a star. beside: the nulls that other items measured, lines across.
     """
     theirs, models = published or {}, models_of(run.rows)
     shown, star = look(UAP), look("published")
@@ -143,6 +159,8 @@ def figure(run: Run, published: Mapping[str, float] | None = None) -> Figure:
                 ax.axhspan(
                     random["low"].min(), random["high"].max(), color=colour, alpha=0.35, label="random, same norm"
                 )
+            for null in (beside or {}).get((model, norm_of(run)), []):
+                level(ax, null.rate, null.kind, LABELS[null.kind])
             ticks = list(attack["n_images"])
             if model in theirs:
                 at = 10_000, theirs[model]

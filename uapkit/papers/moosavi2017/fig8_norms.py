@@ -13,11 +13,12 @@ from torch import Tensor
 
 from uapkit import attacks, lab
 from uapkit.figures.panels import legend, models_of, of_a_run, panels
-from uapkit.figures.style import look, short, style
+from uapkit.figures.style import look, short, style, with_intervals
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
 from uapkit.papers.moosavi2017.normals import minimal
 from uapkit.papers.moosavi2017.setting import Setting, bench_of
+from uapkit.papers.moosavi2017.stronger import LABELS, Nulls, against_noise
 from uapkit.seeds import generator
 
 UNIVERSAL, RANDOM = "universal", nulls.RANDOM_DIRECTION
@@ -120,9 +121,21 @@ def claims(run: Run) -> Iterator[Claim]:
                 yield claim("universal_fools_more", name, lab.paired(own, others), ">", 0.0)
 
 
+def beyond(run: Run, stall: Run | None) -> pd.DataFrame:
+    """Each kind at size 1, the mean of its draws, beside noise with the spectrum of the universal one, of that length."""
+    rated = []
+    for (model, kind), rows in run.where(size=1.0).groupby(["model", "kind"], sort=False):
+        draws = [run.flags("fooled", model, kind, k) for k in sorted(rows["draw"].astype(int))]
+        rated.append(({"model": model, "kind": kind}, np.mean(draws, axis=0)))
+    return against_noise(run, stall, rated, 2.0)
+
+
 @of_a_run
-def figure(run: Run) -> Figure:
-    """Fooling rate against the 2-norm, a panel a network, a line a kind: the mean of its draws, which are the dots."""
+def figure(run: Run, beside: Nulls | None = None) -> Figure:
+    """Fooling rate against the 2-norm, a panel a network, a line a kind: the mean of its draws, which are the dots.
+
+    beside: the nulls that other items measured at size 1, a point with its interval.
+    """
     models = models_of(run.rows)
     with style():
         drawn, axes = panels(models, height=3.4)
@@ -133,6 +146,10 @@ def figure(run: Run) -> Figure:
                 ax.plot(part["l2_norm"], part["fooling_rate"], ".", color=shown.colour, alpha=0.4)
                 line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker, "linestyle": shown.line}
                 ax.plot(mean.index, mean, label=str(kind), **line)
+            for null in (beside or {}).get((str(model), 2.0), []):
+                at = [float(run.where(model=model, size=1.0)["l2_norm"].iloc[0])]
+                rows = pd.DataFrame([null.rate.columns("fooling_rate")])
+                with_intervals(ax, at, rows, "fooling_rate", look(null.kind), LABELS[null.kind], line=False)
             ax.set(title=short(model), xlabel="2-norm, pixels 0 to 255", ylabel="fooling rate", ylim=(0, 1))
         legend(drawn, axes, columns=2)
     return drawn

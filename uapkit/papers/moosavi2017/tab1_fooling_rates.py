@@ -11,12 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uapkit import lab
+from uapkit.figures.levels import look_of_null
 from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.papers.moosavi2017.drawing import published, published_rates
+from uapkit.papers.moosavi2017.ext_stall import END, SPHERE
 from uapkit.papers.moosavi2017.setting import (
     BLOCKED,
     PASS_LIMIT,
@@ -28,6 +30,7 @@ from uapkit.papers.moosavi2017.setting import (
     mean_of_draws,
     random_rows,
 )
+from uapkit.papers.moosavi2017.stronger import LABELS, Nulls, against_noise
 
 EQUAL = "equal length"
 SERIES = (  # kind, images it is scored on, how the figure calls it
@@ -146,20 +149,32 @@ def gap(a: Interval, b: Interval) -> Interval:
     return Interval(difference, b.n, difference - down, difference + up)
 
 
+def beyond(run: Run, stall: Run | None) -> pd.DataFrame:
+    """Each vector's rate on other images beside noise with its spectrum, see :func:`uapkit.lab.beside.compared`."""
+    rated = []
+    for r in run.where(kind=[UAP, BLOCKED], scored_on="held out").to_dict("records"):
+        about = {"model": r["model"], "norm": r["norm"], "kind": r["kind"]}
+        rated.append((about, run.flags("fooled", r["model"], f"{r['norm']:g}", r["kind"])))
+    return against_noise(run, stall, rated)
+
+
 @of_a_run
-def figure(run: Run, reported: pd.DataFrame | None = None) -> Figure:
+def figure(run: Run, reported: pd.DataFrame | None = None, beside: Nulls | None = None) -> Figure:
     """Fooling rates of each network with 95 % intervals, a panel a norm: on X, on other images, blocked, and the null.
 
-    reported: rows of the published table; where the network is the same a star marks its rate on other images.
+    reported: rows of the published table; where the network is the same a star marks its rate on other images. beside: the
+    nulls that other items measured.
     """
     norms = sorted(set(run.rows["norm"]))
     theirs = {} if reported is None else published_rates(reported)
     with style():
-        drawn, axes = panels(norms, columns=1, height=0.45 * run.rows["model"].nunique() + 1.6)
+        drawn, axes = panels(norms, columns=1, height=(0.6 if beside else 0.45) * run.rows["model"].nunique() + 1.6)
         drawn.set_figwidth(7)
         for ax, norm in zip(axes, norms, strict=True):
             part = run.where(norm=norm)
             models = models_of(part)
+            others = [] if beside is None else list(LABELS.items())
+            step, middle_place = 0.98 / (len(SERIES) + len(others) + 1), (len(SERIES) + len(others) - 1) / 2
             for place, (kind, where, label) in enumerate(SERIES):
                 drawn_kind = random_rows(part) if kind == nulls.RANDOM_SIGNS else lab.rows_of(part, kind=kind)
                 rows = lab.rows_of(drawn_kind, scored_on=where)
@@ -168,7 +183,7 @@ def figure(run: Run, reported: pd.DataFrame | None = None) -> Figure:
                 middle, shown = rows["fooling_rate"], look(kind)
                 ax.errorbar(
                     middle,
-                    [models.index(m) + 0.14 * (place - 2.5) for m in rows["model"]],
+                    [models.index(m) + step * (place - middle_place) for m in rows["model"]],
                     xerr=[(middle - rows["low"]).clip(lower=0), (rows["high"] - middle).clip(lower=0)],
                     linestyle="none",
                     capsize=2,
@@ -178,6 +193,21 @@ def figure(run: Run, reported: pd.DataFrame | None = None) -> Figure:
                     markerfacecolor="white" if where == "X" else shown.colour,
                     label=label,
                 )
+            for place, (kind, label) in enumerate(others, len(SERIES)):
+                for model in models:
+                    for null in [n for n in (beside or {}).get((model, norm), []) if n.kind == kind]:
+                        rate, shown = null.rate, look_of_null(kind)
+                        ax.errorbar(
+                            [rate.value],
+                            [models.index(model) + step * (place - middle_place)],
+                            xerr=[[rate.value - rate.low], [rate.high - rate.value]],
+                            linestyle="none",
+                            capsize=2,
+                            color=shown.colour,
+                            marker=shown.marker,
+                            markersize=4,
+                            label=label,
+                        )
             for model in [m for m in models if (m, norm) in theirs]:
                 shown = look("published")
                 at = theirs[model, norm], models.index(model)
@@ -187,6 +217,27 @@ def figure(run: Run, reported: pd.DataFrame | None = None) -> Figure:
             ax.invert_yaxis()
         legend(drawn, axes, columns=2)
     return drawn
+
+
+def ball_and_sphere(stall: Run) -> pd.DataFrame:
+    """The ball and the sphere side by side, on the same images: each network and norm that a run of ``ext_stall`` has both of.
+
+    Both are fitted on the same X. ``gain``: what the sphere adds, paired; ``ball_visits``, ``sphere_visits``: what each cost.
+    """
+    rows = []
+    for r in stall.where(kind=SPHERE, row=END).to_dict("records"):
+        model, norm, n = r["model"], float(r["norm"]), int(r["n_images"])
+        ball = stall.where(model=model, norm=norm, kind=UAP, row=END, n_images=n)
+        if ball.empty:
+            continue
+        flags = [stall.flags("fooled", model, f"{norm:g}", kind, n) for kind in (SPHERE, UAP)]
+        rates = {"ball": lab.from_row(ball.iloc[0]), "sphere": lab.from_row(r), "gain": lab.paired(*flags)}
+        about: dict[str, Any] = {"model": model, "norm": norm}
+        for name, one in rates.items():
+            about |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+        about |= {"n_images": n, "ball_visits": ball.iloc[0]["visits"], "sphere_visits": r["visits"], "n": int(r["n"])}
+        rows.append(about)
+    return pd.DataFrame(rows)
 
 
 def beside_published(run: Run, reported: pd.DataFrame, model: str = "bvlc_googlenet") -> pd.DataFrame:

@@ -20,6 +20,7 @@ from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
 from uapkit.papers.moosavi2017.drawing import matrix, published
 from uapkit.papers.moosavi2017.setting import Setting, bench_of, facts
+from uapkit.papers.moosavi2017.stronger import LABELS, Nulls
 
 OWN, FOREIGN, OTHERS, ON_OTHERS = "own", "foreign", "all others", "its own, on all others"
 EQUAL = "equal length"
@@ -162,10 +163,11 @@ def by_length(run: Run) -> pd.DataFrame:
 
 
 @of_a_run
-def figure(run: Run) -> Figure:
+def figure(run: Run, beside: Nulls | None = None) -> Figure:
     """Rows: the network that a perturbation was computed for; columns: the network attacked; one matrix a set of images.
 
-    The null is the lowest row; the last row and column are the means over the other networks.
+    The nulls are the lowest rows; the last row and column before them are the means over the other networks. beside: the nulls
+    that other items measured in the infinity norm, a row a kind.
     """
     sets = list(dict.fromkeys(run.rows["data"]))
     most = max(len(models_of(run.where(data=name))) for name in sets)
@@ -179,6 +181,10 @@ def figure(run: Run) -> Figure:
             means = lab.rows_of(part, kind="row mean").set_index("model")["fooling_rate"]
             grid = part[part["kind"] != "row mean"].groupby(["source", "model"])["fooling_rate"].mean().unstack()
             grid = grid.reindex(index=[*own, OTHERS, *random], columns=own)
+            for kind, label in LABELS.items():
+                rates = {m: n.rate.value for m in own for n in (beside or {}).get((m, math.inf), []) if n.kind == kind}
+                if rates:
+                    grid.loc[label] = pd.Series(rates)
             grid[OTHERS] = means.reindex(grid.index)
             matrix(ax, grid, low=0, high=1, means=True)
             ax.axhline(len(own) - 0.5, color="white", linewidth=3)
