@@ -71,6 +71,8 @@ def _from_run(run: Run, name: str, parts: list[str], expression: str) -> str:
         return str(params[parts[1]])
     column, where, how = parts[0], parts[1] if len(parts) > 1 else "", parts[2] if len(parts) > 2 else "only"
     rows = _matching(run.rows, where, expression)
+    if rows.empty and not _left_out(run, where, expression):
+        raise ValueError(f"[[{expression}]]: no row of the table of {name} is so, and none was left out")
     if how == "count" or column == "count":
         return str(len(rows))
     if column not in rows:
@@ -115,14 +117,21 @@ def _stored(name: str) -> Run | None:
     return run and Run(run.table, {}, run.provenance, run.stale)  # one page draws from many: no arrays are held
 
 
-def _matching(table: pd.DataFrame, where: str, expression: str) -> pd.DataFrame:
+def _left_out(run: Run, where: str, expression: str) -> bool:
+    """Whether rows that the run names but did not compute are so; such rows hold few values, and an empty one may be any."""
+    return not _matching(run.table.loc[run.table.index.difference(run.rows.index)], where, expression, empty=True).empty
+
+
+def _matching(table: pd.DataFrame, where: str, expression: str, *, empty: bool = False) -> pd.DataFrame:
+    """The rows where every ``column=value`` holds; empty: a cell without a value holds any."""
     keep = pd.Series(True, index=table.index)
     for part in filter(None, where.split(";")):
         column, equals, value = part.partition("=")
         if not equals or column.strip() not in table:
             raise ValueError(f"[[{expression}]]: {part!r} is no column=value of the table's {sorted(table.columns)}")
         own = table[column.strip()]
-        keep &= own == float(value) if pd.api.types.is_numeric_dtype(own) else own.astype(str) == value.strip()
+        same = own == float(value) if pd.api.types.is_numeric_dtype(own) else own.astype(str) == value.strip()
+        keep &= (same | own.isna()) if empty else same
     return table[keep]
 
 
