@@ -38,6 +38,8 @@ def test_other_forms_are_drawn():
         f"{NAME} | fooling_rate | model=tiny_darknet",
         f"{NAME} | fooling_rate | modl=tiny_darknet | max",
         f"{NAME} | fooling_rate | model=tiny_darknet | median",
+        f"{NAME} | fooling_rate | model=squeezenet1_1;weights=gluon | max",
+        f"{NAME} | count | model=tiny_darknt",
         f"{NAME} | verdict | no_such_claim",
         f"{NAME} | params | no_such_parameter",
         f"published {NAME} | fooling_rate | model=vgg19",
@@ -52,6 +54,11 @@ def test_what_cannot_be_drawn_is_an_error(expression):
 def test_a_planned_item_says_so(monkeypatch):
     monkeypatch.setattr(prose, "_stored", lambda name: None)
     assert prose.drawn(f"{NAME} | fooling_rate | model=tiny_darknet | max") == prose.ABSENT
+
+
+def test_a_network_that_the_run_left_out_says_so():
+    assert "vgg19" in set(runner.load(NAME)["model"])
+    assert prose.drawn(f"{NAME} | fooling_rate | model=vgg19;kind=singular vector | max") == prose.ABSENT
 
 
 def test_a_number_of_a_stale_run_says_so(monkeypatch):
