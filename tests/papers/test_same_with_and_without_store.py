@@ -26,6 +26,7 @@ SMALL = {  # settings that make a quick run quicker, for the items that have the
 CURVED = ("fig1_scores", "fig2_positive", "fig3_accuracy", "fig3_attack_energy", "fig_negative_flat", "ext_step")
 FEWER = {  # two or three of what a quick run goes through, for the items that have them
     "equivariant2019": {"n_fit": 40, "samples": (20, 40), "n_draws": 2},
+    "equivariant2019/ext_roteqnet_fooling": {"samples": (20, 24), "n_eval": 12},
     "jetley2018": {"dims": (1, 4, 16), "factors": (1.0, 10.0)},
     **{f"jetley2018/{item}": {"n_fit": 5} for item in CURVED},
     "khrulkov2018/ext_patterns": {"angles": (45,)},
