@@ -6,7 +6,7 @@
   const source = new URL("previews.js", document.currentScript.src);
   const box = Object.assign(document.createElement("div"), { id: "uapkit-preview", hidden: true });
   box.setAttribute("role", "tooltip");
-  let texts, shown, title, timer;
+  let texts, shown, title, timer, over; // over: the link that the pointer came to last
 
   function read() {
     texts ||= new Promise((done) => {
@@ -54,14 +54,16 @@
   document.addEventListener("mouseover", (event) => {
     const link = wanted(event);
     clearTimeout(timer);
+    if (!box.contains(event.target)) over = link;
     if (link) timer = setTimeout(() => show(link), 200);
     else if (shown && !box.contains(event.target)) timer = setTimeout(hide, 200); // time to move into the box
   });
   document.addEventListener("focusin", (event) => (wanted(event) ? show(wanted(event)) : hide()));
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") { over = null; hide(); } });
   addEventListener("scroll", () => {
-    // the keyboard's focus scrolls its link into view: the box goes along; a pointer has left its link
-    if (shown && shown === document.activeElement) place(shown.getClientRects()[0]);
-    else hide();
+    // the keyboard's focus scrolls its link into view: the box goes along; a pointer may have left its link, or rest on it
+    if (shown && shown === document.activeElement) return place(shown.getClientRects()[0]);
+    hide();
+    timer = setTimeout(() => over?.matches(":hover") && show(over), 200);
   }, { passive: true });
 })();

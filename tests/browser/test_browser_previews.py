@@ -28,6 +28,26 @@ def test_the_pointer_shows_a_term_and_may_move_into_the_box(chapter):
     chapter.wait_for_selector(BOX, state="hidden")
 
 
+def test_a_page_that_moves_hides_it_only_where_the_pointer_has_left_the_term(chapter):
+    """The page moves by itself while a formula above is set, or a busy machine is late to say that it was scrolled."""
+    chapter.locator(TERM).first.hover()
+    chapter.evaluate("scrollBy(0, 1)")  # before the box is there
+    chapter.wait_for_selector(f"{BOX}:visible")
+    chapter.evaluate("scrollBy(0, 1)")  # and while it is
+    chapter.wait_for_selector(BOX, state="hidden")
+    chapter.wait_for_selector(f"{BOX}:visible")
+    chapter.keyboard.press("Escape")
+    chapter.evaluate("scrollBy(0, 1)")
+    chapter.wait_for_timeout(500)
+    assert not chapter.locator(BOX).is_visible(), "who has closed it is not shown it again"
+    chapter.mouse.move(5, 5)
+    chapter.locator(TERM).first.hover()
+    chapter.wait_for_selector(f"{BOX}:visible")
+    chapter.evaluate("scrollBy(0, 300)")
+    chapter.wait_for_timeout(500)
+    assert not chapter.locator(BOX).is_visible()
+
+
 def test_the_keyboard_shows_it_and_escape_closes_it(chapter):
     link = chapter.locator(TERM).first
     link.focus()  # which scrolls it into view

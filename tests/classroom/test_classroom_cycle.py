@@ -24,12 +24,21 @@ for path in ("../../../gradebook.db", "../../../source/a1_linear/a1_linear.ipynb
 """
 
 
+def shorten(out, seconds):
+    """A cell's limit in a course: what is interrupted at it takes no less time than the limit."""
+    config, usual = out / "nbgrader_config.py", "c.Execute.timeout = 60"
+    text = config.read_text()
+    assert usual in text, "what a teacher gets"
+    config.write_text(text.replace(usual, f"c.Execute.timeout = {seconds}"))
+
+
 @pytest.mark.slow
 def test_whole_cycle(tmp_path, capsys, monkeypatch):
     tools = os.path.dirname(sys.executable)
     monkeypatch.setenv("PATH", os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p != tools))
     out = tmp_path / "course"
     build.course(out, seed=3, only=[NAME])
+    shorten(out, 15)
 
     released = out / "release" / NAME
     assert sorted(p.name for p in released.iterdir()) == [f"{NAME}.ipynb", "digits.npz", "kit.py"]
@@ -111,17 +120,19 @@ def test_printing_without_end_ends_within_the_limits_with_a_grade_and_a_small_re
     fake.submit(out, NAME, n=6)
     right = nbformat.read(out / "submitted" / "right_0" / NAME / f"{NAME}.ipynb", as_version=4)
     shutil.rmtree(out / "submitted")
-    config = out / "nbgrader_config.py"
-    config.write_text(config.read_text().replace("c.Execute.timeout = 60", "c.Execute.timeout = 5"))
+    shorten(out, 5)
     for student, code in ENDLESS.items():
         wrong = copy.deepcopy(right)
         first = next(cell for cell in wrong.cells if cell.cell_type == "code" and notebooks.about(cell).get("solution"))
         first.source += f"\n\n{code}\n"
         (place := out / "submitted" / student / NAME).mkdir(parents=True)
         nbformat.write(wrong, place / f"{NAME}.ipynb")
-    report = grade.grade(out, NAME, seconds=60).set_index("student")
+    grade.grade(out, NAME, seconds=40, students=["stubborn"])  # its limit is waited for
+    assert "Timeout waiting for execute reply" in (out / "logs" / NAME / "stubborn.log").read_text(), "it got that far"
+    others = sorted(set(ENDLESS) - {"stubborn"})
+    report = grade.grade(out, NAME, seconds=60, students=others).set_index("student")
     assert report.loc["stubborn", "status"] == "stopped at the time limit", "it cannot be interrupted"
-    for student in set(ENDLESS) - {"stubborn"}:
+    for student in others:
         assert report.loc[student, "status"] == "graded", student
         assert report.loc[student, "points"] == 20, "what it defines before it prints is right"
         assert report.loc[student, "seconds"] < 60
