@@ -29,12 +29,12 @@ def test_a_subspace_has_the_fewest_directions_that_hold_its_share_of_the_images(
     _, values, vectors = torch.linalg.svd(rows, full_matrices=False)
     held = values.square().cumsum(0) / values.square().sum()
     for energy in (0.3, 0.8, 0.99):
-        basis = ext_lower_vectors.own_subspace(here, 80, energy)
+        basis = here.own_subspace(80, energy)
         m = basis.shape[1]
         assert held[m - 1] >= energy
         assert m == 1 or held[m - 2] < energy
         assert torch.allclose(basis @ basis.T, vectors[:m].T @ vectors[:m], atol=1e-6)
-    assert torch.equal(ext_lower_vectors.own_subspace(here, 80, 0.99), here.own_subspace(80))
+    assert torch.equal(here.own_subspace(80, 0.99), here.own_subspace(80))
 
 
 def test_the_draws_of_99_percent_are_those_of_the_other_figures(small, setting, net):

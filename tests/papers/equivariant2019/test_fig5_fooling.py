@@ -5,6 +5,7 @@ import pytest
 from uapkit import evaluate
 from uapkit.lab import Run
 from uapkit.papers.equivariant2019 import fig5_fooling
+from uapkit.papers.equivariant2019.course import IN_DATA
 from uapkit.papers.equivariant2019.fooling import refitted
 
 
@@ -19,6 +20,7 @@ def curves(small):
         norms=(0.0, 0.3, 2.0),
         n_random=6,
         passes=1,
+        energies=(0.8, 0.99),
     )
 
 
@@ -46,7 +48,8 @@ def test_fig5_fooling(curves, setting, net, evidence):
     assert claims.loc["reaches_80_percent", "estimate"] == other[0.5]
     assert claims.loc["saturates_above_80_percent", "estimate"] >= other[0.5]
     assert (claims["n"] == 100).all()
-    chance = curves[curves["is_null"] & (curves["relative_norm"] == 0.5)].groupby("kind")["error_rate"]
+    chance = curves[curves["is_null"] & (curves["relative_norm"] == 0.5)]
+    chance = chance.groupby(["kind", "energy"], dropna=False)["error_rate"]
     assert claims.loc["beats_random_directions", "bound"] == chance.quantile(0.975).max()
 
 
@@ -62,8 +65,32 @@ def test_redraws_are_judged_as_one_draw_and_against_random_directions(curves, ev
         "of one draw, not of their mean"
     )
     few = evidence(fig5_fooling, curves).set_index("claim").loc["100_samples_suffice"]
-    by_chance = curves[curves["kind"] == "difference of random directions"].iloc[0]
-    assert few["null"] == few["null_low"] == few["null_high"] == by_chance["difference_high"], "the best of chance"
+    by_chance = curves[curves["kind"] == "difference of random directions"]
+    assert by_chance["energy"].fillna(1).tolist() == [1, 0.8, 0.99], "all of space, and both subspaces"
+    best = by_chance["difference_high"].max()
+    assert few["null"] == few["null_low"] == few["null_high"] == best, "the best of chance"
+    before = curves.drop(columns="energy")  # a run of one subspace
+    assert evidence(fig5_fooling, before).set_index("claim").loc["100_samples_suffice", "null"] == best
+
+
+def test_a_small_subspace_of_the_images_can_decide(curves, evidence):
+    """The draws of one subspace are judged by themselves: mixed with weaker ones their quantile would be lower."""
+    here = (curves["energy"] == 0.8) & (curves["relative_norm"] == 0.5) & (curves["kind"] == IN_DATA)
+    assert here.sum() == 6
+    stronger = curves.assign(error_rate=curves["error_rate"].mask(here, 0.99))
+    assert evidence(fig5_fooling, stronger).set_index("claim").loc["beats_random_directions", "bound"] == 0.99
+    ax = fig5_fooling.figure(Run.of(stronger)).axes[0]
+    bars = [line.get_ydata() for line in ax.lines if line.get_linewidth() == 3]
+    assert any(list(bar) == [0.99, 0.99] for bar in bars)
+
+
+def test_no_subspace_leaves_the_whole_space_and_a_share_that_none_can_have_is_refused(small, evidence):
+    few = {"attacks": ("gradient",), "samples": (20,), "n_eval": 20, "n_draws": 1, "norms": (), "n_random": 2}
+    table = fig5_fooling.run(**small, **few, energies=())
+    assert set(table.loc[table["kind"].str.startswith("random"), "kind"]) == {"random direction"}
+    assert len(evidence(fig5_fooling, table)) == 4
+    with pytest.raises(ValueError, match=r"energies must lie in \(0, 0.99\]"):
+        fig5_fooling.run(**small, **few, energies=(0.5, 1.0))
 
 
 def test_the_interval_is_over_fitted_and_scored_images_where_both_were_drawn(curves, evidence):

@@ -14,6 +14,7 @@ from uapkit.data.images import Images
 from uapkit.lab import nulls
 from uapkit.papers.equivariant2019.evidence import Columns
 from uapkit.papers.equivariant2019.setting import BATCH, Setting
+from uapkit.papers.equivariant2019.spectrum import DATA_ENERGY
 from uapkit.seeds import child_seed, generator
 from uapkit.spectra import random_directions
 
@@ -165,20 +166,28 @@ class Course:
             wrong.append(under[sign])
         return found, torch.stack(wrong)
 
-    def random(self, n_random: int, kind: str, n_curves: int = 0) -> tuple[list[dict], Tensor]:
-        """Random directions, of all of R^d or of the images' subspace, each at the sign that is better on fitted images.
+    def random(
+        self, n_random: int, kind: str, n_curves: int = 0, energy: float = DATA_ENERGY
+    ) -> tuple[list[dict], Tensor]:
+        """Random directions, of all of R^d or of one of the images' subspaces, each at the sign that is better on fitted images.
 
         A row each at ``small``, the first ``n_curves`` at all norms; and (n_random, n_eval) who is wrong under each. A
-        singular vector gets its better sign, so its null must have it, too.
+        singular vector gets its better sign, so its null must have it, too. energy: share of the images' squares that the
+        subspace holds; a column of its rows, with its ``dimensions``.
         """
-        inside = self.setting.own_subspace(self.n_images) if kind == IN_DATA else None
-        seed = child_seed(self.setting.bench.seed, f"{kind} attack")
-        draws = random_directions(n_random, self.scored.x[0].numel(), seed, inside=inside)
+        name, inside, about = f"{kind} attack", None, {}
+        if kind == IN_DATA:
+            inside = self.setting.own_subspace(self.n_images, energy)
+            about = {"energy": energy, "dimensions": inside.shape[1]}
+            name += "" if energy == DATA_ENERGY else f", {energy:g}"
+        draws = random_directions(
+            n_random, self.scored.x[0].numel(), child_seed(self.setting.bench.seed, name), inside=inside
+        )
         found, wrong = [], []
         for k, v in enumerate(draws):
             sign = self.better_sign(v, self.images[: self.first])
             norms = None if k < n_curves else ()
-            rows, under = self.rows(v, (sign,), norms, kind=kind, draw=k, chosen=True)
+            rows, under = self.rows(v, (sign,), norms, kind=kind, draw=k, chosen=True, **about)
             found += rows
             wrong.append(under[sign])
         return found, torch.stack(wrong)

@@ -81,7 +81,8 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
 
     The more images, the darker; how they were fitted is told by the line. Networks from other training seeds are dotted,
     for the largest sample scored with the vector of the other half. Bars: the central 95 % of the draws of a random null at
-    the norm that has them all; its line is the worst of those that were followed over all norms. Ticks: redraws.
+    the norm that has them all, in the images' subspace in which they err most; its line is the worst of those that were
+    followed over all norms. Ticks: redraws.
     """
     ends = ("error_low", "error_high") if value == "error_rate" else ("low", "high")
     first = first_seed(run.rows)
@@ -118,7 +119,7 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
                 ax.plot(worst.index, worst, shown.line, color=shown.colour, linewidth=1, label=kind)
                 for size, draws in here.groupby("relative_norm"):  # all draws, at the norm that has them
                     if len(draws) > worst.size:
-                        low, high = draws[value].quantile([0.025, 0.975])
+                        low, high = _strongest(draws, value).quantile([0.025, 0.975])
                         ax.plot([size, size], [low, high], color=shown.colour, linewidth=3, alpha=0.5)
             titled(ax, f"{short(model)}\n{attack}")
             ax.set(ylim=(0, 1), xlabel="norm / mean image norm")
@@ -127,11 +128,19 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
     return figure
 
 
+def _strongest(draws: pd.DataFrame, value: str) -> pd.Series:
+    """The values of the draws from the one of the images' subspaces whose 97.5 % quantile is largest; all where there is one."""
+    if "energy" not in draws or draws["energy"].isna().all():
+        return draws[value]
+    return max((part[value] for _, part in draws.groupby("energy")), key=lambda one: one.quantile(0.975))
+
+
 def _followed(rows: pd.DataFrame) -> pd.DataFrame:
     """The draws of a null that were followed over all norms; all rows of a kind without draws."""
     if "draw" not in rows or rows["draw"].isna().all():
         return rows
-    norms = rows.groupby("draw")["relative_norm"].transform("nunique")
+    which = ["draw", "energy"] if "energy" in rows and rows["energy"].notna().any() else ["draw"]
+    norms = rows.groupby(which)["relative_norm"].transform("nunique")
     return rows[norms == norms.max()]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from uapkit import checks, lab
 from uapkit.figures.panels import legend, panels
@@ -24,8 +23,6 @@ from uapkit.papers.equivariant2019.evidence import estimate
 from uapkit.papers.equivariant2019.fooling import highest_of_chance
 from uapkit.papers.equivariant2019.setting import QUICK, Attacks, Setting, training
 from uapkit.papers.equivariant2019.spectrum import DATA_ENERGY, leading
-from uapkit.seeds import child_seed
-from uapkit.spectra import random_directions, unit_rows
 
 WHOLE, STRONGEST = "all of space", "strongest"
 
@@ -75,34 +72,12 @@ def run(
     def null(model: str) -> list[dict]:
         along = Course(setting, model, total, total - n_fit, [max([*norms, small])], small)
         found = along.random(n_random, nulls.RANDOM_DIRECTION, n_random)[0]
-        return found + [row for energy in energies for row in _inside(along, n_random, energy)]
+        inside = [along.random(n_random, IN_DATA, n_random, energy)[0] for energy in energies]
+        return found + [row for rows in inside for row in rows]
 
     parts = [setting.table(setting.points(models, attack=attacks), vectors, "lower vectors")]
     parts.append(setting.table(setting.points(models), null, "random directions"))
     return lab.joined(parts)
-
-
-def _inside(along: Course, n_random: int, energy: float) -> list[dict]:
-    """Rows of random directions of one of the images' subspaces; those of 99 % of the energy are the draws of fig5_fooling."""
-    basis = own_subspace(along.setting, along.n_images, energy)
-    name = f"{IN_DATA} attack" if energy == DATA_ENERGY else f"{IN_DATA} attack, {energy:g}"
-    seed, found = child_seed(along.setting.bench.seed, name), []
-    about: dict[str, Any] = {"kind": IN_DATA, "chosen": True, "energy": energy, "dimensions": basis.shape[1]}
-    for draw, v in enumerate(random_directions(n_random, len(basis), seed, inside=basis)):
-        sign = along.better_sign(v, along.images[: along.first])
-        found += along.rows(v, (sign,), draw=draw, **about)[0]
-    return found
-
-
-def own_subspace(setting: Setting, n: int, energy: float) -> Tensor:
-    """(d, m) orthonormal basis of the fewest principal directions of n turned images with a share ``energy`` of their squares.
-
-    energy: in (0, 0.99].
-    """
-    basis = setting.own_subspace(n)
-    rows = unit_rows(setting.turned(n).x.flatten(1).cpu()).double()
-    held = (rows @ basis).square().sum(0).cumsum(0) / rows.square().sum()
-    return basis[:, : int((held < energy).sum()) + 1].contiguous()
 
 
 def chances(of_network: pd.DataFrame) -> dict[str, float]:

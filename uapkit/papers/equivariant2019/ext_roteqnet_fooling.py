@@ -27,6 +27,7 @@ def run(
     small: float = 0.5,
     n_random: int = 1,
     passes: int = 1,
+    energies: Sequence[float] = (0.99,),
     labels: str = "true",
     seed: int = 0,
     device: str = "cpu",
@@ -35,6 +36,7 @@ def run(
     return fooling_curves(
         Setting.of(data, rotation, labels, seed=seed, device=device), models, attacks,
         samples=samples, n_eval=n_eval, n_draws=n_draws, norms=norms, small=small, n_random=n_random, passes=passes,
+        energies=energies,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.papers.equivariant2019.drawing import bounds, first_seed
 from uapkit.papers.equivariant2019.evidence import estimate, groups
-from uapkit.papers.equivariant2019.setting import IN_DATA, QUICK, RANDOM, Attacks, Setting, central
+from uapkit.papers.equivariant2019.setting import IN_DATA, QUICK, RANDOM, Attacks, Setting, central, training
 from uapkit.papers.equivariant2019.spectrum import jackknife, leading, mean_dots, moments
 
 
@@ -80,8 +80,9 @@ def claims(run: Run) -> Iterator[Claim]:
     columns = ("mean_dot", "low", "high")
     for name, rows in groups(run, ["model", "attack", "sample", "k"]):
         ours = estimate(lab.rows_of(rows, kind="trained").iloc[0], columns, n="n_fit")
+        how = training(rows["model"].iloc[0])
         for what, kind in (("dot_below_random", RANDOM), ("dot_below_random_in_data", IN_DATA)):
-            yield claim(what, name, ours, "<", lab.rows_of(rows, kind=kind)["low"].iloc[0])
+            yield claim(what, name, ours, "<", lab.rows_of(rows, kind=kind)["low"].iloc[0], training=how)
 
 
 def figure(run: Run) -> Figure:

@@ -18,7 +18,7 @@ from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.papers.equivariant2019.drawing import LINES, first_seed, pairs_in, titled
 from uapkit.papers.equivariant2019.evidence import estimate, groups, nearest_null
-from uapkit.papers.equivariant2019.setting import IN_DATA, QUICK, RANDOM, SHUFFLED, Attacks, Setting
+from uapkit.papers.equivariant2019.setting import IN_DATA, QUICK, RANDOM, SHUFFLED, Attacks, Setting, training
 from uapkit.papers.equivariant2019.spectrum import jackknife, moments, top_values
 
 
@@ -87,7 +87,8 @@ def claims(run: Run) -> Iterator[Claim]:
     columns = ("tenth_to_first", "ratio_low", "ratio_high")
     for name, rows in groups(run, ["model", "attack", "sample"]):
         ours = estimate(lab.rows_of(rows, kind="trained").iloc[0], columns, n="n_fit")
-        yield claim("sharp_drop", name, ours, "<", 0.5, null=nearest_null(rows[rows["is_null"]], columns, "<"))
+        null, how = nearest_null(rows[rows["is_null"]], columns, "<"), training(rows["model"].iloc[0])
+        yield claim("sharp_drop", name, ours, "<", 0.5, null=null, training=how)
 
 
 def figure(run: Run) -> Figure:

@@ -28,6 +28,7 @@ def run(
     small: float = 0.5,
     n_random: int = 4,
     passes: int = 1,
+    energies: Sequence[float] = (0.9, 0.99),
     labels: str = "true",
     seed: int = 0,
     device: str = "cpu",
@@ -38,8 +39,10 @@ def run(
     fooling_rate (low, high): labels that change; both on the same n images. fit: "held out" where none of them was
     fitted on; "in sample" as the paper has it for all images; "other half" for the vector of the half that the image
     is not in. chosen: the sign that is better on fitted images. norms and small are shares of the images' mean norm,
-    eps the norm itself. Baselines of equal norm, each at its better sign: random directions, the vector of an untrained
-    network; and Algorithm 1 of [moosavi2017]. Kind "redraw": the smallest sample, drawn ``n_draws`` times, disjoint.
+    eps the norm itself. Baselines of equal norm, each at its better sign: random directions, of all of space and of the
+    images' principal subspaces, each of so many ``dimensions`` that it holds a share ``energy`` of the images' squares
+    (``energies``, from (0, 0.99], or ValueError); the vector of an untrained network; and Algorithm 1 of [moosavi2017].
+    Kind "redraw": the smallest sample, drawn ``n_draws`` times, disjoint.
     Kind "difference": error of one redraw's vector minus that of the largest sample's (interval over draws and images).
     both_low, both_high: of "other half" at ``small``, the interval over fitted and scored images; its vector is found anew
     from ``n_draws`` (refits) halves drawn with repetition, whose errors have refit_mean and refit_spread. n_eval and norms:
@@ -48,6 +51,7 @@ def run(
     return fooling_curves(
         Setting.of(data, rotation, labels, seed=seed, device=device), models, attacks,
         samples=samples, n_eval=n_eval, n_draws=n_draws, norms=norms, small=small, n_random=n_random, passes=passes,
+        energies=energies,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,17 +10,19 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from uapkit import lab
+from uapkit import checks, lab
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.papers.equivariant2019.course import BOTH, ERROR, IN_DATA, Course
 from uapkit.papers.equivariant2019.evidence import estimate, nearest_null
 from uapkit.papers.equivariant2019.setting import Attacks, Setting, training
+from uapkit.papers.equivariant2019.spectrum import DATA_ENERGY
 
 N_BOOT = 2000
 CURVES = 2  # draws of a random null that are followed over all norms
 DRAWN = (nulls.RANDOM_DIRECTION, IN_DATA)
+GAP_BY_CHANCE = "difference of random directions"
 
 
 def fooling_curves(
@@ -34,12 +37,15 @@ def fooling_curves(
     small: float,
     n_random: int,
     passes: int,
+    energies: Sequence[float],
 ) -> pd.DataFrame:
     """The table of fig5_fooling and ext_roteqnet_fooling: curves of the samples' vectors, redraws, baselines of equal norm."""
+    for energy in energies:
+        checks.in_range(energy, 0, DATA_ENERGY, "share of the images' energy in energies", open_low=True)
     total = setting.most = max(setting.count(n) for n in samples)
     apart = max([n for n in samples if n <= total // 2] or [total // 2])  # samples that are kept out of scoring
     courses: dict[str, Course] = {}
-    chance: dict[str, tuple[list[dict], Tensor]] = {}
+    chance: dict[str, tuple[list[dict], dict[float, Tensor]]] = {}
 
     def course(model: str) -> Course:
         if model not in courses:
@@ -50,13 +56,16 @@ def fooling_curves(
             courses[model] = Course(setting, model, total, scored, for_network(norms, model, "norms"), small)
         return courses[model]
 
-    def nulls_of(model: str) -> tuple[list[dict], Tensor]:
-        """Both random nulls; and who is wrong under the draws inside the images' subspace, the sharper of the two."""
+    def nulls_of(model: str) -> tuple[list[dict], dict[float, Tensor]]:
+        """The rows of all random nulls; and who is wrong under them, by the energy of the subspace (all of space: NaN)."""
         along = course(model)
         if model not in chance:
-            whole, _ = along.random(n_random, nulls.RANDOM_DIRECTION, CURVES)
-            inside, wrong = along.random(n_random, IN_DATA, CURVES)
-            chance[model] = whole + inside, wrong
+            rows, whole = along.random(n_random, nulls.RANDOM_DIRECTION, CURVES)
+            wrong = {math.nan: whole}
+            for energy in energies:
+                inside, wrong[energy] = along.random(n_random, IN_DATA, CURVES, energy)
+                rows = rows + inside
+            chance[model] = rows, wrong
         return chance[model]
 
     def vectors(model: str, attack: str) -> list[dict]:
@@ -74,9 +83,9 @@ def fooling_curves(
         _, by_chance = nulls_of(model)
         about = {"n_fit": fewest, "relative_norm": small, "n": along.n_eval}
         found.append({"kind": "difference", **about, **_one_draw(under, largest)})
-        found.append(
-            {"kind": "difference of random directions", "is_null": True, **about, **_one_draw(by_chance, largest)}
-        )
+        for energy, wrong_by_chance in by_chance.items():
+            gap = _one_draw(wrong_by_chance, largest)
+            found.append({"kind": GAP_BY_CHANCE, "is_null": True, "energy": energy, **about, **gap})
         return found
 
     def baselines(model: str) -> list[dict]:
@@ -89,7 +98,7 @@ def fooling_curves(
     parts += [setting.table([{"model": m}], baselines, f"{m}: baselines") for m in names]
     table = lab.joined(parts)
     kinds = table["kind"] if "kind" in table else pd.Series(index=table.index, dtype=object)
-    table["is_null"] = kinds.isin([*DRAWN, nulls.UNTRAINED, "difference of random directions"])
+    table["is_null"] = kinds.isin([*DRAWN, nulls.UNTRAINED, GAP_BY_CHANCE])
     return table
 
 
@@ -140,7 +149,8 @@ def _single(values: np.ndarray) -> tuple[float, float]:
 def fooling_claims(run: Run) -> Iterator[Claim]:
     """80 % wrong at half the images' mean norm or less, and anywhere, by a vector that no scored image was fitted on.
 
-    Chance is the 97.5 % quantile of the random draws, each at its better sign, or the untrained network's vector.
+    Chance is the 97.5 % quantile of the random draws, each at its better sign, of the subspace of the images in which they err
+    most, or the untrained network's vector.
     """
     difference = ("difference", "difference_low", "difference_high")
     for network, of_network in run.by_network():
@@ -163,9 +173,9 @@ def fooling_claims(run: Run) -> Iterator[Claim]:
             at_small = _estimate(lab.rows_of(curve, relative_norm=small).iloc[0])
             yield claim("beats_random_directions", name, at_small, ">", bound, training=how)
             single = lab.rows_of(differences, attack=attack).iloc[0]
-            other = lab.rows_of(rows, kind="difference of random directions").iloc[0]
-            reach = other["difference_high"]  # the upper end: what random directions may do, too
-            typical = Interval(reach, int(other["n"]), reach, reach)
+            others = lab.rows_of(rows, kind=GAP_BY_CHANCE)
+            reach = float(others["difference_high"].max())  # the upper end: what random directions may do, too
+            typical = Interval(reach, int(others["n"].iloc[0]), reach, reach)
             few = estimate(single, difference)
             yield claim("100_samples_suffice", name, few, ">", -0.05, null=typical, training=how)
 
@@ -180,8 +190,9 @@ def _at(rows: pd.DataFrame, one: pd.Series) -> pd.DataFrame:
 
 
 def highest_of_chance(rows: pd.DataFrame) -> float:
-    """Error that chance reaches at one norm: the largest, over the kinds of null, of the draws' 97.5 % quantile."""
-    return float(rows.groupby("kind", sort=False)["error_rate"].quantile(0.975).max())
+    """Error that chance reaches at one norm: the largest, over nulls and subspaces, of the draws' 97.5 % quantile."""
+    by = ["kind", "energy"] if "energy" in rows else ["kind"]  # runs of before have one subspace
+    return float(rows.groupby(by, sort=False, dropna=False)["error_rate"].quantile(0.975).max())
 
 
 def refitted(run: Run | None) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from uapkit.models import Model
 from uapkit.papers.equivariant2019 import recipes
 from uapkit.papers.equivariant2019.drawing import bars
 from uapkit.papers.equivariant2019.evidence import estimate, nearest_null
-from uapkit.papers.equivariant2019.setting import BATCH, QUICK, Setting
+from uapkit.papers.equivariant2019.setting import BATCH, QUICK, Setting, training
 from uapkit.runner.catalogue import project_root
 
 
@@ -92,7 +92,7 @@ def claims(run: Run) -> Iterator[Claim]:
         name, bound = ("roteqnet_97_percent", 0.97) if "roteqnet" in network else ("plain_and_p4_95_percent", 0.95)
         ours = estimate(lab.rows_of(rows, kind="clean").iloc[0], columns)
         untrained = nearest_null(lab.rows_of(rows, kind=nulls.UNTRAINED), columns, ">")
-        yield claim(name, network, ours, ">", bound, null=untrained)
+        yield claim(name, network, ours, ">", bound, null=untrained, training=training(network))
 
 
 def figure(run: Run) -> Figure:

@@ -17,7 +17,7 @@ from uapkit import attacks, checks, lab, models
 from uapkit import data as sets
 from uapkit.data.images import Images, rotation_angles
 from uapkit.lab import nulls, split_name
-from uapkit.papers.equivariant2019.spectrum import principal_subspace
+from uapkit.papers.equivariant2019.spectrum import DATA_ENERGY, principal_subspace
 from uapkit.seeds import child_seed, generator
 from uapkit.spectra import random_directions, unit_rows
 from uapkit.subspace import random_subspace
@@ -170,9 +170,18 @@ class Setting:
         """(n, d) unit differences between an image turned by ``step`` degrees more and the image."""
         return unit_rows((self.turned(n, step).x - self.turned(n).x).flatten(1)).cpu()
 
-    def own_subspace(self, n: int) -> Tensor:
-        """(d, m) orthonormal basis of the turned images' principal subspace, holding 99 % of their energy."""
-        return lab.keep(principal_subspace, unit_rows(self.turned(n).x.flatten(1).cpu()))
+    def own_subspace(self, n: int, energy: float = DATA_ENERGY) -> Tensor:
+        """(d, m) orthonormal basis of the fewest principal directions of n turned images with a share ``energy`` of their squares.
+
+        ValueError unless energy lies in (0, 0.99].
+        """
+        checks.in_range(energy, 0, DATA_ENERGY, "share of the images' energy in energies", open_low=True)
+        rows = unit_rows(self.turned(n).x.flatten(1).cpu())
+        basis = lab.keep(principal_subspace, rows)
+        if energy == DATA_ENERGY:
+            return basis
+        held = (rows.double() @ basis).square().sum(0).cumsum(0) / rows.double().square().sum()
+        return basis[:, : int((held < energy).sum()) + 1].contiguous()
 
     def rows(self, network: str, attack: str, n: int, kind: str = "trained") -> Tensor:
         """(n, d) directions of the trained network, or of one of the nulls with the same n."""
