@@ -427,7 +427,14 @@ def test_an_item_that_ends_without_its_data_falls_back_to_the_quick_run(project,
 def test_quick_runs_are_stored_where_they_are_missing_or_of_other_code(project, counted, monkeypatch, capsys):
     runner.run(NAME, save=True)
     measured = []
-    monkeypatch.setattr(quick, "measure", lambda name: [measured.append(name), ["n"]][1])
+    path = verify.quick_path(runner.item(NAME)).with_suffix(".json")
+
+    def measure(name):
+        measured.append(name)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"restless": ["n"]}))
+        return ["n"]
+
+    monkeypatch.setattr(quick, "measure", measure)
     counted.clear()
     for _ in range(2):
         assert quick.main([]) == 0
@@ -435,6 +442,10 @@ def test_quick_runs_are_stored_where_they_are_missing_or_of_other_code(project, 
     assert measured == [NAME]
     assert "on another processor move: n" in capsys.readouterr().err
     assert quick.current(NAME)
+    quick.store(NAME)
+    assert not quick.current(NAME), "what moves on another processor is not known"
+    measure(NAME)
+    counted[:], measured[:] = ["a", "b"], [NAME]
     monkeypatch.setattr(verify, "code_now", lambda about: "other code")
     assert not quick.current(NAME)
     quick.main([])

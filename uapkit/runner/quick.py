@@ -61,10 +61,13 @@ def _write(path: Path, record: dict[str, Any]) -> None:
 
 
 def current(name: str) -> bool:
-    """Is a quick run of the item stored, and of the code as it is now?"""
+    """Is a quick run of the item stored, of the code as it is now, and is it known what moves on another processor?"""
     about = item(name)
     path = verify.quick_path(about).with_suffix(".json")
-    return path.is_file() and mapping(path)["code_sha256"] == verify.code_now(about)
+    if not path.is_file():
+        return False
+    record = mapping(path)
+    return record["code_sha256"] == verify.code_now(about) and {"arithmetic", "restless"} <= set(record)
 
 
 def main(argv: list[str] | None = None) -> int:
