@@ -88,15 +88,15 @@ def test_a_difference_elsewhere_is_told_and_makes_no_run_stale(elsewhere, projec
     assert "did not give the stored rows: n in row 1" in runner.load(NAME).attrs["stale"]
 
 
-def test_digits_that_are_turned_otherwise_by_the_last_bit_are_compared_all_the_same(elsewhere, monkeypatch):
+def test_digits_turned_and_weights_drawn_otherwise_by_the_last_bit_are_compared_all_the_same(elsewhere, monkeypatch):
     def also(*given):
         made = real(*given)
-        made.attrs["provenance"]["inputs"]["digits/test (n=9, seed=0)"] = "2" * 64
+        made.attrs["provenance"]["inputs"] |= dict.fromkeys(rounded, "2" * 64)
         return made
 
-    real = verify.computed
+    real, rounded = verify.computed, ("digits/test (n=9, seed=0)", "mlp_digits[random]")
     monkeypatch.setattr(verify, "computed", also)
-    elsewhere(inputs={"weights of a": "0" * 64, "digits/test (n=9, seed=0)": "1" * 64})
+    elsewhere(inputs={"weights of a": "0" * 64} | dict.fromkeys(rounded, "1" * 64))
     assert verify.check(NAME, how_far=verify.QUICK).agrees
     elsewhere(arithmetic=arithmetic.checksum())
     assert verify.check(NAME, how_far=verify.QUICK).agrees is None
