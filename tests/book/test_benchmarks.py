@@ -53,6 +53,17 @@ def test_parameters_go_to_the_one_benchmark_that_has_them(project, capsys):
         bench.run(parameters={"n": 7})
 
 
+def test_of_a_path_that_was_given_the_name_is_stored(project, tmp_path, capsys):
+    (project / "benchmarks" / "read.py").write_text(
+        "import pandas as pd\ndef run(file):\n    return pd.DataFrame({'text': [open(file).read()]})\n"
+    )
+    (tmp_path / "report.xml").write_text("what it says")
+    assert bench.run("read", save=True, parameters={"file": str(tmp_path / "report.xml")}) == 0
+    table = bench.stored("read")
+    assert table["text"].tolist() == ["what it says"], "the benchmark was given the whole path"
+    assert table.attrs["provenance"]["parameters"] == {"file": "report.xml"}
+
+
 def test_without_save_nothing_is_written(project):
     bench.run("toy")
     assert not (project / "results").exists()

@@ -6,7 +6,7 @@ import pytest
 
 from uapkit import cli, runner
 from uapkit.runner import results, verified, verify
-from uapkit.runner.records import mapping
+from uapkit.runner.records import mapping, named
 from uapkit.runner.words import stale
 
 NAME = "khrulkov2018/tab1_layers"
@@ -126,3 +126,21 @@ def test_published_rows_that_are_no_such_table_are_named(project, content):
     path.write_text(content)
     with pytest.raises(ValueError, match=r"reported/khrulkov2018\.csv is damaged \(.*\); restore it from git"):
         runner.reported(runner.item(NAME))
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ("/home/me/net.py:make", "net.py:make"),
+        ("~/photos/", "photos"),
+        ("../others/report.xml", "report.xml"),
+        (r"C:\Users\me\report.xml", "report.xml"),
+        ({"files": ["/home/me/a.csv", 2, None]}, {"files": ["a.csv", 2, None]}),
+        ("nets/mine.py:make", "nets/mine.py:make"),
+        ("resnet50[imagenet]", "resnet50[imagenet]"),
+        (("vgg16", 0.5), ["vgg16", 0.5]),
+        ("", ""),
+    ],
+)
+def test_what_a_record_keeps_of_a_path(value, stored):
+    assert named(value) == stored

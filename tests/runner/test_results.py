@@ -26,6 +26,17 @@ def test_store_and_load_round_trip(project, counted):
     )
 
 
+def test_no_path_of_this_machine_is_stored_in_a_record(project, counted):
+    own = [f"{project}/a/net", f"{project}/b/net", "nets/net"]
+    made = runner.run(NAME, models=own)
+    made.attrs["provenance"]["inputs"] = dict.fromkeys(own, "0" * 64)
+    results.store(made, runner.item(NAME), made.attrs["provenance"])
+    record = runner.load(NAME).attrs["provenance"]
+    assert record["params"]["models"] == ["net", "net", "nets/net"]
+    assert list(record["inputs"]) == ["net", "net (2)", "nets/net"], "no input is lost that has another's name"
+    assert made.attrs["provenance"]["params"]["models"] == own, "the one who runs it sees what was run"
+
+
 def test_edited_table_is_refused(project, counted):
     runner.run(NAME, save=True)
     path = project / "results" / f"{NAME}.csv"

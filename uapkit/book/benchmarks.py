@@ -21,6 +21,7 @@ from uapkit.book.markup import scrolling
 from uapkit.book.tables import MOST
 from uapkit.files import write_whole
 from uapkit.runner.catalogue import project_root
+from uapkit.runner.records import named
 from uapkit.runner.results import commit, table_bytes, versions
 
 # What is read first of a table wider than MOST columns; the whole stands in a fold below.
@@ -67,7 +68,7 @@ def run(name: str | None = None, save: bool = False, parameters: Mapping[str, An
             seconds = round(time.perf_counter() - started, 1)
             record = {
                 "benchmark": one,
-                "parameters": dict(parameters or {}),
+                "parameters": named(dict(parameters or {})),
                 "commit": at,
                 "dirty": dirty,
                 "seconds": seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,29 @@ def mapping(path: Path, data: bytes | None = None) -> dict[str, Any]:
         where, why = "/".join(path.parts[-3:]), " ".join(str(error).split())
         raise ValueError(f"{where} is damaged ({why}); restore it from git, or delete it") from None
     return found
+
+
+PLACE = re.compile(r"(/|~|\.\.[/\\]|[A-Za-z]:[/\\])")  # how a path begins that holds on one machine only
+
+
+def named(value: Any) -> Any:
+    """A record's value, or all that a list or mapping holds: of a path that holds on one machine only its last name.
+
+    Names are kept, paths below the current folder, too: ``"nets/mine.py:make"``. Keys that would fall together are numbered.
+    """
+    if isinstance(value, dict):
+        found: dict[Any, Any] = {}
+        for key, one in value.items():
+            short = last = named(key)
+            while short in found:
+                short = f"{last} ({len(found) + 1})"
+            found[short] = named(one)
+        return found
+    if isinstance(value, (list, tuple)):
+        return [named(one) for one in value]
+    if not isinstance(value, str) or not PLACE.match(value):
+        return value
+    return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
 
 
 OF_A_RUN: dict[str, Any] = {

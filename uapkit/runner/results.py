@@ -21,7 +21,7 @@ import pandas as pd
 from uapkit.files import alone, write_whole
 from uapkit.lab.run import Arrays
 from uapkit.runner.catalogue import Item, item, project_root
-from uapkit.runner.records import of_a_run
+from uapkit.runner.records import named, of_a_run
 from uapkit.runner.words import stale
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "uapkit")
@@ -114,9 +114,11 @@ def store(table: pd.DataFrame, about: Item, record: dict[str, Any]) -> None:
     """Write table, arrays and provenance of a full run under ``results/``, all of them or none.
 
     The three are first written as one file, the journal. Once it is there the run is saved: whoever is interrupted after
-    it, the next reader finishes the work. Two processes that store one item take turns.
+    it, the next reader finishes the work. Two processes that store one item take turns. Of a path of this machine, to a
+    network or a folder of images of the user's own, the provenance keeps the last name.
     """
     data = table_bytes(table)
+    record = {key: named(one) if key in ("params", "inputs") else one for key, one in record.items()}
     record = {**record, "rows": len(table), "table_sha256": hashlib.sha256(data).hexdigest()}
     files = {"csv": data}
     arrays = table.attrs.get("arrays") or {}
