@@ -1,7 +1,7 @@
 """How this machine rounds: two processors add the same numbers up in another order, and some results hang on the last bit.
 
-:func:`checksum` tells whether another machine rounds as this one does. :func:`elsewhere` is the environment in which the
-libraries of a new process keep to an older instruction set, so that this machine computes as another one would.
+:func:`checksum` tells whether another machine rounds as this one does. :func:`elsewhere` are environments in which the
+libraries of a new process keep to an older instruction set, so that this machine computes as others would.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def checksum() -> str:
     return digest.hexdigest()[:12]
 
 
-def elsewhere() -> dict[str, str]:
-    """The environment of a process that keeps to an older instruction set than torch uses here."""
+def elsewhere() -> list[dict[str, str]]:
+    """Environments of processes that keep to older instruction sets than torch uses here, the newest of them first."""
     newest = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return {**os.environ, **(OLDER if newest else OLDEST)}
+    return [{**os.environ, **older} for older in ((OLDER, OLDEST) if newest else (OLDEST,))]

@@ -1,7 +1,7 @@
 """Store quick runs, to be compared with on machines without data and weights: ``python -m uapkit.runner.quick [ITEM ...]``.
 
 Beside each table stand its inputs, and under ``results/quick/weights`` the small networks that it was made with, as this
-machine has trained them. Then each is run again as on an older processor, and the columns that move are noted, so that another
+machine has trained them. Then each is run again as on older processors, and the columns that move are noted, so that another
 machine leaves them out. Without names those are stored that are missing or of other code.
 """
 
@@ -42,16 +42,18 @@ def store(name: str) -> Path:
 
 
 def measure(name: str) -> list[str]:
-    """Note which columns of the stored quick run move where a processor rounds otherwise: it is run as on an older one."""
+    """Note which columns of the stored quick run move where a processor rounds otherwise: it is run as on older ones."""
     about = item(name)
     wanted, path = verify.quick(about), verify.quick_path(about)
+    assert wanted.rows is not None
+    moved: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="uapkit") as folder:
         into = Path(folder, "table.csv")
         command = [sys.executable, "-m", __spec__.name, name, "--into", str(into)]
-        subprocess.run(command, env=arithmetic.elsewhere(), check=True)
-        again = results.read_table(into.read_bytes())
-    assert wanted.rows is not None
-    found = restless(wanted.rows, again)
+        for environment in arithmetic.elsewhere():
+            subprocess.run(command, env=environment, check=True)
+            moved |= set(restless(wanted.rows, results.read_table(into.read_bytes())))
+    found = sorted(moved)
     _write(path, mapping(path.with_suffix(".json")) | {"restless": found})
     return found
 
