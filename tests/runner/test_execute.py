@@ -128,8 +128,11 @@ WRONG = [
     ({"n_fit": [16]}, "n_fit .* must be a number"),
     ({"n_fit": True}, "n_fit .* must be a number"),
     ({"n_fit": 10**400}, "n_fit .* must be a number"),
-    ({"eps": math.nan}, "eps .* must be a number, got nan"),
-    ({"eps": "ten"}, "eps .* must be a number, got 'ten'"),
+    ({"eps": math.nan}, r"eps .* must be a number in \[0, 1e\+30\], got nan"),
+    ({"eps": "ten"}, r"eps .* must be a number in \[0, 1e\+30\], got 'ten'"),
+    ({"eps": -0.1}, r"eps .* must be a number in \[0, 1e\+30\], got -0.1"),
+    ({"eps": True}, r"eps .* must be a number in \[0, 1e\+30\], got True"),
+    ({"eps": {"vgg_digits": 0.2, "other": -1}}, r"eps .* must be a number in \[0, 1e\+30\], got {'vgg_digits'"),
     ({"seed": -1}, "seed .* must be a whole number, not negative"),
     ({"data": ["digits"]}, "data .* must be text, such as digits"),
     ({"device": 0}, "device .* must be text, such as cpu"),
@@ -148,6 +151,9 @@ def test_values_of_the_right_kind_pass():
     assert runner.check_parameters(runner.item(NAME), fine).items() >= fine.items()
     by_network = {"n_fit": {"mlp_digits": 4, "other": 0}, "data": {"other": "digits"}}
     assert runner.check_parameters(runner.item("jetley2018/fig1_scores"), by_network).items() >= by_network.items()
+    assert runner.check_parameters(runner.item(NAME), {"eps": {"vgg_digits": 0, "other": "0.1"}})
+    beside = {"betas": [], "noises": []}
+    assert runner.check_parameters(runner.item("jetley2018/ext_step"), beside).items() >= beside.items()
 
 
 def test_an_error_of_pythons_own_names_the_parameters_that_were_given(project, counted, monkeypatch):

@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -315,7 +314,7 @@ def test_every_stored_run_has_a_part_that_is_not_empty(name):
 
 
 def test_what_is_declared_is_of_items_that_are_stored():
-    assert verify.declared.__wrapped__() == yaml.safe_load(Path(verify.__file__).with_suffix(".yml").read_text())
+    assert verify.declared() == yaml.safe_load((runner.project_root() / "notebooks" / "verify.yml").read_text())
     assert set(verify.declared()) <= set(STORED)
     for told in verify.declared().values():
         assert set(told) <= {"params", "where", "ignore", "quick"}
@@ -427,17 +426,34 @@ def test_an_item_that_ends_without_its_data_falls_back_to_the_quick_run(project,
 
 def test_quick_runs_are_stored_where_they_are_missing_or_of_other_code(project, counted, monkeypatch, capsys):
     runner.run(NAME, save=True)
+    measured = []
+    path = verify.quick_path(runner.item(NAME)).with_suffix(".json")
+
+    def measure(name):
+        measured.append(name)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"restless": ["n"]}))
+        return ["n"]
+
+    monkeypatch.setattr(quick, "measure", measure)
     counted.clear()
     for _ in range(2):
         assert quick.main([]) == 0
     assert counted == ["a", "b"], "the second time it is there"
+    assert measured == [NAME]
+    assert "on another processor move: n" in capsys.readouterr().err
     assert quick.current(NAME)
+    quick.store(NAME)
+    assert not quick.current(NAME), "what moves on another processor is not known"
+    measure(NAME)
+    counted[:], measured[:] = ["a", "b"], [NAME]
     monkeypatch.setattr(verify, "code_now", lambda about: "other code")
     assert not quick.current(NAME)
     quick.main([])
     assert counted == ["a", "b"] * 2
     quick.main([NAME])
     assert counted == ["a", "b"] * 3, "whoever names it gets it"
+    quick.main(["--elsewhere", NAME])
+    assert (counted, measured) == (["a", "b"] * 3, [NAME] * 4), "only how far it moves is measured anew"
 
 
 def test_rows_that_depend_on_what_was_left_out_are_not_compared(project, counted, monkeypatch):

@@ -20,22 +20,34 @@ def compare(stored: pd.DataFrame, again: pd.DataFrame, ignore: tuple[str, ...] =
         return [f"{len(stored)} rows are stored, {len(again)} came out"], float("inf"), False
     lost = [c for c in stored if c not in again and not stored[c].isna().all()]
     found, worst, equal = [f"the column {c} did not come out" for c in lost], 0.0, not lost
-    for column in [c for c in stored if c in again and c not in ignore and "seconds" not in c]:
-        one, other = stored[column].reset_index(drop=True), again[column].reset_index(drop=True)
-        if _numeric(one) and _numeric(other):
-            a, b = (s.to_numpy(dtype=float, na_value=np.nan) for s in (one, other))
-            deviation = _deviation(a, b)
-        else:
-            alike = (one.isna() & other.isna()) | (one.astype(str) == other.astype(str))
-            deviation = np.where(alike, 0.0, np.inf)
+    for column, deviation in deviations(stored, again, ignore).items():
         equal &= bool((deviation == 0).all())
         worst = max(worst, float(deviation.max(initial=0.0)))
         if (deviation > 1).any():
             k = int(deviation.argmax())
-            found.append(
-                f"{column} in row {k + 1}: stored {one[k]}, now {other[k]} ({int((deviation > 1).sum())} rows)"
-            )
+            one, other = stored[column].iloc[k], again[column].iloc[k]
+            found.append(f"{column} in row {k + 1}: stored {one}, now {other} ({int((deviation > 1).sum())} rows)")
     return found, worst, equal
+
+
+def deviations(stored: pd.DataFrame, again: pd.DataFrame, ignore: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """{column: each row's deviation in units of the tolerance} of the columns that are compared, of tables of like length."""
+    found = {}
+    for column in [c for c in stored if c in again and c not in ignore and "seconds" not in c]:
+        one, other = stored[column].reset_index(drop=True), again[column].reset_index(drop=True)
+        if _numeric(one) and _numeric(other):
+            found[column] = _deviation(*(s.to_numpy(dtype=float, na_value=np.nan) for s in (one, other)))
+        else:
+            alike = (one.isna() & other.isna()) | (one.astype(str) == other.astype(str))
+            found[column] = np.where(alike, 0.0, np.inf)
+    return found
+
+
+def restless(stored: pd.DataFrame, again: pd.DataFrame, margin: float = 0.1) -> list[str]:
+    """Columns that move by more than ``margin`` of the tolerance; all of them where another number of rows came out."""
+    if len(stored) != len(again):
+        return sorted(stored)
+    return sorted(c for c, deviation in deviations(stored, again).items() if (deviation > margin).any())
 
 
 def moved(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

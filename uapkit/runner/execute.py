@@ -23,6 +23,7 @@ from uapkit.runner.records import mapping
 from uapkit.runner.results import commit, savable, store, versions
 
 RUN_ONLY = ("save",)  # parameters of every notebook that are not the experiment's
+BESIDES = ("betas", "blocked", "noises", "train")  # lists of what an item does besides: none of it is an answer
 
 
 def full_parameters(about: Item) -> dict[str, Any]:
@@ -48,6 +49,9 @@ def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
 
 def _must_be(name: str, value: Any, default: Any) -> str:
     """What a parameter with this default has to be, "" where the value may be it; a mapping gives a value by network."""
+    if name == "eps" or name.endswith("_eps"):
+        sizes = list(value.values()) if isinstance(value, Mapping) else [value]
+        return "" if all(_is_radius(size) for size in sizes) else "a number in [0, 1e+30]"
     if value is None or default is None or isinstance(value, Mapping) or isinstance(default, Mapping):
         return ""
     if isinstance(default, bool):
@@ -70,8 +74,17 @@ def _must_be(name: str, value: Any, default: Any) -> str:
             return f"a list, [{value}] say"
         if name == "models" and any(one is None or isinstance(one, int | float | list | tuple | dict) for one in value):
             return "a list of networks by name"
-        return "a list of one network at least" if name == "models" and not value else ""
+        if not value and default and name not in BESIDES:
+            return f"a list of one {'network' if name == 'models' else 'value'} at least"
     return ""
+
+
+def _is_radius(value: Any) -> bool:
+    try:
+        checks.radius(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
 
 
 def notebook_parameters(name: str, namespace: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,10 @@ def again(
             note(outcome)
         row = outcome.row()
         why = f": {outcome.differences[0]}" if outcome.failed else ""
-        print(f"{name}: {row['result']} ({row['how far']}, {row['seconds']:g} s){why}", file=sys.stderr, flush=True)
+        which = f", with the stored weights of {', '.join(outcome.weights)}" if outcome.weights else ""
+        which += f", without {', '.join(outcome.left_out)}" if outcome.left_out else ""
+        said = f"{name}: {row['result']} ({row['how far']}, {row['seconds']:g} s{which}){why}"
+        print(said, file=sys.stderr, flush=True)
         yield row
 
 
@@ -101,8 +104,8 @@ def note(outcome: Outcome) -> Path | None:
     """Store the record of a rerun; one that differs goes into ``results/stale.yml`` as well.
 
     None where nothing was compared: then only that is noted (:func:`tried`), so that the next item has its turn, and what
-    an earlier rerun found stays. So it is with a quick run after a rerun of the full run that agreed, of the same code: it
-    says less.
+    an earlier rerun found stays. So it is with a rerun that differs on a machine that rounds otherwise, which alone is no
+    evidence against the run, and with a quick run after a rerun of the full run that agreed, of the same code: it says less.
     """
     from uapkit.runner import results, verify
 
@@ -110,6 +113,8 @@ def note(outcome: Outcome) -> Path | None:
     made: dict[str, Any] = {"when": datetime.now(UTC).date().isoformat(), "on": verify.machine()}
     why = "" if outcome.agrees is not None else (*outcome.differences, "nothing was compared")[0]
     of = {} if why else {"code_sha256": verify.code_now(about), "table_sha256": _table(about)}
+    if outcome.agrees is False and outcome.elsewhere:
+        why = f"on a machine that rounds otherwise it differs: {outcome.differences[0]}"
     if outcome.agrees and outcome.how_far == verify.QUICK and _says_more(last(about.name), of):
         why = "its quick run agrees"
     if why:

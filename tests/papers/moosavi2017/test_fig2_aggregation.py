@@ -50,6 +50,12 @@ def test_figure_shows_every_point(visits):
     assert len(figure.axes[1].texts) == (~visits["fooled"]).sum(), "an arrow a step"
 
 
+def test_a_radius_that_cannot_be_is_refused_before_a_network_is_trained(monkeypatch):
+    monkeypatch.setattr(item, "toy", lambda *args: pytest.fail("a network was trained"))
+    with pytest.raises(ValueError, match=r"eps must lie in \[0, 1e\+30\], got -0.1"):
+        item.run(eps=-0.1)
+
+
 def test_too_few_points_are_refused():
     with pytest.raises(ValueError, match="n_train must be an integer of at least 3, got 1"):
         item.run(n_train=1)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from uapkit import lab
 from uapkit.attacks.deepfool import Settings, walk
-from uapkit.checks import count
+from uapkit.checks import count, radius
 from uapkit.figures.style import look_of_place, style
 from uapkit.lab import Run
 from uapkit.models import Model
@@ -45,6 +45,7 @@ def run(
     (n, 121, 121), the label at point + offset for offsets in the square [-1.5 eps, 1.5 eps]^2, first axis y, and
     plane (121, 121), the labels of the unit square.
     """
+    radius(eps)
     count(n_points, "n_points")
     count(max_passes, "max_passes")
     count(n_train, "n_train", 3)
