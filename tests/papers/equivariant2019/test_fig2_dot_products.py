@@ -20,6 +20,7 @@ def test_fig2_dot_products(small, setting, net, evidence):
     mine = table[(table["kind"] == "trained") & (table["k"] == 3)].iloc[0]
     assert mine["mean_dot"] == pytest.approx(float((v @ u.T).abs().mean()), rel=1e-4)
     claims = set(evidence(fig2_dot_products, table)["claim"])
+    assert set(evidence(fig2_dot_products, table.assign(model="gcnn_mnist_rot_sgd_seed1"))["training"]) == {"sgd"}
     assert claims == {"dot_below_random", "dot_below_random_in_data"}, "0.07 is below chance by construction"
     axes = fig2_dot_products.figure(Run.of(table)).axes
     assert [ax.get_title() for ax in axes] == ["top 3", "top 5"]

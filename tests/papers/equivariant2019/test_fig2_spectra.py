@@ -24,6 +24,9 @@ def test_fig2_spectra(small, setting, net, evidence):
     found = evidence(fig2_spectra, table)
     assert found["network"].tolist() == [f"{net}, {a}, {n}" for a in ("gradient", "fgsm") for n in (40, 80)]
     assert (found["null"] < 0.9).all(), "the steepest of the nulls is the one to beat"
+    assert set(found["training"]) == {"adamw"}
+    other = table.assign(model="stdcnn_mnist_rot_sgd")
+    assert set(evidence(fig2_spectra, other)["training"]) == {"sgd"}, "the verdict can depend on it"
     axes = fig2_spectra.figure(Run.of(table)).axes
     line = next(one for one in axes[0].lines if one.get_label() == "trained, n = 80")
     assert line.get_ydata()[:9] == pytest.approx(exact[:9] ** 2 / 80, rel=1e-5)

@@ -26,6 +26,7 @@ def test_sec_accuracy(net, evidence):
     assert curve["epoch"].tolist() == [1]
     assert 0 < curve["train_loss"].item() < 3
     assert evidence(sec_accuracy, table)["estimate"].item() == clean.loc[30.0, "accuracy"]
+    assert evidence(sec_accuracy, table.replace(net, "stdcnn_mnist_rot_sgd"))["training"].item() == "sgd"
     (ax,) = sec_accuracy.figure(Run.of(table)).axes
     assert clean.loc[30.0, "accuracy"] in [bar.get_width() for bar in ax.patches]
 
