@@ -68,3 +68,4 @@ def test_every_page_that_reads_another_run_is_known_to_the_build():
     for path in sorted((project_root() / "notebooks").glob("*/*.ipynb")):
         text = path.read_text(encoding="utf-8")
         assert text.count("page.beside(") == len(depends._beside(path)), path
+        assert "stored_run(" not in text, f"{path}: page.beside() names the run, so that the build knows of it"
