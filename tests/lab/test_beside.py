@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from uapkit import runner
+from uapkit.intervals import Interval
 from uapkit.lab import Run, beside
 
 WHOLE = "imagenet-sample/test (size=224, resize=squash)"
@@ -120,3 +121,19 @@ def test_stored_runs_of_one_paper_share_photographs_and_those_of_the_other_only_
     assert beside.shared(k, patterns, "squeezenet1_1[gluon]") == "same images"
     assert beside.shared(m, patterns, "squeezenet1_1[gluon]") == "same set"
     assert beside.shared(m, patterns, "cifar10_resnet20") == ""
+
+
+def test_the_strongest_of_several_nulls_keeps_its_interval_and_its_name():
+    weak, strong = ("random signs", Interval(0.2, 9, 0.1, 0.9)), ("best pattern (checks)", Interval(0.3, 7, 0.25, 0.35))
+    found = beside.strongest(weak, None, strong)
+    assert (found.value, found.n, found.low, found.high, found.name) == (0.3, 7, 0.25, 0.35, "best pattern (checks)")
+    assert beside.strongest(weak, None).name == "random signs"
+
+
+def test_what_the_null_has_over_an_attack_is_what_the_attack_lacks():
+    null = beside.Null("best pattern", "checks", bits("1100")[None], True)
+    fooled = bits("1000")
+    more, less = null.over(fooled), null.exceeded_by(fooled)
+    assert (more.value, more.low, more.high) == (-less.value, -less.high, -less.low)
+    assert more.value == 0.25
+    assert null.name == "best pattern (checks)"

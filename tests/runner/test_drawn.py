@@ -49,7 +49,7 @@ def test_another_file_of_the_package_costs_no_computation(cache, counted, monkey
     assert counted == [NAME]
 
 
-@pytest.mark.parametrize("changed", ["code", "run"])
+@pytest.mark.parametrize("changed", ["code", "run", "the run that holds its null"])
 def test_code_and_stored_run_are_in_the_key(cache, counted, monkeypatch, changed):
     runner.item_verdict(NAME)
     monkeypatch.setattr(drawn, "_state", lambda: "another state of the project")
@@ -58,7 +58,8 @@ def test_code_and_stored_run_are_in_the_key(cache, counted, monkeypatch, changed
         monkeypatch.setattr(sources, "code_of", lambda m, n: code(m, n) + ("x" if n == "claims" else ""))
     else:
         read = drawn._bytes
-        monkeypatch.setattr(drawn, "_bytes", lambda path: read(path) + ("x" if path.suffix == ".npz" else ""))
+        stem = NAME.split("/")[1] if changed == "run" else "ext_patterns"
+        monkeypatch.setattr(drawn, "_bytes", lambda path: read(path) + ("x" if path.name == f"{stem}.npz" else ""))
     runner.item_verdict(NAME)
     assert counted == [NAME, NAME]
 

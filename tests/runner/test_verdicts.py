@@ -1,11 +1,13 @@
 """The rule of verdicts, on evidence whose verdict is known."""
 
+import inspect
 import math
 
 import pandas as pd
 import pytest
 
 from uapkit import runner
+from uapkit.book import depends
 from uapkit.intervals import Interval
 from uapkit.lab.claims import claim, evidence_table
 from uapkit.runner import verdicts
@@ -392,3 +394,26 @@ def test_the_kept_verdict_is_that_of_the_stored_run(monkeypatch):
     assert verdicts.evidence(name)["claim"].tolist() == ["kept"]
     kept["evidence"] = []
     assert verdicts.evidence(name).columns.tolist() == list(verdicts.EVIDENCE_COLUMNS)
+
+
+@pytest.mark.parametrize("about", [one for one in runner.items().values() if one.beside], ids=lambda one: one.name)
+def test_a_null_that_another_item_measured_decides_where_it_is_the_stronger(about, monkeypatch):
+    """Without it the same claims are judged by weaker nulls; no other number of the evidence moves."""
+    run = runner.stored_run(about.name)
+    beside = verdicts._evidence(about.name, run)
+    monkeypatch.setattr(verdicts, "stored", lambda name: None)
+    alone = verdicts._evidence(about.name, run)
+    columns = ["claim", "network", "estimate", "sense", "bound"]
+    pd.testing.assert_frame_equal(beside[columns], alone[columns])
+    both = beside["null"].notna()
+    assert (beside["null"][both] >= alone["null"][both]).all()
+    assert (beside["null"][both] > alone["null"][both]).any()
+    changed = beside["null_name"] != alone["null_name"]
+    assert set(beside["null_name"][changed].str.split(" (", regex=False).str[0]) <= {"best pattern", "random phases"}
+
+
+def test_a_page_is_made_from_the_runs_that_its_claims_are_judged_by():
+    for about in runner.items().values():
+        for _, other in about.beside:
+            assert f"results/{other}.npz" in depends.of_item(about.name)
+            assert set(inspect.signature(about.claims).parameters) >= {keyword for keyword, _ in about.beside}

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from uapkit import sources
-from uapkit.runner.catalogue import project_root
+from uapkit.runner.catalogue import items, project_root
 
 WEIGHTS = "build/weights.txt"  # names and checksums of the networks trained on the embedded digits
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "ipykernel", "papermill")
@@ -60,7 +60,8 @@ def of_item(name: str) -> list[str]:
     stale = root / "results" / "stale.yml"
     tables = [f"reported/{name.split('/')[0]}.csv", f"notebooks/{name}.full.yml"]
     tables += ["notebooks/exercises.yml", "book/measured/exercises.csv"]
-    shown = (name, *_beside(root / f"notebooks/{name}.ipynb"))
+    judged = [other for _, other in items()[name].beside] if name in items() else []
+    shown = tuple(dict.fromkeys((name, *_beside(root / f"notebooks/{name}.ipynb"), *judged)))
     tables += [f"results/{one}{end}" for one in shown for end in (".csv", ".json", ".npz")]
     redone = stale.read_text(encoding="utf-8") if stale.is_file() else ""
     tables += ["results/stale.yml"] if any(one in redone for one in shown) else []

@@ -56,10 +56,11 @@ def interval(value: float, low: float, high: float) -> str:
 
 
 def null(row: Row) -> str:
-    """The null's value with its interval, a dash where there is none."""
+    """The null's value with its interval and, where networks have several, its name; a dash where there is none."""
     if not _known(row.get("null")) and not _known(row.get("null_low")):
         return "–"
-    return interval(*(float(row[k]) for k in ("null", "null_low", "null_high")))
+    found = interval(*(float(row[k]) for k in ("null", "null_low", "null_high")))
+    return f"{found}, {row['null_name']}" if row.get("null_name") else found
 
 
 def merged(evidence: Iterable[Row]) -> list[Row]:
@@ -92,10 +93,11 @@ def told(evidence: list[Row]) -> dict[str, str]:
             f"{SIDES[s]} {span(e['bound'] for e in evidence if e['sense'] == s)}" for s in sorted(senses)
         )
     nulls = [e.get(end) for e in evidence for end in ("null_low", "null_high") if _known(e.get(end))]
+    kinds = " or ".join(dict.fromkeys(e["null_name"].split(" (")[0] for e in evidence if e.get("null_name")))
     return {
         "measured": measured(one) if len(rows) == 1 else span(row["estimate"] for row in rows),
         "test": test,
-        "null": null(one) if len(rows) == 1 else span(nulls) if nulls else "–",
+        "null": null(one) if len(rows) == 1 else span(nulls) + f", {kinds}" * bool(kinds) if nulls else "–",
     }
 
 
@@ -129,7 +131,7 @@ def claims(judged: pd.DataFrame, label: str, *, after: str = "") -> str:
             f"{text(claim['text'])}<br>{about}",
             short["measured"],
             f"{text(short['test'])}<br><small>{whose(claim)}</small>" if mine else text(short["test"]),
-            short["null"],
+            text(short["null"]),
         )
         rows.append(f"<tr>{''.join(map(_cell, CLAIM_HEAD, cells))}</tr>")
         if len(merged(mine)) > 1:
@@ -156,7 +158,7 @@ def table(evidence: list[Row], label: str) -> str:
     """Every setting of a claim as an HTML table."""
     rows = []
     for r in merged(evidence):
-        cells = (breakable(r["network"]), measured(r), text(r["test"]), text(r["answer"]), null(r))
+        cells = (breakable(r["network"]), measured(r), text(r["test"]), text(r["answer"]), text(null(r)))
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return framed("".join(f'<th scope="col">{h}</th>' for h in HEAD), rows, label)
 

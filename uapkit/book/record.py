@@ -111,9 +111,10 @@ def _claims(theirs: pd.DataFrame, judged: pd.DataFrame | None) -> list[Record]:
         )
         judged = renamed.reindex(columns=list(keys))
     evidence = judged.attrs.get("evidence", [])
-    numbers = ("network", "estimate", "low", "high", "sense", "bound", "n", "null", "null_low", "null_high", "answer")
+    numbers = ("network", "estimate", "low", "high", "sense", "bound", "n", "null", "null_low", "null_high")
+    cells = (*numbers, "null_name", "answer")
     return [
         {k: row[k] for k in keys}
-        | {"evidence": [{k: e.get(k) for k in numbers} for e in evidence if e["claim"] == row["claim"]]}
+        | {"evidence": [{k: e.get(k) for k in cells} for e in evidence if e["claim"] == row["claim"]]}
         for row in judged.to_dict("records")
     ]

@@ -42,6 +42,11 @@ class Null:
     paired: bool
 
     @property
+    def name(self) -> str:
+        """Kind and, in brackets, which one."""
+        return self.kind if self.what == self.kind else f"{self.kind} ({self.what})"
+
+    @property
     def rate(self) -> Interval:
         """Fooling rate, the mean of the draws, from the lowest to the highest end of their 95 % intervals."""
         rates = [Rate.mean(torch.as_tensor(draw)) for draw in self.flags]
@@ -59,6 +64,18 @@ class Null:
             )
         n = min(len(fooled), self.flags.shape[1])
         return paired(np.asarray(fooled, dtype=float)[-n:], self.flags.mean(0)[-n:])
+
+    def over(self, fooled: np.ndarray) -> Interval:
+        """How much more the null fools than ``fooled`` (n,): :meth:`exceeded_by` the other way round."""
+        found = self.exceeded_by(fooled)
+        return Interval(-found.value, found.n, -found.high, -found.low)
+
+
+@dataclass(frozen=True)
+class Strongest(Interval):
+    """The strongest of several nulls, with its ``name``."""
+
+    name: str = ""
 
 
 def shared(run: Run, other: Run, network: str) -> str:
@@ -126,6 +143,15 @@ def strongest_patterns(run: Run, other: Run | None) -> dict[str, Null]:
         return {}
     found = {network: strongest_pattern(run, other, network) for network in dict.fromkeys(run.rows["model"])}
     return {network: null for network, null in found.items() if null is not None}
+
+
+def strongest(*nulls: tuple[str, Interval] | None) -> Strongest:
+    """The largest of some nulls. nulls: (name, interval) each; None is passed over.
+
+    Where a claim is about a rate, the strongest null that needs no gradient is the one to exceed.
+    """
+    name, null = max((one for one in nulls if one is not None), key=lambda one: one[1].value)
+    return Strongest(null.value, null.n, null.low, null.high, name)
 
 
 def against_patterns(

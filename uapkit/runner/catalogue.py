@@ -20,7 +20,7 @@ from uapkit import checks
 if TYPE_CHECKING:
     import pandas as pd
 
-    from uapkit.lab import Claim, Run
+    from uapkit.lab import Claim
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -45,11 +45,16 @@ def project_root() -> Path:
 
 @dataclass(frozen=True)
 class Item:
-    """One figure, table, algorithm or claim of one paper. ``name`` is ``<paper>/<slug>``; ``ids`` are experiment ids."""
+    """One figure, table, algorithm or claim of one paper. ``name`` is ``<paper>/<slug>``; ``ids`` are experiment ids.
+
+    beside: (parameter of the item's ``claims``, name of another item) for each other item whose stored run holds a null that
+    this one's claims are judged by.
+    """
 
     name: str
     title: str
     ids: tuple[str, ...]
+    beside: tuple[tuple[str, str], ...] = ()
 
     @property
     def paper(self) -> str:
@@ -73,8 +78,8 @@ class Item:
         return getattr(self.module, "run", None)
 
     @property
-    def claims(self) -> Callable[[Run], Iterable[Claim]] | None:
-        """The function that turns a run into evidence for the item's claims, if it has claims."""
+    def claims(self) -> Callable[..., Iterable[Claim]] | None:
+        """The function that turns a run into evidence for the item's claims, if it has claims; see ``beside`` for its keywords."""
         return getattr(self.module, "claims", None)
 
     @property
@@ -109,7 +114,9 @@ def papers() -> dict[str, dict[str, Any]]:
 def items() -> dict[str, Item]:
     """All items by name, in the catalogue's order."""
     return {
-        f"{paper}/{slug}": Item(f"{paper}/{slug}", entry["title"], tuple(entry["ids"]))
+        f"{paper}/{slug}": Item(
+            f"{paper}/{slug}", entry["title"], tuple(entry["ids"]), tuple(entry.get("beside", {}).items())
+        )
         for paper, about in papers().items()
         for slug, entry in about["items"].items()
     }

@@ -1,8 +1,8 @@
 """Answers drawn from a stored run, such as its verdicts, kept under a derived key so that a command need not compute them.
 
-An answer's key is what it depends on: the bytes of the stored run and of the published rows, the item's and the paper's
-entry in the catalogue, the code of the function and of the item's claims with all that they import (:mod:`uapkit.sources`),
-and the versions of the numerical libraries.
+An answer's key is what it depends on: the bytes of the stored run, of those that hold nulls of its claims, and of the
+published rows, the item's and the paper's entry in the catalogue, the code of the function and of the item's claims with all
+that they import (:mod:`uapkit.sources`), and the versions of the numerical libraries.
 While no file of the package, of ``results/`` and of ``reported/`` has changed, one file holds all answers, and neither
 torch nor pandas is loaded.
 """
@@ -144,7 +144,8 @@ def _key(function: str, about: Item) -> str:
     if about.path("module").is_file():
         own = f"uapkit.papers.{about.paper}.{about.slug}"
         parts += [sources.code_of(own, "claims")] if sources.defines(own, "claims") else ["no claims"]
-    parts += [_bytes(about.path(kind)) for kind in PARTS]
+    for one in (about, *(item(other) for _, other in about.beside)):
+        parts += [_bytes(one.path(kind)) for kind in PARTS]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

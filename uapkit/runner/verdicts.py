@@ -200,11 +200,16 @@ def evidence(name: str, run: Run | None = None) -> pd.DataFrame:
 
 def _evidence(name: str, run: Run | None) -> pd.DataFrame:
     about = item(name)
-    claims = list(about.claims(run)) if run is not None and about.claims else []
+    claims = list(about.claims(run, **_beside(about))) if run is not None and about.claims else []
     if not claims:
         return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
     found = evidence_table(claims)
-    return found.assign(answer=answers(found))
+    return found.assign(null_name=[getattr(one.null, "name", "") for one in claims], answer=answers(found))
+
+
+def _beside(about: Item) -> dict[str, Run]:
+    """The stored runs of other items that hold nulls of this one's claims, by keyword; those not stored are left out."""
+    return {word: Run.of(table) for word, other in about.beside if (table := stored(other)) is not None}
 
 
 def stored_run(name: str) -> Run | None:

@@ -40,6 +40,16 @@ def test_ext_patterns(run):
             np.testing.assert_allclose(np.abs(v), 0.2, rtol=1e-5, err_msg=name)
 
 
+def test_a_stored_vector_fools_the_images_whose_flags_are_stored_with_it(run):
+    """The first draw of each kind: a later draw must not take its place."""
+    bench = lab.Bench("digits", 8, 24, 60)
+    names = [name.split("/")[1:] for name in run.arrays if name.startswith("v/")]
+    assert {kind for *_, kind in names} == {item.OWN, item.PHASE, item.RADIAL, *item.FAMILIES, "random signs"}
+    for network, layer, kind in names:
+        v = torch.from_numpy(run.arrays[f"v/{network}/{layer}/{kind}"])
+        assert bench.fooled(network, v).tolist() == run.flags("fooled", network, layer, kind, 0).tolist()
+
+
 def test_no_pattern_moves_the_layer_more_than_its_singular_vector(run):
     """The singular vector is a local maximum of ||J v||_q over the cube; random signs and noise lie far below."""
     shares = run.rows.dropna(subset="value_share")

@@ -55,7 +55,8 @@ def run(
     at the one setting of a small grid (``periods`` in pixels, ``angles`` in degrees) that is best on the held-in images;
     "random signs". Everything has its better sign on the held-in images, the nulls too. fooling_rate, low, high in [0, 1]
     on ``n`` images that were neither fitted nor chosen on. value_share: ||J v||_q over that of the singular vector; converged:
-    whether that one's power method ended before ``max_iter``.
+    whether that one's power method ended before ``max_iter``. Flags as ``fooled/<model>/<layer>/<kind>/<draw>``; the vector of
+    the first draw as ``v/<model>/<layer>/<kind>``.
     """
     bench = lab.Bench(data, n_fit, n_select, n_eval, seed, device)
     setting = Setting(bench, p, q, eps, max_iter, seed, n_random=n_random)
@@ -77,10 +78,8 @@ def run(
     def scored(model: str, layer: str, kind: str, draw: int, v: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
         score, v, flags = setting.scored(model, v)
         row = {"kind": kind, "draw": draw, "is_null": kind != OWN, **score}
-        return row, {
-            f"fooled/{model}/{layer}/{kind}/{draw}": flags.cpu().numpy(),
-            f"v/{model}/{layer}/{kind}": v.cpu().numpy(),
-        }
+        arrays = {f"fooled/{model}/{layer}/{kind}/{draw}": flags.cpu().numpy()}
+        return row, arrays | ({} if draw else {f"v/{model}/{layer}/{kind}": v.cpu().numpy()})
 
     def own_and_its_noise(model: str, layer: str) -> tuple[list[dict], dict]:
         net, fit = bench.network(model), bench.split(model).fit.x

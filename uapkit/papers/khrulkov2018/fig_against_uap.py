@@ -98,14 +98,21 @@ def _rate_on_fit(bench: lab.Bench, network: str, v: Tensor, n: int) -> float:
     return float(bench.fooled(network, v, "fit")[:n].float().mean())
 
 
-def claims(run: Run) -> Iterator[Claim]:
-    """Singular vector minus UAP on the same scored images, at the smallest number of images; random signs minus UAP is the null."""
+def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
+    """Singular vector minus UAP on the same scored images, at the smallest number of images.
+
+    The null is what random signs have over UAP, or what the strongest pattern of ``patterns`` (a run of ``ext_patterns``) has
+    over it, whichever is more.
+    """
+    drawn = beside.strongest_patterns(run, patterns)
     for network, rows in run.by_network():
         n = int(rows["n_images"].min())
         own, other = (run.flags("fooled", network, n, kind) for kind in ("singular vector", "UAP"))
         random = np.mean(run.all_flags("fooled", network, nulls.RANDOM_SIGNS), axis=0)
         noise, name = lab.paired(random, other), f"{network} ({n} images)"
-        yield claim("beats_uap_at_few_images", name, lab.paired(own, other), ">", 0.0, null=noise)
+        pattern = (drawn[network].name, drawn[network].over(other)) if network in drawn else None
+        strongest = beside.strongest((nulls.RANDOM_SIGNS, noise), pattern)
+        yield claim("beats_uap_at_few_images", name, lab.paired(own, other), ">", 0.0, null=strongest)
         yield claim("random_signs_beat_uap", name, noise, ">", 0.0)
 
 

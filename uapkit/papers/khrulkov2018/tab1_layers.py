@@ -77,15 +77,20 @@ def run(
     return bench.told(lab.joined(parts))
 
 
-def claims(run: Run) -> Iterator[Claim]:
-    """Evidence for the claims of Tables 1 to 3; the layer called best is the best on the held-in images."""
-    largest_value, best_rate = [], []
+def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
+    """Evidence for the claims of Tables 1 to 3; the layer called best is the best on the held-in images.
+
+    patterns: a run of ``ext_patterns``, whose strongest pattern is the null of a rate where it fools more than random signs.
+    """
+    largest_value, best_rate, drawn = [], [], beside.strongest_patterns(run, patterns)
     for network, rows in run.by_network():
         layers = lab.rows_of(rows, kind="singular vector")
         fooled = {layer: run.flags("fooled", network, layer) for layer in layers["layer"]}
         best = layers.loc[layers["held_in_rate"].idxmax()]
-        random = lab.hull(lab.rows_of(rows, kind=nulls.RANDOM_SIGNS))
-        yield claim("64_images_fool_40_percent", network, lab.from_row(best), ">", 0.40, null=random)
+        random = nulls.RANDOM_SIGNS, lab.hull(lab.rows_of(rows, kind=nulls.RANDOM_SIGNS))
+        pattern = (drawn[network].name, drawn[network].rate) if network in drawn else None
+        strongest = beside.strongest(random, pattern)
+        yield claim("64_images_fool_40_percent", network, lab.from_row(best), ">", 0.40, null=strongest)
         middle = layers["depth"].median()
         halves = layers[layers["depth"] <= middle], layers[layers["depth"] > middle]
         if all(len(half) for half in halves):

@@ -88,9 +88,14 @@ def run(
     return bench.told(table)
 
 
-def claims(run: Run) -> Iterator[Claim]:
-    """Foreign vectors against random signs on each network; the most promising foreign one against the network's own."""
+def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
+    """Foreign vectors against random signs on each network; the most promising foreign one against the network's own.
+
+    The null of the first is what vectors of untrained networks have over random signs, or what the strongest pattern of
+    ``patterns`` (a run of ``ext_patterns``) has over them, whichever is more.
+    """
     leads: dict[tuple[str, str], float] = {}
+    drawn = beside.strongest_patterns(run, patterns)
     for network, rows in run.by_network():
         vectors = lab.rows_of(rows, kind="singular vector").set_index("built_on")["held_in_rate"]
         foreign = vectors.drop(network)
@@ -99,7 +104,9 @@ def claims(run: Run) -> Iterator[Claim]:
         fresh = lab.rows_of(rows, kind=nulls.UNTRAINED)["built_on"]
         random = np.mean(run.all_flags("fooled", network, nulls.RANDOM_SIGNS), axis=0)
         gain, null = (lab.paired(_mean_flags(run, network, names), random) for names in (foreign.index, fresh))
-        yield claim("transfers", f"{network}, over random signs", gain, ">", 0.0, null=null)
+        pattern = (drawn[network].name, drawn[network].over(random)) if network in drawn else None
+        strongest = beside.strongest((f"{nulls.UNTRAINED}s", null), pattern)
+        yield claim("transfers", f"{network}, over random signs", gain, ">", 0.0, null=strongest)
         source = str(foreign.idxmax())
         leads[source, network] = float(foreign[source] - vectors[network])
     if leads:

@@ -15,7 +15,7 @@ from uapkit import lab
 from uapkit.figures.levels import level
 from uapkit.figures.panels import legend, models_of, of_a_run, panels
 from uapkit.figures.style import look, look_of_place, short, style, with_intervals
-from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.lab import Claim, Run, beside, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.papers.moosavi2017.setting import (
     PASS_LIMIT,
@@ -27,7 +27,7 @@ from uapkit.papers.moosavi2017.setting import (
     mean_of_draws,
     random_rows,
 )
-from uapkit.papers.moosavi2017.stronger import LABELS, Nulls, against_noise
+from uapkit.papers.moosavi2017.stronger import LABELS, Nulls, against_noise, stronger
 
 START = 500  # images in the smallest X of the paper's figure
 
@@ -93,21 +93,25 @@ def run(
     return usual.table(parts)
 
 
-def claims(run: Run) -> Iterator[Claim]:
-    """500 images against 30 %, with random signs as the null; and the largest X against the smallest, same images.
+def claims(run: Run, stall: Run | None = None, patterns: Run | None = None) -> Iterator[Claim]:
+    """500 images against 30 %, beside the strongest null; and the largest X against the smallest, same images.
 
+    The null is noise of the run's norm, or one of :func:`uapkit.papers.moosavi2017.stronger.stronger` that fools more.
     Only sizes from 500 on are compared, where the paper's figure starts; smaller ones are shown, and
     compared only in a run that has no other.
     A run that ended at its limit of passes bounds its rate from below only: its interval reaches up to 1.
     """
+    norm = norm_of(run)
+    more = stronger(run, stall, patterns, norms=[norm])
     for model, rows in run.by_network():
         attack = lab.rows_of(rows, kind=UAP).set_index("n_images")
-        random = mean_of_draws(random_rows(rows))
+        random = nulls.kind_of(norm), mean_of_draws(random_rows(rows))
         if 500 in attack.index:
             found = lab.from_row(attack.loc[500])
             if attack.loc[500, "end"] == PASS_LIMIT:
                 found = replace(found, high=1.0)
-            yield claim("500_images_fool_30_percent", model, found, ">", 0.3, null=random)
+            strongest = beside.strongest(random, *((one.name, one.rate) for one in more.get((model, norm), ())))
+            yield claim("500_images_fool_30_percent", model, found, ">", 0.3, null=strongest)
         same = attack[attack["data"] == attack["data"].iloc[0]] if len(attack) else attack
         if len(same) and same.index.max() >= START:
             same = same[same.index >= START]
