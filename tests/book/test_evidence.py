@@ -46,7 +46,7 @@ def test_columns_say_one_thing_each():
 def test_a_null_that_differs_between_networks_is_named():
     rows = [ROW | {"null_name": "random signs"}, ROW | {"network": "b", "null_name": "best pattern (checks, period 4)"}]
     assert evidence.null(rows[1]) == "0.41\u00a0[0.40,\u00a00.42], best pattern (checks, period 4)"
-    assert evidence.told(rows)["null"] == "0.40 to 0.42, random signs or best pattern"
+    assert evidence.told(rows)["null"] == "0.40 to 0.42 (random signs or best pattern)"
     assert evidence.told(rows[:1])["null"] == evidence.null(rows[0])
 
 

@@ -97,7 +97,7 @@ def told(evidence: list[Row]) -> dict[str, str]:
     return {
         "measured": measured(one) if len(rows) == 1 else span(row["estimate"] for row in rows),
         "test": test,
-        "null": null(one) if len(rows) == 1 else span(nulls) + f", {kinds}" * bool(kinds) if nulls else "–",
+        "null": null(one) if len(rows) == 1 else span(nulls) + f" ({kinds})" * bool(kinds) if nulls else "–",
     }
 
 
