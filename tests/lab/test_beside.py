@@ -137,3 +137,10 @@ def test_what_the_null_has_over_an_attack_is_what_the_attack_lacks():
     assert (more.value, more.low, more.high) == (-less.value, -less.high, -less.low)
     assert more.value == 0.25
     assert null.name == "best pattern (checks)"
+    assert beside.lead(null, fooled) == ("best pattern (checks)", more)
+
+
+def test_a_null_of_other_images_leads_nothing():
+    elsewhere = beside.Null("best pattern", "checks", bits("1100")[None], False)
+    assert beside.lead(elsewhere, bits("1000")) is None
+    assert beside.lead(None, bits("1000")) is None

@@ -154,6 +154,11 @@ def strongest(*nulls: tuple[str, Interval] | None) -> Strongest:
     return Strongest(null.value, null.n, null.low, null.high, name)
 
 
+def lead(null: Null | None, fooled: np.ndarray) -> tuple[str, Interval] | None:
+    """(name, how much more the null fools than ``fooled``), for :func:`strongest`; None where there is none on the same images."""
+    return (null.name, null.over(fooled)) if null is not None and null.paired else None
+
+
 def against_patterns(
     run: Run, patterns: Run | None, rated: Iterable[tuple[dict[str, Any], np.ndarray]]
 ) -> pd.DataFrame:

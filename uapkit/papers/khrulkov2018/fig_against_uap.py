@@ -110,8 +110,7 @@ def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
         own, other = (run.flags("fooled", network, n, kind) for kind in ("singular vector", "UAP"))
         random = np.mean(run.all_flags("fooled", network, nulls.RANDOM_SIGNS), axis=0)
         noise, name = lab.paired(random, other), f"{network} ({n} images)"
-        pattern = (drawn[network].name, drawn[network].over(other)) if network in drawn else None
-        strongest = beside.strongest((nulls.RANDOM_SIGNS, noise), pattern)
+        strongest = beside.strongest((nulls.RANDOM_SIGNS, noise), beside.lead(drawn.get(network), other))
         yield claim("beats_uap_at_few_images", name, lab.paired(own, other), ">", 0.0, null=strongest)
         yield claim("random_signs_beat_uap", name, noise, ">", 0.0)
 

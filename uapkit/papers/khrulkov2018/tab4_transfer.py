@@ -104,8 +104,7 @@ def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
         fresh = lab.rows_of(rows, kind=nulls.UNTRAINED)["built_on"]
         random = np.mean(run.all_flags("fooled", network, nulls.RANDOM_SIGNS), axis=0)
         gain, null = (lab.paired(_mean_flags(run, network, names), random) for names in (foreign.index, fresh))
-        pattern = (drawn[network].name, drawn[network].over(random)) if network in drawn else None
-        strongest = beside.strongest((f"{nulls.UNTRAINED}s", null), pattern)
+        strongest = beside.strongest((f"{nulls.UNTRAINED}s", null), beside.lead(drawn.get(network), random))
         yield claim("transfers", f"{network}, over random signs", gain, ">", 0.0, null=strongest)
         source = str(foreign.idxmax())
         leads[source, network] = float(foreign[source] - vectors[network])
