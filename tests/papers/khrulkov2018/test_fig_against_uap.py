@@ -23,7 +23,8 @@ def test_fig_against_uap(tmp_path):
     run = lab.Run.of(table)
     claim, noise = fig_against_uap.claims(run)
     random = table.loc[table["kind"] == "random signs", "fooling_rate"].mean() - uap.loc[4, "fooling_rate"]
-    assert (noise.name, noise.found) == ("random_signs_beat_uap", claim.null)
+    assert noise.name == "random_signs_beat_uap"
+    assert (noise.found.value, noise.found.low, noise.found.high) == (claim.null.value, claim.null.low, claim.null.high)
     assert noise.found.value == pytest.approx(random)
     assert claim.found.value == pytest.approx(own.loc[4, "fooling_rate"] - uap.loc[4, "fooling_rate"])
     labels = {c.get_label() for c in fig_against_uap.figure(run).axes[0].containers}
