@@ -78,7 +78,7 @@ def test_each_size_has_its_own_attack_with_and_without_a_store(network, name, n,
     alone = medians()
     trained_here = network == "lenet_digits"  # and comes out a little otherwise on another processor
     assert alone == pytest.approx(true, abs=0.03 if trained_here else 2e-3)
-    assert sorted(set(alone)) == alone, "one attack for all sizes"
+    assert len(set(alone)) == len(SIDES), "one attack for several sizes"
     with keeping(tmp_path) as memo:
         assert medians() == alone
         assert (memo.reused, memo.computed) == (0, 3)
