@@ -141,7 +141,8 @@ def test_a_stored_run_is_loaded_once_a_page(monkeypatch):
     for block in (made.published, made.verdicts, made.not_run, made.about):
         block()
     made.setting(made.full, "Stored full run")
-    assert loads == [NAME]
+    assert loads.count(NAME) == 1
+    assert {*loads} <= {NAME, *dict(runner.item(NAME).beside).values()}, "and of others only what its claims are judged by"
 
 
 def test_a_stale_run_is_marked_where_it_is_shown_and_judged(shown, monkeypatch):
@@ -150,6 +151,16 @@ def test_a_stale_run_is_marked_where_it_is_shown_and_judged(shown, monkeypatch):
     stale(shown)
     assert "two rows &lt;share&gt; one answer" in shown.setting(shown.full, "Run").data
     assert "confirmed (to be redone)" in shown.verdicts().data
+    assert "to be redone" in shown.answer("How?").data
+
+
+def test_verdicts_say_so_where_the_run_that_holds_their_null_is_stale(shown, monkeypatch):
+    monkeypatch.setattr(runner, "compare", lambda name, run: JUDGED)
+    assert "to be redone" not in shown.answer("How?").data
+    monkeypatch.setattr(page, "waiting", lambda: {NAME: "the run of its null is stale"})
+    assert "confirmed (to be redone)" in shown.verdicts().data
+    assert "to be redone" in shown.answer("How?").data
+    assert "to be redone" not in shown.setting(shown.full, "Run").data.lower(), "the run itself is sound"
 
 
 def test_a_verdict_stays_in_its_column_where_all_are_the_same(shown, monkeypatch):

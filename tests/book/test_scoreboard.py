@@ -9,7 +9,7 @@ import pytest
 
 from uapkit import runner
 from uapkit.book import record as about
-from uapkit.book import scoreboard
+from uapkit.book import scoreboard, waiting
 from uapkit.runner import results, verdicts
 
 ROOT = runner.project_root()
@@ -63,9 +63,21 @@ def one_item(monkeypatch):
     return records
 
 
+def test_verdicts_wait_where_only_the_run_that_holds_their_nulls_is_stale(monkeypatch):
+    why = "it was made by other code"
+    monkeypatch.setattr(waiting, "stale", lambda: {"khrulkov2018/ext_patterns": why})
+    found = scoreboard.table().set_index("item")["stale"]
+    judged = {about.name for about in runner.items().values() if "khrulkov2018/ext_patterns" in dict(about.beside).values()}
+    assert set(found[found != ""].index) == judged | {"khrulkov2018/ext_patterns"}
+    assert found["khrulkov2018/ext_patterns"] == why
+    assert found["khrulkov2018/tab1_layers"].endswith(f"khrulkov2018/ext_patterns, which is to be redone: {why}")
+    monkeypatch.setattr(waiting, "stale", lambda: {"khrulkov2018/ext_patterns": why, "khrulkov2018/tab1_layers": "own"})
+    assert waiting.waiting()["khrulkov2018/tab1_layers"] == "own"
+
+
 def test_a_stale_run_is_said_in_every_copy(monkeypatch):
     assert next(r for r in scoreboard.records() if r["item"] == NAME)["stale"] == ""
-    monkeypatch.setattr(scoreboard, "stale", lambda: {NAME: "two rows shared one answer"})
+    monkeypatch.setattr(waiting, "stale", lambda: {NAME: "two rows shared one answer"})
     assert scoreboard.table().set_index("item").loc[NAME, "stale"] == "two rows shared one answer"
     claims = scoreboard.claims()
     assert claims[claims["item"] == NAME]["stale"].eq("two rows shared one answer").all()

@@ -18,8 +18,11 @@ RATES = {"fooling_rate": "fooling rates", "error_rate": "error rates", "accuracy
 UNJUDGED = ("not judged", "not run here", "planned")
 
 
-def box(question: str, judged: pd.DataFrame, run: Run | None) -> str:
-    """The box as HTML. judged: the rows of :func:`uapkit.runner.compare`; run: the stored run they were judged by."""
+def box(question: str, judged: pd.DataFrame, run: Run | None, *, waits: bool = False) -> str:
+    """The box as HTML. judged: the rows of :func:`uapkit.runner.compare`; run: the stored run they were judged by.
+
+    waits: whether the verdicts are to be redone, see :func:`uapkit.book.waiting.waiting`.
+    """
     claims = judged[judged["kind"] != "check"]
     lead = leading(claims)
     if run is None:
@@ -34,7 +37,7 @@ def box(question: str, judged: pd.DataFrame, run: Run | None) -> str:
             badge(lead["verdict"]) + held,
             f"<em>{_whose(lead)}</em> <strong>{text(lead['text'])}.</strong> {numbers(mine)}",
         )
-    redo = ' <span class="uapkit-redo">to be redone</span>' if run is not None and run.stale else ""
+    redo = ' <span class="uapkit-redo">to be redone</span>' if waits else ""
     rest = others(claims, lead)
     more = f'<p class="uapkit-more"><a href="#claim-by-claim">{rest}</a></p>' if rest else ""
     return (

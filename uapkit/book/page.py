@@ -21,6 +21,7 @@ from uapkit.book import answer, evidence, exercise
 from uapkit.book.beside import BEST, PATTERNS, differences, told
 from uapkit.book.markup import duration, scrolling
 from uapkit.book.tables import MOST, matrix, table, telling, without_constants
+from uapkit.book.waiting import waiting
 from uapkit.figures.output import show_figures_so
 from uapkit.lab import Run
 from uapkit.runner.execute import plain
@@ -69,7 +70,11 @@ class Page:
 
     def answer(self, question: str) -> HTML:
         """The box that opens the page: the question, the verdict, one sentence with the number and its null."""
-        return HTML(answer.box(question, runner.compare(self.name, self.full), self.full))
+        judged = runner.compare(self.name, self.full)
+        return HTML(answer.box(question, judged, self.full, waits=self._waits()))
+
+    def _waits(self) -> bool:
+        return self.full is not None and bool(self.full.stale or self.name in waiting())
 
     def quick_run(self, namespace: dict[str, Any]) -> HTML:
         """Say what follows. namespace: the notebook's ``globals()``; names bound from here on are parameters."""
@@ -145,7 +150,7 @@ class Page:
         judged = runner.compare(self.name, self.full)
         if judged.empty:
             return HTML("<p>The paper makes no claim here that could be judged.</p>")
-        redo = " (to be redone)" if self.full is not None and self.full.stale else ""
+        redo = " (to be redone)" * self._waits()
         return HTML(evidence.claims(judged, f"Claims of {self.name}", after=redo))
 
     def not_run(self) -> HTML:

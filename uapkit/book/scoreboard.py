@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from uapkit.book import checked, errata
+from uapkit.book.waiting import waiting
 from uapkit.runner.catalogue import Item, items, project_root
 from uapkit.runner.drawn import drawn_all, present
 from uapkit.runner.locate import line_of
-from uapkit.runner.words import stale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def records() -> list[Record]:
     What is drawn from stored runs is kept (:mod:`uapkit.runner.drawn`); places, errata and the last rerun are looked up each
     time.
     """
-    why, now = stale(), present()
+    why, now = waiting(), present()
     return [
         record
         | {"stale": why.get(name, "") if record["commit"] else "", "errata": errata.told(name, record["claims"])}
