@@ -38,9 +38,10 @@ def run(
     """Theorem 1 of [equivariant2019], measured: share of directions with |<a, v>| >= delta |a| against its bound.
 
     One row a (model, attack, kind, sample, delta): survival in [0, 1] with Wilson's interval on n_rows rows, bound =
-    (lambda - delta^2) / (1 - delta^2), or 0. sample "in sample": v and lambda from the rows themselves; "held out": from
-    one half, measured on the other, both ways. mean_square: of the measured c = <a, v>, the lambda for which the bound is
-    exact there; same_sign: share of the larger sign among the rows that are aligned, of which the theorem says nothing.
+    (lambda - delta^2) / (1 - delta^2), or 0; n_delta thresholds from 0 to 1, and as many below sqrt(lambda), where the bound is
+    above 0. sample "in sample": v and lambda from the rows themselves; "held out": from one half, measured on the other, both
+    ways. mean_square: of the measured c = <a, v>, the lambda for which the bound is exact there; same_sign: share of the larger
+    sign among the rows that are aligned, of which the theorem says nothing.
     """
     checks.count(n_delta, "n_delta", 2)
     setting = Setting.of(data, rotation, labels, seed=seed, device=device)
@@ -58,7 +59,7 @@ def run(
 
 
 def aligned(rows: Tensor, n_delta: int) -> list[dict[str, Any]]:
-    """A row a (sample, delta): how many of the rows are aligned with the top direction by at least delta."""
+    """A row a (sample, delta): how many of the rows are aligned with the top direction by at least delta, see :func:`run`."""
     half = len(rows) // 2
     value, c = _cosines(rows, rows)
     first, c_second = _cosines(rows[:half], rows[half:])
@@ -70,7 +71,8 @@ def aligned(rows: Tensor, n_delta: int) -> list[dict[str, Any]]:
     }
     found = []
     for sample, (top_value, cosines) in both.items():
-        for delta in np.linspace(0, 1, n_delta)[:-1]:
+        spoken = np.linspace(0, np.sqrt(top_value), n_delta)[:-1]  # beyond it the bound is 0
+        for delta in np.union1d(np.linspace(0, 1, n_delta)[:-1], spoken):
             hit = np.abs(cosines) >= delta
             rate = evaluate.Rate.of(int(hit.sum()), len(hit))
             signs = max((cosines[hit] > 0).mean(), (cosines[hit] < 0).mean()) if hit.any() else np.nan
