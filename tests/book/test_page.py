@@ -142,7 +142,9 @@ def test_a_stored_run_is_loaded_once_a_page(monkeypatch):
         block()
     made.setting(made.full, "Stored full run")
     assert loads.count(NAME) == 1
-    assert {*loads} <= {NAME, *dict(runner.item(NAME).beside).values()}, "and of others only what its claims are judged by"
+    assert {*loads} <= {NAME, *dict(runner.item(NAME).beside).values()}, (
+        "and of others only what its claims are judged by"
+    )
 
 
 def test_a_stale_run_is_marked_where_it_is_shown_and_judged(shown, monkeypatch):

@@ -67,7 +67,9 @@ def test_verdicts_wait_where_only_the_run_that_holds_their_nulls_is_stale(monkey
     why = "it was made by other code"
     monkeypatch.setattr(waiting, "stale", lambda: {"khrulkov2018/ext_patterns": why})
     found = scoreboard.table().set_index("item")["stale"]
-    judged = {about.name for about in runner.items().values() if "khrulkov2018/ext_patterns" in dict(about.beside).values()}
+    judged = {
+        about.name for about in runner.items().values() if "khrulkov2018/ext_patterns" in dict(about.beside).values()
+    }
     assert set(found[found != ""].index) == judged | {"khrulkov2018/ext_patterns"}
     assert found["khrulkov2018/ext_patterns"] == why
     assert found["khrulkov2018/tab1_layers"].endswith(f"khrulkov2018/ext_patterns, which is to be redone: {why}")

@@ -133,6 +133,41 @@ def test_a_claim_that_one_training_carries_and_another_does_not_depends_on_the_t
     assert verdicts.answers(one_null) == ["yes", "yes", "the null too"]
 
 
+def test_trainings_are_compared_on_the_same_network_and_attack():
+    """Half of one training's settings are of other attacks, where neither training passes: like is compared with like."""
+    said = {
+        "net": FAILS, "net_seed1": FAILS, "net_sgd": HOLDS, "net_sgd_seed1": HOLDS,
+        "deep": FAILS, "deep_sgd": FAILS, "deep_sgd_seed1": UNCLEAR, "deep_sgd_seed2": UNCLEAR,
+    }  # fmt: skip
+
+    def of(answers):
+        names = list(answers)
+        rows = evidence(*answers.values()).assign(network=[f"{name}_digits, gradient" for name in names])
+        return verdicts.verdict(rows.assign(training=["sgd" if "_sgd" in name else "adamw" for name in names]))
+
+    assert of(said) == verdicts.DEPENDS
+    assert of(said | {"net": UNCLEAR}) == "holds on 2 of 8", "what is open has not failed"
+    assert of(said | {"net_sgd": UNCLEAR}) == "holds on 1 of 8"
+    assert of({k: v for k, v in said.items() if k != "net"}) == "holds on 2 of 7", "one network fails"
+    sgd = {"net_sgd": HOLDS, "net_sgd_seed1": HOLDS}
+    assert of(sgd | {"net": UNCLEAR}) == "holds on 2 of 3", "an open answer is no failure of the other training"
+
+
+@pytest.mark.parametrize(
+    ("held", "failed", "unclear", "word"),
+    [
+        (1, 9, 0, "differs"),
+        (1, 3, 6, "undecided"),
+        (2, 8, 0, "holds on 2 of 10"),
+        (1, 4, 0, "holds on 1 of 5"),
+        (2, 10, 8, "undecided"),
+        (2, 58, 0, "differs"),
+    ],
+)
+def test_what_a_tenth_of_the_settings_carry_is_not_carried(held, failed, unclear, word):
+    assert verdicts.verdict(evidence(*[HOLDS] * held, *[FAILS] * failed, *[UNCLEAR] * unclear)) == word
+
+
 def test_a_check_is_told_and_no_verdict(monkeypatch):
     name = "equivariant2019/thm1_alignment"
     same = {"value": "", "confidence": "verified", "source": "s", "where": "", "test": "ours", "judged_on": ""}

@@ -21,6 +21,7 @@ import pandas as pd
 
 from uapkit.lab import Run
 from uapkit.lab.claims import evidence_table
+from uapkit.runner.by_training import depends
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.drawn import drawn
 from uapkit.runner.results import stored
@@ -35,6 +36,7 @@ STATED = ("order", "check")  # kinds of reported rows that an item's claims spea
 NO_EVIDENCE = {False: "not run here", True: "not judged"}  # by whether a full run is stored
 DECIDING = ("verified", "verified-code", "ours")
 COLUMNS = ("claim", "kind", "text", "theirs", "ours", "networks", "carried", "verdict", "confidence", "source", "test")
+FEW = 0.1  # share of the settings at which those that hold decide nothing: one interval in forty holds by chance alone
 EVIDENCE_COLUMNS = ("claim", "network", "estimate", "low", "high", "sense", "bound")
 
 
@@ -57,9 +59,10 @@ def holds(low: float, high: float, sense: str, bound: float) -> bool | None:
 def verdict(evidence: pd.DataFrame) -> str:
     """The verdict on one claim from its rows of evidence; a setting counts once.
 
-    "confirmed": it holds in every setting; "holds on 3 of 5"; "depends on the training": it holds in at least half of the
-    settings of one training, two at least, and in none of another. Where it holds nowhere: "undecided" unless it fails,
-    or its null satisfies it too, in more than half of the settings; then "differs" or "not above chance", as most of them say.
+    "confirmed": it holds in every setting; "holds on 3 of 5"; "depends on the training": see
+    :func:`uapkit.runner.by_training.depends`. Where it holds nowhere, or in no more than a tenth of the settings, it is
+    "undecided" unless it fails, or its null satisfies it too, in more than half of them; then "differs" or "not above chance",
+    as most of them say.
     """
     if evidence.empty:
         return "not run here"
@@ -68,8 +71,8 @@ def verdict(evidence: pd.DataFrame) -> str:
     yes, no, null = (int(count.get(word, 0)) for word in (YES, NO, NULL_TOO))
     if yes == len(found):
         return "confirmed"
-    if yes:
-        return DEPENDS if _by_training(found) else f"holds on {yes} of {len(found)}"
+    if yes > FEW * len(found):
+        return DEPENDS if depends(found) else f"holds on {yes} of {len(found)}"
     if 2 * (no + null) <= len(found):
         return "undecided"
     return "differs" if no > null else "not above chance"
@@ -110,13 +113,6 @@ def settings(evidence: pd.DataFrame) -> pd.DataFrame:
         one["answer"] = worst(one["answer"], answer)
         one["training"] = row.get("training") or ""
     return pd.DataFrame(found.values(), columns=["network", "answer", "training"])
-
-
-def _by_training(found: pd.DataFrame) -> bool:
-    if found["training"].nunique() < 2:
-        return False
-    held = (found["answer"] == YES).groupby(found["training"])
-    return bool(((held.mean() >= 0.5) & (held.sum() >= 2)).any() and held.mean().min() == 0)
 
 
 def reported(about: Item) -> pd.DataFrame:

@@ -27,6 +27,20 @@ def test_ext_training(evidence):
     assert list(axes[0].lines[0].get_ydata()) == table["top5_share"].tolist()[:3]
 
 
+def test_the_peak_of_a_training_is_that_of_the_others():
+    """Shares without a course: the largest of each training lies above both its ends, but says nothing."""
+    shares = {0: [0.2, 0.5, 0.2, 0.2], 1: [0.2, 0.2, 0.5, 0.2]}
+    rows = [
+        {"model": "stdcnn_sgd", "status": "run", "training_seed": seed, "epoch": epoch, "top5_share": share, "network": "stdcnn",
+         "peak": 1, "test_accuracy": 0.9}
+        for seed, course in shares.items()
+        for epoch, share in enumerate(course)
+    ]  # fmt: skip
+    found = {one.name: one.found for one in ext_training.claims(Run.of(pd.DataFrame(rows)))}
+    assert found["share_rises_first"].value == pytest.approx(0)
+    assert found["share_falls_afterwards"].value == pytest.approx(0)
+
+
 def test_what_is_watched_is_what_the_public_functions_find():
     images = data.load("digits", n=80, seed=0)
     net = models.load("linear_digits")

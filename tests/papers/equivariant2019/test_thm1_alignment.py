@@ -14,7 +14,8 @@ def test_thm1_alignment(small, evidence):
     assert (inside["survival"] >= inside["bound"] - 1e-9).all(), "in sample the theorem is exact, for every kind"
     assert inside["lambda"].to_numpy() == pytest.approx(inside["mean_square"].to_numpy(), rel=1e-5)
     spoken = table[table["bound"] > 0].groupby(["model", "attack", "kind", "sample"]).size()
-    assert (spoken >= 20).all() and len(spoken) == len(table.groupby(["model", "attack", "kind", "sample"]))
+    assert (spoken >= 20).all()
+    assert len(spoken) == len(table.groupby(["model", "attack", "kind", "sample"]))
     start = inside[inside["delta"] == 0]
     assert (start["survival"] == 1).all()
     assert start["bound"].to_numpy() == pytest.approx(start["lambda"].to_numpy())

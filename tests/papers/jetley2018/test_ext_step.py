@@ -33,7 +33,15 @@ def test_ext_step(run):
         papers["overlap_halves"],
         0.25,
     )
-    assert evidence.loc["curved_on_other_images", "bound"] == papers["own"] / 2
+    table = run.table.copy()
+    at_papers = table["how"].eq("finite step") & table["size"].eq(10.0)
+    for overlap, decides in ((0.24, False), (0.26, True)):
+        table.loc[at_papers, "overlap_halves"] = overlap
+        found = evidence_table(list(item.claims(Run.of(table)))).set_index("claim")
+        assert ("curved_on_other_images" in found.index) == decides, (
+            "a direction that other images do not give decides nothing"
+        )
+    assert found.loc["curved_on_other_images", "bound"] == papers["own"] / 2
     assert rows["overlap_halves"].notna().sum() == 1, "at the paper's step alone"
 
 

@@ -99,6 +99,8 @@ def test_the_message_is_judged_at_every_resolution_and_over_the_whole_of_f():
     assert verdicts["rescaling_restores"] == "confirmed"
     dip = judged(tiny({**PAPERS, ("deepfool", 100, 2): 0.20}))
     assert dip["grows_with_f"] == "holds on 1 of 2", "one step down is seen although the ends rise"
+    flat = judged(tiny({**PAPERS, ("deepfool", 100, 2): PAPERS["deepfool", 100, 1]}))
+    assert flat["grows_with_f"] == "holds on 1 of 2", "what stays as it is does not grow"
     half = judged(tiny({**PAPERS, ("deepfool", 100, 10): 0.55, ("deepfool", 200, 10): 0.6}))
     assert half["rescaling_restores"] == "differs"
     chance = {**PAPERS, **{("random direction", d, 10): 0.95 for d in (200, 100)}}

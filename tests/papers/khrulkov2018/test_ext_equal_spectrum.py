@@ -86,6 +86,17 @@ def test_claims_are_paired_over_the_same_images(run):
     }  # fmt: skip
 
 
+def test_what_stands_has_to_beat_noise_of_its_spectrum_as_well(run):
+    for name, what in (("stands_when_stored", item.JPEG), ("stands_on_right_labels", "fooled")):
+        found = [one for one in item.claims(run) if one.name == name and one.network.startswith("mlp_digits")]
+        found = [one for one in found if what == "fooled" or one.network.endswith(what)]
+        right = run.flags("mlp_digits", "right").astype(bool) if what == "fooled" else slice(None)
+        own, *others = (
+            run.flags("mlp_digits", kind, what)[right].mean() for kind in (item.OWN, item.SIGNS, item.PHASE)
+        )
+        assert [one.found.value for one in found] == [pytest.approx(own - other, abs=1e-6) for other in others]
+
+
 def test_the_figure_shows_every_condition(run):
     ax = item.figure(run).axes[0]
     assert [t.get_text().replace("\n", " ") for t in ax.get_xticklabels()] == list(item.CONDITIONS)

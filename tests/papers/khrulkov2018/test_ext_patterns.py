@@ -1,5 +1,7 @@
 """A vector beside patterns made from nothing: equal norms, signs chosen alike, value shares, claims in both directions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,18 @@ def test_claims_say_both_directions_and_are_paired(run):
     random = run.where(kind="random signs")["fooling_rate"].mean()
     assert found["beats_random_signs"].found.value == pytest.approx(own - random, abs=1e-6)
     assert found["beats_random_signs"].found.n == 60
+
+
+def test_the_noise_that_counts_is_the_one_that_fools_more_held_in_images(run):
+    layer = item.best_layer(run.rows)
+    for strong, weak in ((item.PHASE, item.RADIAL), (item.RADIAL, item.PHASE)):
+        table = run.table.copy()
+        for kind, rate in ((strong, 0.9), (weak, 0.1)):
+            table.loc[(table["kind"] == kind) & (table["layer"] == layer), "held_in_rate"] = rate
+        found = {one.name: one for one in item.claims(dataclasses.replace(run, table=table))}["beats_its_own_spectrum"]
+        own, noise = (np.mean(run.all_flags("fooled", "lenet_digits", layer, kind)) for kind in (item.OWN, strong))
+        assert found.found.value == pytest.approx(own - noise)
+        assert found.network.endswith(f"against {strong}")
 
 
 def test_figures_show_every_kind(run):

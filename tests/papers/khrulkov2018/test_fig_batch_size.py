@@ -32,6 +32,9 @@ def test_fig_batch_size():
         "16 is the smallest batch of the other claim, and the largest here"
     )
     assert [one.found.value for one in found] == [pytest.approx(change)] * 2
+    more = fig_batch_size.run(**SMALL | {"n_fit": 40}, layer="relu2", batch_sizes=(16, 32), n_draws=2)
+    told = {one.network for one in fig_batch_size.claims(lab.Run.of(more)) if one.name == "redrawing_hardly_matters"}
+    assert told == {"mlp_digits (b = 16)", "mlp_digits (b = 32)"}, "at both ends, where the largest alone would hide it"
     table.attrs["provenance"] = {"params": {"n_fit": 16}}
     told = {one.network for one in fig_batch_size.claims(lab.Run.of(table))}
     assert told == {"mlp_digits (b = 2)"}, "a batch of all 16 images is the same in every draw"

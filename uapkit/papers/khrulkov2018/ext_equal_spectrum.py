@@ -163,7 +163,7 @@ def as_jpeg(picture: Tensor, quality: int) -> Tensor:
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """Differences on the same scored images: own vector minus noise of its spectrum, or minus random signs, in each condition."""
+    """Differences on the same scored images in each condition: own vector minus noise of its spectrum, and minus random signs."""
     for network, rows in run.by_network():
 
         def of(kind: str, what: str, network: str = network) -> np.ndarray:
@@ -179,13 +179,15 @@ def claims(run: Run) -> Iterator[Claim]:
             own, noise = (lab.paired(*lost[kind]) for kind in (OWN, PHASE))
             yield claim("survivors_lose_confidence", network, own, ">", 0.0, null=noise)
         for what in (CLIPPED, JPEG):
-            gain = lab.paired(of(OWN, what), of(SIGNS, what))
-            yield claim("stands_when_stored", f"{network}, {what}", gain, ">", 0.0)
+            for null in (SIGNS, PHASE):
+                gain = lab.paired(of(OWN, what), of(null, what))
+                yield claim("stands_when_stored", f"{network}, {what}", gain, ">", 0.0)
         if f"{network}/right" in run.arrays:
             right = run.flags(network, "right").astype(bool)
             if right.sum() > 1:
-                gain = lab.paired(of(OWN, "fooled")[right], of(SIGNS, "fooled")[right])
-                yield claim("stands_on_right_labels", network, gain, ">", 0.0)
+                for null in (SIGNS, PHASE):
+                    gain = lab.paired(of(OWN, "fooled")[right], of(null, "fooled")[right])
+                    yield claim("stands_on_right_labels", network, gain, ">", 0.0)
 
 
 def _lost(run: Run, network: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
