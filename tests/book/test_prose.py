@@ -51,6 +51,11 @@ def test_what_cannot_be_drawn_is_an_error(expression):
         prose.drawn(expression)
 
 
+def test_a_parameter_by_network_is_no_number_of_a_sentence():
+    with pytest.raises(ValueError, match=r"n_eval is set by network, .*gcnn_mnist_rot.*; draw a column of their rows"):
+        prose.drawn("equivariant2019/fig5_fooling | params | n_eval")
+
+
 def test_a_planned_item_says_so(monkeypatch):
     monkeypatch.setattr(prose, "_stored", lambda name: None)
     assert prose.drawn(f"{NAME} | fooling_rate | model=tiny_darknet | max") == prose.ABSENT

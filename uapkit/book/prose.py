@@ -68,7 +68,10 @@ def _from_run(run: Run, name: str, parts: list[str], expression: str) -> str:
         params = run.provenance["params"]
         if parts[1] not in params:
             raise ValueError(f"{name} has no parameter {parts[1]!r}: it has {sorted(params)}")
-        return str(params[parts[1]])
+        value = params[parts[1]]
+        if isinstance(value, dict):
+            raise ValueError(f"[[{expression}]]: {parts[1]} is set by network, {value}; draw a column of their rows")
+        return str(value)
     column, where, how = parts[0], parts[1] if len(parts) > 1 else "", parts[2] if len(parts) > 2 else "only"
     rows = _matching(run.rows, where, expression)
     if rows.empty and not _left_out(run, where, expression):

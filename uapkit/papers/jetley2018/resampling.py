@@ -1,4 +1,4 @@
-"""Paper J's defence: a network that sees its images sampled down and up again, and the images that it is tried on."""
+"""Paper J's suppression of attack directions: a network that sees images sampled down and up again, and its images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table 1 of [jetley2018]: down-sampling as a defence against multiples of DeepFool's perturbation."""
+"""Table 1 of [jetley2018]: a suppression of attack directions, down-sampling, and multiples of DeepFool's perturbation."""
 
 from __future__ import annotations
 
