@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 KINDS = {  # the first that fits
     "files made to do harm, and fuzzing": r"hostile/|fuzz/|classroom/test_classroom_hostile",
     "faults: kills, full disks, two at once": r"faults/",
+    "numbers found again by other code": r"independent/",
     "pages in a browser": r"browser/",
     "items: what the papers claim": r"papers/",
     "attacks, networks, data": r"attacks/|models/|data/|operators/|conformance/",

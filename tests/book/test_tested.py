@@ -30,7 +30,7 @@ def last_time(what):
 
 
 def test_what_was_not_run_says_so(trust):
-    for what in ("Tests", "Faults", "intervals", "killed", "fuzzer"):
+    for what in ("Tests", "Faults", "intervals", "other code", "killed", "fuzzer"):
         assert last_time(what)[1:] == (tested.NOT_YET, "")
     assert [title for title, _ in tested.details()] == ["Stored runs and their last rerun"]
 
@@ -57,6 +57,19 @@ def test_every_figure_is_that_of_the_stored_run(trust):
         "argued": [2, 3],
     }
     trust("mutation", mutation | {"date": ["2026-01-01", "2026-01-03"], "commit": ["d" * 40, "e" * 40]})
+    others = {
+        "chapter": ["K", "M", "E"],
+        "item": ["k/a", "m/b", "e/c"],
+        "what": ["a rate", "a norm", "a share"],
+        "from": ["weights and data"] * 3,
+        "stored": [0.5694444, 452.908702, 0.07],
+        "recomputed": [0.565, 452.91, None],
+        "n": [1000, 3072, None],
+        "tolerance": [0.0003, 0.2, None],
+        "how": ["two standard errors", "rounding", "MNIST is not there"],
+        "agrees": ["no", "yes", "not at hand"],
+    }
+    trust("independent", others, commit="c" * 40, date="2026-01-02")
     assert last_time("Tests")[1:] == ("42 in 3 files", "2026-01-02, commit abcdef0123")
     assert last_time("killed")[1] == "3 kills, 1 lost"
     assert last_time("fuzzer")[1] == "1,100 inputs, no finds"
@@ -65,8 +78,11 @@ def test_every_figure_is_that_of_the_stored_run(trust):
         "95 of 100 noticed, in 2 modules: 95.0 %; of those that change anything 100.0 % (96.1 % to 100.0 %)",
         "2026-01-03, commit eeeeeeeeee",
     )
+    assert last_time("other code")[1:] == ("1 of 2 agree; 1 without their data", "2026-01-02, commit cccccccccc")
     folds = tested.folds()
-    assert folds.count("<details>") == 6
+    assert folds.count("<details>") == 7
+    assert "<td>0.5694</td><td>0.565</td><td>1,000</td><td>0.0003 (two standard errors)</td><td>no</td>" in folds
+    assert "<td>0.07</td><td>–</td><td>–</td><td>MNIST is not there</td><td>not at hand</td>" in folds
     assert "<td>a run is stored</td><td>2</td><td>1</td>" in folds
     assert "<td>x</td><td>90</td><td>60</td><td>96.7 %</td><td>2</td><td>0</td>" in folds
 
@@ -106,7 +122,7 @@ def test_the_page_types_no_number_of_its_own():
 
 
 def test_what_is_stored_was_run_from_a_clean_commit_and_nothing_was_lost():
-    for name in ("tests", "kills", "coverage", "fuzz"):
+    for name in ("tests", "kills", "coverage", "fuzz", "independent"):
         path = TRUST / f"{name}.json"
         if path.is_file():
             about = json.loads(path.read_text(encoding="utf-8"))

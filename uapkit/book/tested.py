@@ -1,4 +1,4 @@
-"""How all this is tested: the last stored runs of tests, mutants, kills, fuzzer, simulations and reruns as tables.
+"""How all this is tested: the last stored runs of tests, mutants, kills, fuzzer, simulations, other code and reruns as tables.
 
 Each is stored under ``results/trust`` by the program that ran it, beside a record with commit and date.
 """
@@ -42,7 +42,7 @@ def _percent(value: float) -> str:
 def glance() -> pd.DataFrame:
     """One row a kind of test: what is asked, what came out the last time, and when that was."""
     return pd.DataFrame(
-        [_tests(), _mutants(), _coverage(), _reruns(), _code(), _kills(), _fuzz()],
+        [_tests(), _mutants(), _coverage(), _others(), _reruns(), _code(), _kills(), _fuzz()],
         columns=["What is tried", "Last time", "When"],
     )
 
@@ -70,6 +70,15 @@ def _coverage() -> tuple[str, str, str]:
     if table is None:
         return what, NOT_YET, ""
     return what, f"{_percent(table['share'].min())} to {_percent(table['share'].max())}", _when(about)
+
+
+def _others() -> tuple[str, str, str]:
+    what, (table, about) = "Numbers recomputed by other code from the papers' texts", stored("independent")
+    if table is None:
+        return what, NOT_YET, ""
+    done = table[table["agrees"].isin(["yes", "no"])]
+    missing = f"; {len(table) - len(done)} without their data" * (len(done) < len(table))
+    return what, f"{(done['agrees'] == 'yes').sum()} of {len(done)} agree{missing}", _when(about)
 
 
 def _reruns() -> tuple[str, str, str]:
@@ -135,6 +144,17 @@ def reruns() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["item", "how far", "agrees", "when", "code"])
 
 
+def recomputed(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of other code beside the stored ones, in four digits; how far they may differ, and why."""
+    shown = table[["chapter", "item", "what", "from"]].copy()
+    for column in ("stored", "recomputed"):
+        shown[column] = [f"{value:.4g}" if value == value else "" for value in table[column]]
+    shown["n"] = [f"{n:,.0f}" if n == n else "" for n in table["n"]]
+    within = zip(table["tolerance"], table["how"], strict=True)
+    shown["may differ by"] = [f"{by:.2g} ({how})" if by == by else how for by, how in within]
+    return shown.assign(agrees=table["agrees"])
+
+
 def details() -> list[tuple[str, pd.DataFrame]]:
     """(title, table) of what is folded away."""
     found: list[tuple[str, pd.DataFrame | None]] = [("Tests by kind", stored("tests")[0])]
@@ -151,6 +171,9 @@ def details() -> list[tuple[str, pd.DataFrame]]:
     if coverage is not None:
         shares = [f"{_percent(r.share)} ({_percent(r.low)} to {_percent(r.high)})" for r in coverage.itertuples()]
         found.append(("Intervals that contain the truth", coverage[["interval", "n", "draws"]].assign(share=shares)))
+    others = stored("independent")[0]
+    if others is not None:
+        found.append(("Numbers recomputed by other code, by chapter", recomputed(others)))
     found.append(("Stored runs and their last rerun", reruns()))
     if kills is not None:
         by_job = kills.assign(lost=kills["lost"].notna()).groupby("job", sort=False)
