@@ -29,6 +29,8 @@ def test_ext_step(run):
     assert 0 < papers["overlap_halves"] < 0.999, "other images, other directions"
     assert 0.2 < papers["overlap_starts"] <= 1 + 1e-5
     assert papers["elsewhere"] < papers["own"], "the largest value of few points is inflated"
+    assert papers["elsewhere_mean"] < papers["own_mean"] < papers["own"], "and so are those of the directions behind it"
+    assert papers["elsewhere_mean_low"] < papers["elsewhere_mean"] < papers["elsewhere_mean_high"]
     assert (evidence.loc["halves_agree", "estimate"], evidence.loc["halves_agree", "bound"]) == (
         papers["overlap_halves"],
         0.25,

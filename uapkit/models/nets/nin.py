@@ -16,7 +16,7 @@ class NIN(nn.Sequential):
     over the image. ``width``: maps of the first block; the second has twice and the third three times as many.
 
     Source: [jetley2018] names the network. Its sizes are those of Lin et al., 192 maps and 5 x 5 filters, which cost
-    nearly thirty times as much; these are ours, and so is batch norm in place of dropout. ValueError for a width below one.
+    nearly thirty times as much at the default width; these are ours, and so is batch norm in place of dropout. ValueError for a width below one.
     """
 
     def __init__(self, width: int = 24, classes: int = 10) -> None:

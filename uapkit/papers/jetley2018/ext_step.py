@@ -30,6 +30,11 @@ from uapkit.papers.jetley2018.subspaces import LEAST_OVERLAP, Curved
 from uapkit.seeds import child_seed
 
 PAPERS = ("finite step", 10.0)
+REPRODUCED = (
+    "overlap_halves",
+    *("own", "elsewhere", "elsewhere_low", "elsewhere_high"),
+    *("own_mean", "elsewhere_mean", "elsewhere_mean_low", "elsewhere_mean_high"),
+)  # columns of what disjoint halves of the images make of one another
 
 
 def run(
@@ -109,25 +114,23 @@ def reproduced(net: Model, pool: Images, target: int, k: int, settings: dict[str
 
     overlap_halves: of their k most positive directions. own: the curvature along the first direction of the first half
     at that half's points, which it suits best; elsewhere: along that very direction at the points of the other half, with
-    a Student interval over them. Both are differences along the direction itself, no value of Lanczos' method. NaN where a
-    half reaches no boundary.
+    a Student interval over them. own_mean, elsewhere_mean: the same of all k directions, each point's mean over them. All are
+    differences along the directions themselves, no values of Lanczos' method. NaN where a half reaches no boundary.
     """
     middle = len(pool) // 2
     try:
         one, other = (curvatures(net, part, target, *PAPERS, **settings) for part in (pool[:middle], pool[middle:]))
     except ValueError:  # too few images for this class
-        return dict.fromkeys(("overlap_halves", "own", "elsewhere", "elsewhere_low", "elsewhere_high"), math.nan)
-    here, there = (
-        lab.mean_of(lab.keep(curvature_along, net, part, target, one.vectors[:, 0]))
+        return dict.fromkeys(REPRODUCED, math.nan)
+    values = [overlap(one, other, k)]
+    along = [
+        torch.stack([lab.keep(curvature_along, net, part, target, one.vectors[:, j]) for j in range(k)])
         for part in (pool[:middle], pool[middle:])
-    )
-    return {
-        "overlap_halves": overlap(one, other, k),
-        "own": here.value,
-        "elsewhere": there.value,
-        "elsewhere_low": there.low,
-        "elsewhere_high": there.high,
-    }
+    ]
+    for directions in (1, k):
+        here, there = (lab.mean_of(found[:directions].mean(0)) for found in along)
+        values += [here.value, there.value, there.low, there.high]
+    return dict(zip(REPRODUCED, values, strict=True))
 
 
 def curvature_along(net: Model, images: Images, target: int, v: Tensor) -> Tensor:

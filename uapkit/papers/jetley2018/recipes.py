@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -50,11 +51,11 @@ class Recipe:
 
 RECIPES = {
     "lenet_mnist": Recipe("lenet_mnist", "mnist", epochs=8, lr=1e-3, shift=2, mirror=False),
-    "nin_cifar10": Recipe("nin_cifar10", "cifar10", epochs=7, lr=3e-3, shift=2, mirror=True),
+    "nin_cifar10": Recipe("nin_cifar10", "cifar10", epochs=18, lr=3e-3, shift=4, mirror=True),
 }
 NETS: dict[str, tuple[Callable[[], nn.Module], Sequence[float], Sequence[float]]] = {
     "lenet_mnist": (LeNet, (MNIST_MEAN,), (MNIST_STD,)),
-    "nin_cifar10": (NIN, CIFAR_MEAN, CIFAR_STD),
+    "nin_cifar10": (partial(NIN, width=48), CIFAR_MEAN, CIFAR_STD),
 }
 
 
