@@ -15,8 +15,9 @@ class NIN(nn.Sequential):
     Input (n, 3, 32, 32), already normalised; output (n, classes) logits: the last block has one map a class, averaged
     over the image. ``width``: maps of the first block; the second has twice and the third three times as many.
 
-    Source: [jetley2018] names the network. Its sizes are those of Lin et al., 192 maps and 5 x 5 filters, which cost
-    nearly thirty times as much at the default width; these are ours, and so is batch norm in place of dropout. ValueError for a width below one.
+    Source: [jetley2018] names the network. Its sizes are those of Lin et al., 192 maps and 5 x 5 filters, which cost nearly
+    thirty times as much at the default width; these are ours, and so is batch norm in place of dropout. ValueError for a width
+    below one.
     """
 
     def __init__(self, width: int = 24, classes: int = 10) -> None:
