@@ -29,6 +29,7 @@ OF_THE_WHOLE |= {
     "test_figures",
     "test_own",
     "test_chapter",
+    "test_stored_values",
     "test_wheel",
 }  # all items, or all of a paper
 OF_THE_WHOLE |= {
@@ -48,6 +49,7 @@ OF_THE_WHOLE_FOLDERS = {
     "faults",
     "fuzz",
     "hostile",
+    "independent",
     "release",
 }
 OF_NO_ITEM = {"benchmarks", "trust", "verified", "quick"}  # folders of results/ that hold no item's run
