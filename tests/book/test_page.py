@@ -165,6 +165,12 @@ def test_verdicts_say_so_where_the_run_that_holds_their_null_is_stale(shown, mon
     assert "to be redone" not in shown.setting(shown.full, "Run").data.lower(), "the run itself is sound"
 
 
+def test_a_remark_has_its_numbers_drawn(shown):
+    made = shown.remark(f"""At most
+        [[{NAME} | fooling_rate | kind=random signs | max %]].""").data
+    assert re.fullmatch(r"At most \d+ %\.", made)
+
+
 def test_a_verdict_stays_in_its_column_where_all_are_the_same(shown, monkeypatch):
     monkeypatch.setattr(runner, "compare", lambda name, run: pd.concat([JUDGED, JUDGED], ignore_index=True))
     text = shown.verdicts().data

@@ -35,9 +35,6 @@ def test_the_notebook_has_the_cells_of_every_page(project):
     made = json.loads(notebook.read_text())["cells"]
     finished = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text())["cells"]
     wanted = [line for cell in finished for line in cell["source"] if line.startswith(("page", "quick", "from", "## "))]
-    wanted = [
-        line for line in wanted if not line.endswith(("import Markdown\n", "import draw\n"))
-    ]  # an author's remark
     found = [line for cell in made for line in cell["source"]]
     own = [line for line in found if line.startswith("page.answer(")]  # its question is the author's
     assert len(own) == 1

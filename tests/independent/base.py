@@ -39,21 +39,21 @@ class Found:
 
 @dataclass(frozen=True)
 class Number:
-    """A stored number and the function that finds it again."""
+    """A stored number and the function that finds it again; it gets the stored one, for the tolerance alone."""
 
     chapter: str
     item: str
     what: str
     source: str
     stored: Callable[[], float]
-    find: Callable[[], Found]
+    find: Callable[..., Found]
 
     def row(self) -> dict[str, object]:
         """The row of the table."""
         stored = self.stored()
         row = {"chapter": self.chapter, "item": self.item, "what": self.what, "from": self.source, "stored": stored}
         try:
-            found = self.find()
+            found = self.find(stored)
         except NotHere as missing:
             return row | {"how": str(missing), "agrees": NOT_AT_HAND}
         agrees = abs(found.value - stored) <= found.tolerance
@@ -62,9 +62,9 @@ class Number:
 
 
 def number(chapter: str, item: str, what: str, stored: Callable[[], float], source: str = WEIGHTS) -> Callable:
-    """Enter the decorated function into the list."""
+    """Enter the decorated function, which gets the stored number for its tolerance, into the list."""
 
-    def enter(find: Callable[[], Found]) -> Callable[[], Found]:
+    def enter(find: Callable[..., Found]) -> Callable[..., Found]:
         NUMBERS.append(Number(chapter, item, what, source, stored, find))
         return find
 

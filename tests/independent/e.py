@@ -79,13 +79,13 @@ for model, net in ((ADAMW, std_net), (SGD, std_net), ("gcnn_mnist_rot", group_ne
         f"{model}: accuracy on upright test digits",
         lambda model=model: _accuracy(model, 0),
     )
-    def _(model: str = model, net: object = net) -> Found:
+    def _(stored: float, model: str = model, net: object = net) -> Found:
         return exact(right(net(model), digits()[3]).mean(), N, 1.001 / N, "same digits; one label for rounding")
 
 
 @number("E", "equivariant2019/sec_accuracy", f"{ADAMW}: accuracy on turned test digits", lambda: _accuracy(ADAMW, 180))
-def _() -> Found:
-    return rate(right(std_net(ADAMW), digits()[0]).mean(), N, _accuracy(ADAMW, 180), N)
+def _(stored: float) -> Found:
+    return rate(right(std_net(ADAMW), digits()[0]).mean(), N, stored, N)
 
 
 for model in (ADAMW, SGD):
@@ -97,7 +97,7 @@ for model in (ADAMW, SGD):
         f"{model}: share of the squares in the first five directions",
         lambda where=where: cell("equivariant2019/fig1_energy", "top_share", **where),
     )
-    def _(where: dict = where) -> Found:
+    def _(stored: float, where: dict = where) -> Found:
         mine, error = jackknife(gradients(where["model"]), lambda a: squares(a)[:5].sum())
         return close(mine, N, error, width("equivariant2019/fig1_energy", **where))
 
@@ -109,14 +109,13 @@ for model in (ADAMW, SGD):
         f"{model}: error along the vector of other digits at half the mean norm",
         lambda half=half: cell("equivariant2019/fig5_fooling", "error_rate", **half),
     )
-    def _(half: dict = half) -> Found:
+    def _(stored: float, half: dict = half) -> Found:
         v = top(gradients(half["model"])[5000:], 1).float().view(1, 28, 28)
         x, y = digits()[0], digits()[1].numpy()
         size = 0.5 * float(x.flatten(1).norm(dim=1).mean())
         fit = [(labels(std_net(half["model"]), x[5000:6000], s * size * v) != y[5000:6000]).mean() for s in (1, -1)]
         sign = 1 if fit[0] >= fit[1] else -1
         mine = (labels(std_net(half["model"]), x[:5000], sign * size * v) != y[:5000]).mean()
-        stored = cell("equivariant2019/fig5_fooling", "error_rate", **half)
         other = cell("equivariant2019/fig5_fooling", "refit_spread", **half)
         return rate(float(mine), 5000, stored, 2000, spread=other * np.sqrt(2))
 
@@ -130,7 +129,7 @@ RANDOM = {"model": ADAMW, "kind": "random direction", "relative_norm": 0.5}
     f"{ADAMW}: labels changed by random directions of that length, mean",
     lambda: rows("equivariant2019/fig5_fooling", **RANDOM)["fooling_rate"].mean(),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     chance, x = torch.Generator().manual_seed(3), digits()[0]
     size, clean, mine = 0.5 * float(x.flatten(1).norm(dim=1).mean()), labels(std_net(ADAMW), x[:1000]), []
     for _ in range(16):
@@ -172,7 +171,7 @@ ANGLES = {"model": ADAMW, "attack": "gradient", "kind": "trained", "index": 5}
     f"{ADAMW}: smallest principal angle to the invariant directions, degrees",
     lambda: cell("equivariant2019/tab1_angles", "principal_angle", **ANGLES),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     return redrawn([float(torch.rad2deg(torch.arccos(torch.linalg.svdvals(c)[0]))) for c in crossed()])
 
 
@@ -185,7 +184,7 @@ DOTS = {"model": ADAMW, "attack": "gradient", "sample": 10000, "k": 5, "kind": "
     f"{ADAMW}: mean modulus of the dot products of five with five",
     lambda: cell("equivariant2019/fig2_dot_products", "mean_dot", **DOTS),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     return redrawn([float(c.abs().mean()) for c in crossed()])
 
 
@@ -198,7 +197,7 @@ for kind, shift in (("own invariant direction", 0), ("another image's invariant 
         f"{ADAMW}: mean modulus of the cosine, {kind}",
         lambda where=where: cell("equivariant2019/ext_own_invariant", "mean_cos", **where),
     )
-    def _(where: dict = where, shift: int = shift) -> Found:
+    def _(stored: float, where: dict = where, shift: int = shift) -> Found:
         other = invariant().roll(shift, 0)
         cosines = torch.cosine_similarity(gradients(ADAMW), other).abs().numpy()
         return close(cosines.mean(), N, cosines.std() / np.sqrt(N), width("equivariant2019/ext_own_invariant", **where))
@@ -214,7 +213,7 @@ ROUND = {"kind": "invariant directions", "index": 1}
     lambda: cell("equivariant2019/fig7_invariant_vectors", "share", **ROUND),
     "data",
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     mine, error = jackknife(units(invariant()), lambda a: squares(a)[0])
     return close(mine, N, error, error)
 
@@ -226,7 +225,7 @@ def _() -> Found:
     lambda: cell("equivariant2019/fig8_attack_vectors", "share", model=ADAMW, attack="gradient", index=1),
     f"{WEIGHTS}, {ARRAYS}",
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     v = vector("equivariant2019/fig8_attack_vectors", f"v/{ADAMW}/gradient/1").flatten().double()
     along = (gradients(ADAMW) @ (v / v.norm())).square().numpy()
     return close(along.mean(), N, along.std() / np.sqrt(N), along.std() / np.sqrt(N))
@@ -239,7 +238,7 @@ def _() -> Found:
     lambda: cell("equivariant2019/fig1_energy", "top_share", model=ADAMW, kind="random"),
     "random numbers",
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     a = units(torch.randn(N, 784, generator=torch.Generator().manual_seed(9), dtype=torch.float64))
     mine, error = jackknife(a, lambda b: squares(b)[:5].sum())
     return close(mine, N, error, error)

@@ -106,8 +106,7 @@ def spread(value: object, n: int, draws: int = 400) -> float:
     "share of labels that the vector of features.1 changes, scored and held in",
     lambda: over_936("khrulkov2018/tab1_layers", model=NET, layer=LAYER, kind="singular vector"),
 )
-def _() -> Found:
-    stored = over_936("khrulkov2018/tab1_layers", model=NET, layer=LAYER, kind="singular vector")
+def _(stored: float) -> Found:
     return entire(VECTOR, stored)
 
 
@@ -117,8 +116,7 @@ def _() -> Found:
     "share of labels that stripes change, scored and held in",
     lambda: over_936("khrulkov2018/ext_patterns", model=NET, kind="stripes"),
 )
-def _() -> Found:
-    stored = over_936("khrulkov2018/ext_patterns", model=NET, kind="stripes")
+def _(stored: float) -> Found:
     return entire(("khrulkov2018/ext_patterns", f"v/{NET}//stripes"), stored)
 
 
@@ -133,8 +131,8 @@ for source in ("squeezenet1_0[deepcompressed]", "mobilenet_v2[tflite_int8]"):
         f"share of labels that the vector of {source} changes, scored and held in",
         _stored,
     )
-    def _(source: str = source, stored: object = _stored) -> Found:
-        return sample(("khrulkov2018/tab4_transfer", f"v/{source}"), stored())
+    def _(stored: float, source: str = source) -> Found:
+        return sample(("khrulkov2018/tab4_transfer", f"v/{source}"), stored)
 
 
 def _signs() -> np.ndarray:
@@ -147,7 +145,7 @@ def _signs() -> np.ndarray:
     "share of labels that random signs change, mean of the draws",
     lambda: float(_signs().mean()),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     draws = _signs()
     between = draws.std(ddof=1) * np.sqrt(1 + 1 / len(draws))
     mine = float(changed("random signs", few=True).mean())
@@ -160,14 +158,14 @@ def _() -> Found:
     "share of labels that the vector of p = 2 changes at equal 2-norm, scored and held in",
     lambda: over_936("khrulkov2018/ext_p_sweep", model=NET, p=2.0, norm=2.0),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     v = vector("khrulkov2018/ext_p_sweep", f"v/{NET}/p = 2")
     length = EPS * np.sqrt(v.numel())
     x = [photographs(part, "squash") + v * length / v.norm() for part in np.split(FEW, 8)]
     with torch.no_grad():
         now = torch.cat([photo_net(part).argmax(1) for part in x]).numpy()
     mine = float((now != clean()[0][FEW]).mean())
-    return rate(mine, len(FEW), over_936("khrulkov2018/ext_p_sweep", model=NET, p=2.0, norm=2.0), 936, N_PHOTOGRAPHS)
+    return rate(mine, len(FEW), stored, 936, N_PHOTOGRAPHS)
 
 
 def _unsure(column: str) -> float:
@@ -180,10 +178,10 @@ def _unsure(column: str) -> float:
     "share of the changed labels with a confidence below one half",
     lambda: _unsure("unsure_share"),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     flips = changed(VECTOR)
     sure = answers(VECTOR)[1][flips]
-    return rate(float((sure < 0.5).mean()), int(flips.sum()), _unsure("unsure_share"), 455, int(flips.sum()))
+    return rate(float((sure < 0.5).mean()), int(flips.sum()), stored, 455, int(flips.sum()))
 
 
 @number(
@@ -198,15 +196,8 @@ def _() -> Found:
         condition="right labels only",
     ),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     right = clean()[0] == np.arange(N_PHOTOGRAPHS)
-    stored = cell(
-        "khrulkov2018/ext_equal_spectrum",
-        "fooling_rate",
-        model=NET,
-        kind="singular vector",
-        condition="right labels only",
-    )
     return rate(float(changed(VECTOR)[right].mean()), int(right.sum()), stored, 137, int(right.sum()))
 
 
@@ -216,7 +207,7 @@ def _() -> Found:
     "singular value of the stored vector at features.1, for 64 photographs",
     lambda: cell("khrulkov2018/tab1_layers", "singular_value", model=NET, layer=LAYER, kind="singular vector"),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     powers = tenth_powers()["vector"]
 
     def value(which: np.ndarray) -> float:
@@ -243,7 +234,7 @@ def _share(kind: str) -> float:
 
 
 @number("K", "khrulkov2018/ext_patterns", "value of checks at features.1 over the vector's", lambda: _share("checks"))
-def _() -> Found:
+def _(stored: float) -> Found:
     mine, error = share("checks")
     return close(mine, 120, error * np.sqrt(64 / 120), error)
 
@@ -251,7 +242,7 @@ def _() -> Found:
 @number(
     "K", "khrulkov2018/ext_patterns", "value of random signs there, mean of five draws", lambda: _share("random signs")
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     mine, errors = zip(*[share(f"signs {draw}") for draw in range(5)], strict=True)
     between = float(np.std(mine, ddof=1))
     error = np.hypot(max(errors), between)
@@ -267,7 +258,7 @@ def _() -> Found:
         "khrulkov2018/ext_linearity", "cosine", model=NET, layer=LAYER, direction="singular vector", scale=1.0
     ),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     cosines = []
     for part in np.split(ORDER[:60], 6):
         x = photographs(part, "squash")
@@ -285,7 +276,7 @@ def _() -> Found:
     lambda: cell("khrulkov2018/ext_p_sweep", "peak", model=NET, p=2.0, norm=2.0),
     ARRAYS,
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     v = vector("khrulkov2018/ext_p_sweep", f"v/{NET}/p = 2").double()
     mine = float(v.abs().max() / v.norm()) * EPS * np.sqrt(v.numel())
     return exact(mine, v.numel(), 2e-3 * mine, "the vector is stored in half precision")
@@ -298,6 +289,6 @@ def _() -> Found:
     lambda: cell("khrulkov2018/tab1_layers", "fooling_rate", model=NET, layer=LAYER, kind="singular vector"),
     ARRAYS,
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     flags = array("khrulkov2018/tab1_layers", f"fooled/{NET}/{LAYER}")
     return exact(float(flags.mean()), flags.size, 1e-8, "the same flags")

@@ -62,7 +62,7 @@ for norm in (np.inf, 2.0):
         f"SqueezeNet 1.1, norm {name}: share of labels changed, X and the others together",
         _stored,
     )
-    def _(name: str = name) -> Found:
+    def _(stored: float, name: str = name) -> Found:
         now = photograph_labels(vector("moosavi2017/fig3_examples", f"v/{PHOTO}/{name}"))
         return same_images(float((now != clean_photographs()).mean()), N_PHOTOGRAPHS)
 
@@ -75,7 +75,7 @@ for norm in (np.inf, 2.0):
         "moosavi2017/tab1_fooling_rates", "fooling_rate", model=SMALL, norm=np.inf, kind="UAP", scored_on="held out"
     ),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     return same_images(float((pushed_cifar() != clean_cifar()).mean()), 10000)
 
 
@@ -94,7 +94,7 @@ def moves() -> np.ndarray:
     "ResNet-20: share of the changed labels that go to the three commonest",
     lambda: cell("moosavi2017/fig7_label_graph", "top_share", model=SMALL, kind="universal", part="targets", top=3),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     into = np.sort(moves().sum(0))[::-1]
     return exact(into[:3].sum() / into.sum(), int(into.sum()), 2.001 / into.sum(), "same images, as above")
 
@@ -105,7 +105,7 @@ def _() -> Found:
     "ResNet-20: arrows that end at the commonest target of the graph",
     lambda: cell("moosavi2017/fig7_label_graph", "in_degree", model=SMALL, kind="universal", part="graph"),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     counts = np.bincount(moves().argmax(1)[moves().sum(1) > 0], minlength=10)
     return exact(float(counts.max()), 10, 0, "same images")
 
@@ -116,8 +116,7 @@ def _() -> Found:
     "ResNet-20: share of labels changed by the vector of the third shuffle",
     lambda: cell("moosavi2017/fig5_diversity", "fooling_rate", model=SMALL, kind="UAP", shuffle=2),
 )
-def _() -> Found:
-    stored = cell("moosavi2017/fig5_diversity", "fooling_rate", model=SMALL, kind="UAP", shuffle=2)
+def _(stored: float) -> Found:
     return of_test_set(vector("moosavi2017/fig5_diversity", f"v/{SMALL}/2"), stored)
 
 
@@ -132,8 +131,7 @@ def shuffles() -> Tensor:
     "ResNet-20: share of labels changed by the signs of the sum of five shuffles",
     lambda: cell("moosavi2017/fig5_diversity", "fooling_rate", model=SMALL, kind="sum"),
 )
-def _() -> Found:
-    stored = cell("moosavi2017/fig5_diversity", "fooling_rate", model=SMALL, kind="sum")
+def _(stored: float) -> Found:
     return of_test_set(shuffles().sum(0).sign() * 10 / 255, stored)
 
 
@@ -143,8 +141,7 @@ def _() -> Found:
     "ResNet-20: share of labels changed by the vector of ResNet-56",
     lambda: cell("moosavi2017/tab2_transfer", "fooling_rate", model=SMALL, source="cifar10_resnet56"),
 )
-def _() -> Found:
-    stored = cell("moosavi2017/tab2_transfer", "fooling_rate", model=SMALL, source="cifar10_resnet56")
+def _(stored: float) -> Found:
     return of_test_set(vector("moosavi2017/fig4_gallery", "v/cifar10_resnet56/"), stored)
 
 
@@ -154,7 +151,7 @@ def _stall() -> float:
 
 
 @number("M", "moosavi2017/ext_stall", "ResNet-20, norm 2: share of labels changed by the vector of 1000 images", _stall)
-def _() -> Found:
+def _(stored: float) -> Found:
     return of_test_set(vector("moosavi2017/ext_stall", f"v/{SMALL}/2/UAP/1000"), _stall(), 2000)
 
 
@@ -174,7 +171,7 @@ def _null(draws: np.ndarray, mine: list[float]) -> Found:
     "ResNet-20: share of labels changed by random signs, mean of the draws",
     lambda: float(_draws("fig5_diversity", kind="random signs", shuffle=None).mean()),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     chance = torch.Generator().manual_seed(11)
     mine = [few(torch.randn(3, 32, 32, generator=chance).sign() * 10 / 255) for _ in range(3)]
     return _null(_draws("fig5_diversity", kind="random signs", shuffle=None), mine)
@@ -186,7 +183,7 @@ def _() -> Found:
     "ResNet-20: share of labels changed by random directions, mean of the draws",
     lambda: float(_draws("sec_subspace", kind="random direction").mean()),
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     chance, draws = torch.Generator().manual_seed(12), _draws("sec_subspace", kind="random direction")
     v = torch.randn(2, 3, 32, 32, generator=chance)
     length = 2000 * 32 / 224 / 255
@@ -209,7 +206,7 @@ def normals() -> Tensor:
     "ResNet-20: mean length of a minimal step, in grey levels",
     lambda: rows("moosavi2017/fig9_spectrum", model=SMALL, kind="normals")["mean_length"].iloc[0],
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     sizes = 255 * normals().norm(dim=1).numpy()
     return close(float(sizes.mean()), len(sizes), sizes.std() / np.sqrt(len(sizes)), sizes.std() / np.sqrt(4000))
 
@@ -221,7 +218,7 @@ def _() -> Found:
     lambda: cell("moosavi2017/fig9_spectrum", "energy", model=SMALL, kind="normals", n=4000, share=0.1),
     ARRAYS,
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     values = array("moosavi2017/fig9_spectrum", f"values/{SMALL}/normals").astype(float) ** 2
     return exact(values[:307].sum() / values.sum(), values.size, 1e-3, "values in half precision")
 
@@ -233,7 +230,7 @@ def _() -> Found:
     lambda: cell("moosavi2017/fig4_gallery", "l2_norm", model=SMALL, kind="UAP"),
     ARRAYS,
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     mine = 255 * float(vector("moosavi2017/fig4_gallery", GALLERY).double().norm())
     return exact(mine, 3072, 5e-4 * mine, "the vector is stored in half precision")
 
@@ -245,7 +242,7 @@ def _() -> Found:
     lambda: cell("moosavi2017/fig4_gallery", "fraction_entries_abs_ge_9", model=PHOTO, kind="UAP"),
     ARRAYS,
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     v = 255 * vector("moosavi2017/fig4_gallery", f"v/{PHOTO}/")
     near = ((v.abs() - 9).abs() < 9 * 2**-10).double().mean()
     return exact(
@@ -260,7 +257,7 @@ def _() -> Found:
     lambda: float(rows("moosavi2017/fig5_diversity", model=SMALL, kind="pair")["cosine"].max()),
     ARRAYS,
 )
-def _() -> Found:
+def _(stored: float) -> Found:
     units = torch.nn.functional.normalize(shuffles().flatten(1).double(), dim=1)
     mine = float((units @ units.T - torch.eye(5)).max())
     return exact(mine, 10, 1e-3, "the vectors are stored in half precision")

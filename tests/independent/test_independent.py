@@ -84,7 +84,7 @@ def test_the_verdicts_follow_from_the_numbers_of_their_rows():
 
 
 def test_missing_data_are_named_and_do_not_count(monkeypatch):
-    def missing():
+    def missing(stored):
         raise base.NotHere("MNIST is not in UAPKIT_DATA")
 
     row = base.Number("E", "x", "y", base.WEIGHTS, lambda: 1.0, missing).row()

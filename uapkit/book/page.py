@@ -14,12 +14,13 @@ from typing import Any
 
 import pandas as pd
 from IPython import get_ipython
-from IPython.display import HTML
+from IPython.display import HTML, Markdown
 
 from uapkit import runner
 from uapkit.book import answer, evidence, exercise
 from uapkit.book.beside import BEST, PATTERNS, differences, told
 from uapkit.book.markup import duration, scrolling
+from uapkit.book.prose import draw
 from uapkit.book.tables import MOST, matrix, table, telling, without_constants
 from uapkit.book.waiting import waiting
 from uapkit.figures.output import show_figures_so
@@ -58,6 +59,13 @@ class Page:
         """
         found = stored(name)  # not runner.stored_run, which keeps only the last: this page's own run stays at hand
         return None if found is None else Run.of(found)
+
+    def remark(self, words: str) -> Markdown:
+        """A paragraph with numbers drawn from stored runs, ``[[item | column | where | statistic]]`` as in the chapters.
+
+        A notebook's own Markdown is never drawn. Other items' runs that it draws from are named with :meth:`beside` as well.
+        """
+        return Markdown(" ".join(draw(words).split()))
 
     def beyond(self, found: pd.DataFrame, null: str = BEST, other: str = PATTERNS) -> HTML:
         """Which rows of the stored run stay above a null that the item ``other`` measured; see :func:`uapkit.book.beside.told`."""

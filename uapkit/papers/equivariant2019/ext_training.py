@@ -96,9 +96,8 @@ def claims(run: Run) -> Iterator[Claim]:
         shares = rows.pivot(index="epoch", columns="training_seed", values="top5_share")
         ends, falls, rises = shares.iloc[-1].tolist(), [], []
         for seed, share in shares.items():
-            peak = (
-                shares.drop(columns=[seed]).mean(axis=1).idxmax()
-            )  # of the others: its own would be above both ends anyhow
+            # of the others: its own would lie above both ends anyhow
+            peak = shares.drop(columns=[seed]).mean(axis=1).idxmax()
             falls.append(float(share[peak] - share.iloc[-1]))
             rises.append(float(share[peak] - share.loc[0]))
         how = "sgd" if recipe.endswith("_sgd") else "adamw"
