@@ -53,7 +53,8 @@ def project(tmp_path_factory):
 
 EDITS = [
     (["uapkit/classroom/grade.py", "uapkit/cli.py"], "none", False),
-    (["uapkit/book/prose.py"], "none", True),
+    (["uapkit/book/story.py"], "none", True),
+    (["uapkit/book/prose.py"], "all", True),
     ([f"uapkit/papers/{NAME}.py", f"notebooks/{OTHER}.full.yml"], "these", True),
     (["uapkit/lab/nulls.py"], "all", True),
 ]

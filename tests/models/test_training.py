@@ -122,6 +122,17 @@ def test_a_trained_network_is_kept_with_its_card(cache):
     assert models.status().set_index("name").loc["linear_digits", "state"] == "here"
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_caller_may_have_switched_gradients_off(cache, off):
+    trainee = net()
+    with off():
+        model = models.load("linear_digits")
+        own = training.fit(trainee, blobs(), **RECIPE)
+        assert torch.is_grad_enabled() is False
+    assert numbers(own) == numbers(training.fit(net(), blobs(), **RECIPE))
+    assert model.card.accuracy[0]["top1"] > 85
+
+
 def test_a_damaged_cache_is_trained_again(cache):
     model = models.load("linear_digits")
     path = trained.cached_path(catalogue.find("linear_digits", "default"))

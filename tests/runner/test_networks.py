@@ -162,11 +162,3 @@ def test_every_stored_quick_run_has_its_weights_and_there_are_no_others():
     for one in wanted:
         networks._verify(networks.path_of(*one), one[1])
     assert sum(path.stat().st_size for path in there) < 5e6
-
-
-def test_a_run_trains_its_networks_before_code_that_takes_no_gradients(monkeypatch, tmp_path):
-    """The item asks for its network within torch.no_grad; with an empty cache that ended in an error of torch's."""
-    monkeypatch.setenv("UAPKIT_CACHE", str(tmp_path))
-    small = {"n_fit": 1, "k": 3, "dims": [2], "n_eval": 10, "n_train": 50, "max_products": 8}
-    assert len(runner.run("jetley2018/fig3_accuracy", models=["mlp_digits"], **small))
-    assert list((tmp_path / "models").glob("mlp_digits-*.safetensors"))

@@ -20,6 +20,7 @@ from uapkit.models.trained import cached_path, trained
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
+@torch.inference_mode(False)  # so that whatever the caller switched off, gradients can go through the network later
 def load(
     name: str,
     *,

@@ -23,6 +23,8 @@ Row = dict[str, float]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
+@torch.inference_mode(False)  # for callers that switched gradients off
+@torch.enable_grad()
 def fit(
     net: nn.Module,
     images: Images,

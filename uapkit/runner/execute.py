@@ -17,7 +17,7 @@ from uapkit import checks, provenance, sources
 from uapkit.files import cache_folder
 from uapkit.lab import keeping
 from uapkit.lab.together import together
-from uapkit.runner import networks, own
+from uapkit.runner import own
 from uapkit.runner.catalogue import Item, item
 from uapkit.runner.records import mapping
 from uapkit.runner.results import commit, savable, store, versions
@@ -144,7 +144,6 @@ def computed(about: Item, full: dict[str, Any], kept: Path) -> pd.DataFrame:
     function = about.function
     assert function is not None
     at, dirty = commit()
-    networks.train(full.get("models"))
     with provenance.recording() as inputs, keeping(kept) as memo:
         given = {k: own.networks(v) for k, v in full.items()}
         started = time.perf_counter()

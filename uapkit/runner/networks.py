@@ -20,7 +20,7 @@ from uapkit.lab import split_name
 from uapkit.models import catalogue, store
 from uapkit.models.card import state_sha256
 from uapkit.models.catalogue import Entry
-from uapkit.models.trained import cached_path, trained
+from uapkit.models.trained import cached_path
 from uapkit.runner.catalogue import project_root
 from uapkit.runner.records import mapping
 
@@ -41,16 +41,6 @@ def trained_at_first_use(inputs: Mapping[str, str]) -> dict[str, tuple[Entry, st
             if entry.recipe and tag in (entry.weights, "default"):
                 found[name] = (entry, sha256)
     return found
-
-
-def train(names: object) -> None:
-    """Train those of a run's ``models`` that are trained at first use and not kept yet.
-
-    Before the run's own code, since parts of that switch gradients off. What is no name of such a network is passed over.
-    """
-    for what in names if isinstance(names, (list, tuple)) else ():
-        for entry, _ in trained_at_first_use({what: ""} if isinstance(what, str) else {}).values():
-            trained(entry)
 
 
 def path_of(name: str, sha256: str) -> Path:
