@@ -1,12 +1,14 @@
 """Figures 5 and 6: held out vectors, both signs, baselines of equal norm, and the claims in their terms."""
 
+import pandas as pd
 import pytest
+import torch
 
 from uapkit import evaluate
 from uapkit.lab import Run
 from uapkit.papers.equivariant2019 import fig5_fooling
-from uapkit.papers.equivariant2019.course import IN_DATA
-from uapkit.papers.equivariant2019.fooling import refitted
+from uapkit.papers.equivariant2019.course import IN_DATA, PHASES, Course
+from uapkit.papers.equivariant2019.fooling import GAPS_BY_CHANCE, refitted
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_redraws_are_judged_as_one_draw_and_against_random_directions(curves, ev
     few = evidence(fig5_fooling, curves).set_index("claim").loc["100_samples_suffice"]
     by_chance = curves[curves["kind"] == "difference of random directions"]
     assert by_chance["energy"].fillna(1).tolist() == [1, 0.8, 0.99], "all of space, and both subspaces"
-    best = by_chance["difference_high"].max()
+    best = curves.loc[curves["kind"].isin(GAPS_BY_CHANCE), "difference_high"].max()
     assert few["null"] == few["null_low"] == few["null_high"] == best, "the best of chance"
     before = curves.drop(columns="energy")  # a run of one subspace
     assert evidence(fig5_fooling, before).set_index("claim").loc["100_samples_suffice", "null"] == best
@@ -84,10 +86,41 @@ def test_a_small_subspace_of_the_images_can_decide(curves, evidence):
     assert any(list(bar) == [0.99, 0.99] for bar in bars)
 
 
+def test_noise_with_the_vectors_own_spectrum_is_a_null_of_its_attack_alone(curves, evidence):
+    noise = curves[(curves["kind"] == PHASES) & (curves["relative_norm"] == 0.5)]
+    assert noise["is_null"].all()
+    assert (noise["attack"].tolist(), noise["draw"].tolist()) == (["gradient"] * 6, list(range(6)))
+    stronger = curves.assign(error_rate=curves["error_rate"].mask(curves.index.isin(noise.index), 0.98))
+    judged = evidence(fig5_fooling, stronger).set_index("claim")
+    assert judged.loc["beats_random_directions", "bound"] == judged.loc["reaches_80_percent", "null"] == 0.98
+    bars = [list(line.get_ydata()) for line in fig5_fooling.figure(Run.of(stronger)).axes[0].lines]
+    assert [0.98, 0.98] in bars
+    both = pd.concat([curves, stronger.dropna(subset="attack").assign(attack="fgsm")])
+    bounds = evidence(fig5_fooling, both).query("claim == 'beats_random_directions'").set_index("network")["bound"]
+    assert [bounds[name] == 0.98 for name in bounds.index] == [name.endswith("fgsm") for name in bounds.index]
+    assert len(bounds) == 2
+    gap = stronger.assign(difference_high=stronger["difference_high"].mask(stronger["kind"] == GAPS_BY_CHANCE[1], 0.7))
+    assert evidence(fig5_fooling, gap).set_index("claim").loc["100_samples_suffice", "null"] == 0.7
+
+
+def test_the_noise_has_the_spectrum_of_the_vector_and_its_length(setting, net):
+    course = Course(setting(), net, 200, 100, (), 0.5)
+    v = course.vector(course.setting.directions(net, "gradient", 60))
+    seen = []
+    course.rows, rows = lambda w, *a, **k: (seen.append(w), rows(w, *a, **k))[1], course.rows
+    course.phases(v, 3)
+    spectrum = torch.fft.fft2(v.view(28, 28).double()).abs()
+    for w in seen:
+        assert torch.allclose(torch.fft.fft2(w.view(28, 28).double()).abs(), spectrum, atol=1e-5)
+        assert float(w.norm()) == pytest.approx(1)
+        assert abs(float(v @ w)) < 0.9
+    assert len({tuple(w.tolist()) for w in seen}) == 3
+
+
 def test_no_subspace_leaves_the_whole_space_and_a_share_that_none_can_have_is_refused(small, evidence):
     few = {"attacks": ("gradient",), "samples": (20,), "n_eval": 20, "n_draws": 1, "norms": (), "n_random": 2}
     table = fig5_fooling.run(**small, **few, energies=())
-    assert set(table.loc[table["kind"].str.startswith("random"), "kind"]) == {"random direction"}
+    assert set(table.loc[table["kind"].str.startswith("random"), "kind"]) == {"random direction", PHASES}
     assert len(evidence(fig5_fooling, table)) == 4
     with pytest.raises(ValueError, match=r"energies must lie in \(0, 0.99\]"):
         fig5_fooling.run(**small, **few, energies=(0.5, 1.0))

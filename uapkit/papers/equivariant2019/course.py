@@ -11,7 +11,7 @@ from torch import Tensor
 
 from uapkit import attacks, checks, evaluate, lab
 from uapkit.data.images import Images
-from uapkit.lab import nulls
+from uapkit.lab import nulls, patterns
 from uapkit.papers.equivariant2019.evidence import Columns
 from uapkit.papers.equivariant2019.setting import BATCH, Setting
 from uapkit.papers.equivariant2019.spectrum import DATA_ENERGY
@@ -19,7 +19,7 @@ from uapkit.seeds import child_seed, generator
 from uapkit.spectra import random_directions
 
 SIGN_IMAGES = 200  # of the fitted images, at most, on which the better sign is chosen, of attacks and nulls alike
-IN_DATA = "random direction in the data's subspace"
+IN_DATA, PHASES = "random direction in the data's subspace", "random phases"
 ERROR: Columns = ("error_rate", "error_low", "error_high")
 BOTH: Columns = ("error_rate", "both_low", "both_high")  # over the images that are fitted on, too
 
@@ -183,6 +183,16 @@ class Course:
         draws = random_directions(
             n_random, self.scored.x[0].numel(), child_seed(self.setting.bench.seed, name), inside=inside
         )
+        return self._drawn(draws, kind, n_curves, about)
+
+    def phases(self, v: Tensor, n_random: int, n_curves: int = 0) -> tuple[list[dict], Tensor]:
+        """As :meth:`random`, of noise with the spectrum of ``v`` (d,): as smooth as v, and without its shape."""
+        seeds = [child_seed(self.setting.bench.seed, f"{PHASES} {k}") for k in range(n_random)]
+        picture = v.view(self.images.shape)
+        draws = [patterns.random_phase(picture, eps=1.0, norm=2, seed=seed).flatten() for seed in seeds]
+        return self._drawn(torch.stack(draws), PHASES, n_curves, {})
+
+    def _drawn(self, draws: Tensor, kind: str, n_curves: int, about: dict[str, Any]) -> tuple[list[dict], Tensor]:
         found, wrong = [], []
         for k, v in enumerate(draws):
             sign = self.better_sign(v, self.images[: self.first])

@@ -112,7 +112,10 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
                 markersize=5,
                 label="the smallest sample, redrawn",
             )
-            others = first[(first["model"] == model) & first["attack"].isna() & first[value].notna()]
+            drawn = first["attack"].isna() | (
+                (first["attack"] == attack) & first["is_null"]
+            )  # the noise is of one vector
+            others = first[(first["model"] == model) & drawn & first[value].notna()]
             for kind, here in others.groupby("kind", sort=False):
                 shown = look(str(kind))
                 worst = _followed(here).groupby("relative_norm")[value].max()

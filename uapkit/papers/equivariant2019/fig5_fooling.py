@@ -41,7 +41,8 @@ def run(
     is not in. chosen: the sign that is better on fitted images. norms and small are shares of the images' mean norm,
     eps the norm itself. Baselines of equal norm, each at its better sign: random directions, of all of space and of the
     images' principal subspaces, each of so many ``dimensions`` that it holds a share ``energy`` of the images' squares
-    (``energies``, from (0, 0.99], or ValueError); the vector of an untrained network; and Algorithm 1 of [moosavi2017].
+    (``energies``, from (0, 0.99], or ValueError); kind "random phases", noise with the spectrum of the largest sample's vector;
+    the vector of an untrained network; and Algorithm 1 of [moosavi2017].
     Kind "redraw": the smallest sample, drawn ``n_draws`` times, disjoint.
     Kind "difference": error of one redraw's vector minus that of the largest sample's (interval over draws and images).
     both_low, both_high: of "other half" at ``small``, the interval over fitted and scored images; its vector is found anew

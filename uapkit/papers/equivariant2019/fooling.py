@@ -14,15 +14,16 @@ from uapkit import checks, lab
 from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
-from uapkit.papers.equivariant2019.course import BOTH, ERROR, IN_DATA, Course
+from uapkit.papers.equivariant2019.course import BOTH, ERROR, IN_DATA, PHASES, Course
 from uapkit.papers.equivariant2019.evidence import estimate, nearest_null
 from uapkit.papers.equivariant2019.setting import Attacks, Setting, training
 from uapkit.papers.equivariant2019.spectrum import DATA_ENERGY
 
 N_BOOT = 2000
 CURVES = 2  # draws of a random null that are followed over all norms
-DRAWN = (nulls.RANDOM_DIRECTION, IN_DATA)
-GAP_BY_CHANCE = "difference of random directions"
+DRAWN = (nulls.RANDOM_DIRECTION, IN_DATA, PHASES)
+GAP_BY_CHANCE, GAP_OF_PHASES = "difference of random directions", "difference of random phases"
+GAPS_BY_CHANCE = (GAP_BY_CHANCE, GAP_OF_PHASES)
 
 
 def fooling_curves(
@@ -86,7 +87,9 @@ def fooling_curves(
         for energy, wrong_by_chance in by_chance.items():
             gap = _one_draw(wrong_by_chance, largest)
             found.append({"kind": GAP_BY_CHANCE, "is_null": True, "energy": energy, **about, **gap})
-        return found
+        noise, wrong_by_noise = along.phases(along.vector(directions), n_random, CURVES)
+        gap = _one_draw(wrong_by_noise, largest)
+        return [*found, {"kind": GAP_OF_PHASES, "is_null": True, **about, **gap}, *noise]
 
     def baselines(model: str) -> list[dict]:
         along = course(model)
@@ -98,7 +101,7 @@ def fooling_curves(
     parts += [setting.table([{"model": m}], baselines, f"{m}: baselines") for m in names]
     table = lab.joined(parts)
     kinds = table["kind"] if "kind" in table else pd.Series(index=table.index, dtype=object)
-    table["is_null"] = kinds.isin([*DRAWN, nulls.UNTRAINED, GAP_BY_CHANCE])
+    table["is_null"] = kinds.isin([*DRAWN, nulls.UNTRAINED, *GAPS_BY_CHANCE])
     return table
 
 
@@ -150,7 +153,7 @@ def fooling_claims(run: Run) -> Iterator[Claim]:
     """80 % wrong at half the images' mean norm or less, and anywhere, by a vector that no scored image was fitted on.
 
     Chance is the 97.5 % quantile of the random draws, each at its better sign, of the subspace of the images in which they err
-    most, or the untrained network's vector.
+    most, or of noise with the vector's own spectrum, or the untrained network's vector.
     """
     difference = ("difference", "difference_low", "difference_high")
     for network, of_network in run.by_network():
@@ -160,20 +163,21 @@ def fooling_claims(run: Run) -> Iterator[Claim]:
         for attack, rows in of_network.dropna(subset="attack").groupby("attack", sort=False):
             name = f"{network}, {attack}"
             apart = lab.rows_of(rows, kind="singular vector", fit=["held out", "other half"])
+            chances = random[random["attack"].isna() | (random["attack"] == attack)]
             curve = lab.rows_of(apart, n_fit=apart["n_fit"].max(), chosen=True)
             curve = curve[curve["relative_norm"] > 0].sort_values("relative_norm")
             ours = curve.loc[curve.loc[curve["relative_norm"] <= small, "error_rate"].idxmax()]
-            found, chance = _estimate(ours), nearest_null(_at(random, ours), ERROR, ">")
+            found, chance = _estimate(ours), nearest_null(_at(chances, ours), ERROR, ">")
             yield claim("reaches_80_percent", name, found, ">", 0.80, null=chance, training=how)
             reached = curve[[_estimate(row).low > 0.80 for _, row in curve.iterrows()]]
             first = reached.iloc[0] if len(reached) else curve.loc[curve["error_rate"].idxmax()]
-            best = nearest_null(_at(random, first), ERROR, ">")
+            best = nearest_null(_at(chances, first), ERROR, ">")
             yield claim("saturates_above_80_percent", name, _estimate(first), ">", 0.80, null=best, training=how)
-            bound = highest_of_chance(lab.rows_of(random, relative_norm=small))
+            bound = highest_of_chance(lab.rows_of(chances, relative_norm=small))
             at_small = _estimate(lab.rows_of(curve, relative_norm=small).iloc[0])
             yield claim("beats_random_directions", name, at_small, ">", bound, training=how)
             single = lab.rows_of(differences, attack=attack).iloc[0]
-            others = lab.rows_of(rows, kind=GAP_BY_CHANCE)
+            others = lab.rows_of(rows, kind=GAPS_BY_CHANCE)
             reach = float(others["difference_high"].max())  # the upper end: what random directions may do, too
             typical = Interval(reach, int(others["n"].iloc[0]), reach, reach)
             few = estimate(single, difference)

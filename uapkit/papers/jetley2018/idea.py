@@ -63,5 +63,5 @@ def figure() -> Figure:
             right.axvline(sign * STEP, color=shade, linestyle=":", label="finite step" if sign > 0 else None)
         left.set(title="shaded: the class", xlabel="pixel 1", ylabel="pixel 2", aspect="equal")
         right.set(title="its score on the way, three images", xlabel="s", ylabel="class score")
-        right.legend(fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        right.legend(fontsize=9, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     return made
