@@ -21,10 +21,18 @@ def test_ext_rotation_range(evidence):
     turned = table.groupby("trained_range")["turned_accuracy"].first()
     assert needed["estimate"] == pytest.approx(turned[180.0] - turned[0.0])
     assert math.isnan(needed["low"]), "one training seed has no interval"
-    random = table[(table["kind"] == "random direction") & (table["relative_norm"] == 0.5)]
-    by_draw = random.pivot(index="draw", columns="trained_range", values="error_rate")
-    beyond = by_draw[180.0] - by_draw[0.0]
-    assert stronger["bound"] == max(0.0, beyond.quantile(0.975)), "beyond random directions"
+    beyond = {}
+    for kind in ("random direction", "random direction in the data's subspace"):
+        random = table[table["kind"] == kind]
+        assert (set(random["relative_norm"]), len(random)) == ({0.5}, 4)
+        by_draw = random.pivot(index="draw", columns="trained_range", values="error_rate")
+        beyond[kind] = (by_draw[180.0] - by_draw[0.0]).quantile(0.975)
+    assert stronger["bound"] == max(0.0, *beyond.values()), "beyond random directions, of the images' subspace, too"
+    for kind in beyond:
+        strong = table.assign(
+            error_rate=table["error_rate"].mask((table["kind"] == kind) & (table["trained_range"] > 0), 5.0)
+        )
+        assert evidence(ext_rotation_range, strong).iloc[0]["bound"] > 4, kind
     shares = table.groupby("trained_range")["top_share"].first()
     assert concentrated["estimate"] == pytest.approx(shares[180.0] - shares[0.0])
     chosen = table[(table["kind"] == "singular vector") & (table["chosen"] == True) & (table["relative_norm"] == 0.5)]  # noqa: E712
@@ -63,6 +71,7 @@ def test_ranges_follow_the_chosen_sign():
             ("singular vector", True, 0.6),
             ("singular vector", False, 0.2),
             ("random direction", True, 0.1),
+            ("random direction in the data's subspace", True, 0.3),
         )
     ]
     by_label = {ax.get_ylabel(): ax for ax in ext_rotation_range.figure(Run.of(pd.DataFrame(rows))).axes}
@@ -74,3 +83,4 @@ def test_ranges_follow_the_chosen_sign():
     assert drawn("turned accuracy", "n") == ([0.0, 180.0], [0.0, 1.0])
     assert drawn("error rate", "n") == ([0.0, 180.0], [0.6, 0.6])
     assert drawn("error rate", "n, random direction") == ([0.0, 180.0], [0.1, 0.1])
+    assert drawn("error rate", "n, random direction in the data's subspace") == ([0.0, 180.0], [0.3, 0.3])
