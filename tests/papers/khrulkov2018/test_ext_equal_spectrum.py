@@ -66,16 +66,22 @@ def test_a_quality_out_of_range_is_refused():
 
 
 def test_claims_are_paired_over_the_same_images(run):
-    found = {(one.name, one.network): one for one in item.claims(run)}
+    found = {(one.name, one.network): one for one in reversed(list(item.claims(run)))}  # the first noise's
     rates = run.where(condition=item.FOREIGN, built_on=item.OTHERS, model="mlp_digits").set_index("kind")[
         "fooling_rate"
     ]
     told = found["transfers_beyond_spectrum", "mlp_digits"].found
     assert told.value == pytest.approx(rates[item.OWN] - rates[item.PHASE])
+    other = [
+        one.found.value for one in item.claims(run) if one.name.startswith("transfers") and one.network == "mlp_digits"
+    ]
+    assert other == [pytest.approx(rates[item.OWN] - rates[noise]) for noise in item.NOISES], "ahead of either"
     lost = found["survivors_lose_confidence", "mlp_digits"]
     row = run.where(condition=item.PLAIN, kind=item.OWN, model="mlp_digits").iloc[0]
     assert lost.found.value == pytest.approx(row["top1_before"] - row["top1_after"], abs=1e-6)
     assert lost.found.n == row["n_kept"]
+    noises = run.where(condition=item.PLAIN, kind=list(item.NOISES), model="mlp_digits")
+    assert lost.null.value == pytest.approx((noises["top1_before"] - noises["top1_after"]).max(), abs=1e-6)
     edges = [run.flags("mlp_digits", kind, "edges").mean() for kind in (item.OWN, item.PHASE)]
     assert found["more_edges_than_its_spectrum", "mlp_digits"].found.value == pytest.approx(
         edges[0] - edges[1], abs=1e-6
@@ -92,7 +98,7 @@ def test_what_stands_has_to_beat_noise_of_its_spectrum_as_well(run):
         found = [one for one in found if what == "fooled" or one.network.endswith(what)]
         right = run.flags("mlp_digits", "right").astype(bool) if what == "fooled" else slice(None)
         own, *others = (
-            run.flags("mlp_digits", kind, what)[right].mean() for kind in (item.OWN, item.SIGNS, item.PHASE)
+            run.flags("mlp_digits", kind, what)[right].mean() for kind in (item.OWN, item.SIGNS, *item.NOISES)
         )
         assert [one.found.value for one in found] == [pytest.approx(own - other, abs=1e-6) for other in others]
 
