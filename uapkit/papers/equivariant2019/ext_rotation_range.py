@@ -151,5 +151,5 @@ def figure(run: Run, values: Sequence[str] = ("accuracy", "turned_accuracy", "to
                         line = "--" if kind == IN_DATA else ":"
                         ax.plot(worst.index, worst, line, color=shown.colour, label=f"{name}, {kind}")
             ax.set(xlabel="trained range in degrees", ylabel=value.replace("_", " "), ylim=(0, 1))
-        legend(drawn, axes[-1:])
+        legend(drawn, axes[-1:], columns=1)
     return drawn
