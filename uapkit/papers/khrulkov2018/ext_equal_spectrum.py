@@ -177,26 +177,25 @@ def claims(run: Run) -> Iterator[Claim]:
         def of(kind: str, what: str, network: str = network) -> np.ndarray:
             return run.flags(network, kind, what).astype(float)
 
-        noises = [kind for kind in NOISES if kind in set(rows["kind"])]  # a run of before has one
-        for noise in noises:
+        for noise in NOISES:
             if "built_on" in rows and OTHERS in set(rows["built_on"]):  # one network alone has no others
                 foreign = lab.paired(of(OWN, FOREIGN), of(noise, FOREIGN))
                 yield claim("transfers_beyond_spectrum", network, foreign, ">", 0.0)
             edges = lab.paired(of(OWN, "edges"), of(noise, "edges"))
             yield claim("more_edges_than_its_spectrum", network, edges, ">", 0.0)
-        lost = {kind: _lost(run, network, kind) for kind in (OWN, *noises)}
+        lost = {kind: _lost(run, network, kind) for kind in (OWN, *NOISES)}
         if all(len(before) > 1 for before, _ in lost.values()):
             own, *others = (lab.paired(*lost[kind]) for kind in lost)
             strongest = max(others, key=lambda one: one.value)
             yield claim("survivors_lose_confidence", network, own, ">", 0.0, null=strongest)
         for what in (CLIPPED, JPEG):
-            for null in (SIGNS, *noises):
+            for null in (SIGNS, *NOISES):
                 gain = lab.paired(of(OWN, what), of(null, what))
                 yield claim("stands_when_stored", f"{network}, {what}", gain, ">", 0.0)
         if f"{network}/right" in run.arrays:
             right = run.flags(network, "right").astype(bool)
             if right.sum() > 1:
-                for null in (SIGNS, *noises):
+                for null in (SIGNS, *NOISES):
                     gain = lab.paired(of(OWN, "fooled")[right], of(null, "fooled")[right])
                     yield claim("stands_on_right_labels", network, gain, ">", 0.0)
 
