@@ -109,3 +109,11 @@ def test_the_figure_shows_every_condition(run):
     assert len(ax.containers) == len(item.KINDS)
     middle = ax.containers[0].lines[0].get_ydata()
     assert np.all((middle >= 0) & (middle <= 1))
+
+
+def test_one_noise_has_the_spectrum_over_both_axes_the_other_its_mean_over_directions(monkeypatch):
+    made, plain = [], item.patterns.random_phase
+    monkeypatch.setattr(item.patterns, "random_phase", lambda v, **how: (made.append(how), plain(v, **how))[1])
+    item.run(models=["mlp_digits"], **SMALL)
+    assert [how["radial"] for how in made] == [noise == item.RADIAL for noise in item.NOISES] == [False, True]
+    assert made[0]["seed"] != made[1]["seed"]
