@@ -112,9 +112,8 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
                 markersize=5,
                 label="the smallest sample, redrawn",
             )
-            drawn = first["attack"].isna() | (
-                (first["attack"] == attack) & first["is_null"]
-            )  # the noise is of one vector
+            of_one = (first["attack"] == attack) & first["is_null"]  # noise with the spectrum of this attack's vector
+            drawn = first["attack"].isna() | of_one
             others = first[(first["model"] == model) & drawn & first[value].notna()]
             for kind, here in others.groupby("kind", sort=False):
                 shown = look(str(kind))
