@@ -11,8 +11,9 @@ from uapkit import evaluate, models, runner
 from uapkit.lab import Run, rows_of
 from uapkit.papers.moosavi2017 import tab1_fooling_rates
 from uapkit.papers.moosavi2017 import tab2_transfer as item
-from uapkit.papers.moosavi2017.setting import bench_of
+from uapkit.papers.moosavi2017.setting import bench_of, rephased
 from uapkit.runner import results
+from uapkit.seeds import child_seed
 
 NAME = "moosavi2017/tab2_transfer"
 TWO = {"models": ("mlp_digits", "linear_digits"), "n_fit": 24, "n_eval": 120, "seed": 3}
@@ -50,7 +51,7 @@ def test_tab2_transfer(matrix):
     run = Run.of(matrix)
     assert set(run.rows.loc[run.rows["is_null"], "source"]) == {
         "random signs",
-        *(f"noise as long as {n}" for n in TWO["models"]),
+        *(f"noise {like} {n}" for n in TWO["models"] for like in ("as long as", "like")),
     }
     bench = bench_of("digits", 24, 120, seed=3)
     noise = item.Setting(bench, eps=0.2).random("linear_digits", 0)
@@ -59,8 +60,40 @@ def test_tab2_transfer(matrix):
     assert row == pytest.approx(float(bench.fooled("linear_digits", as_long).float().mean()))
 
 
+def test_at_full_length_all_are_as_long_and_noise_keeps_the_spectrum(matrix, monkeypatch):
+    """Scored again here: signs of the foreign vector, and of the same with the phases of each draw."""
+    bench, source, target = bench_of("digits", 24, 120, seed=3), "mlp_digits", "linear_digits"
+    v = torch.from_numpy(matrix.attrs["arrays"][f"v/{source}"])
+    rate = float(bench.fooled(target, 0.2 * v.sign()).float().mean())
+    full = rows_of(matrix, model=target, source=source, kind=item.FULL)["fooling_rate"].item()
+    assert full == pytest.approx(rate)
+    own = rows_of(matrix, model=source, source=source, kind=item.FULL_OWN)["fooling_rate"].item()
+    assert own == pytest.approx(float(bench.fooled(source, 0.2 * v.sign()).float().mean()))
+    noise = rows_of(matrix, model=target, kind=item.PHASES)
+    assert list(noise["draw"]) == [0, 1]
+    for draw, found in enumerate(noise.sort_values("draw")["fooling_rate"]):
+        same = rephased(v, child_seed(3, f"phases {draw} of {source}"))
+        assert torch.allclose(torch.fft.fft2(same).abs(), torch.fft.fft2(v).abs(), atol=1e-3), "its spectrum"
+        assert found == pytest.approx(float(bench.fooled(target, 0.2 * same.sign()).float().mean()))
+    found = evidence(matrix).set_index(["claim", "network"])["estimate"]
+    signs = cells(matrix)["random signs", target]
+    assert found["transfers_at_full_length", f"{target}, over random"] == pytest.approx(full - signs)
+    mean = noise["fooling_rate"].mean()
+    assert found["transfers_beyond_spectrum", f"{target}, over its spectrum"] == pytest.approx(full - mean)
+    grid = item.at_full_length(Run.of(matrix)).axes[0]
+    assert [t.get_text() for t in grid.get_yticklabels()][-3:] == ["all others", item.LIKE_OTHERS, "random signs"]
+    assert {f"{full:.2f}", f"{mean:.2f}", f"{signs:.2f}"} <= {text.get_text() for text in grid.texts}
+
+
+def test_a_run_without_full_length_makes_no_claim_of_it(matrix):
+    arrays = {
+        name: a for name, a in matrix.attrs["arrays"].items() if item.PHASES not in name and item.FULL not in name
+    }
+    assert {c.name for c in item.claims(Run(matrix, arrays))} == {"transfers"}
+
+
 def test_tab2_transfer_claims(matrix):
-    found = evidence(matrix).set_index("network")
+    found = rows_of(evidence(matrix), claim="transfers").set_index("network")
     rate = cells(matrix)
     equal = rows_of(matrix, model="linear_digits", kind="equal length")["fooling_rate"].item()
     told = found.loc["linear_digits, over random"]
@@ -68,7 +101,9 @@ def test_tab2_transfer_claims(matrix):
     without = matrix.copy()
     without.attrs = {"arrays": {k: v for k, v in matrix.attrs["arrays"].items() if "equal length" not in k}}
     gain = rate["mlp_digits", "linear_digits"] - rate["random signs", "linear_digits"]
-    assert evidence(without).set_index("network").loc["linear_digits, over random", "estimate"] == pytest.approx(gain)
+    assert rows_of(evidence(without), claim="transfers").set_index("network").loc[
+        "linear_digits, over random", "estimate"
+    ] == pytest.approx(gain)
     assert (found["null_low"] <= 0).all(), "one random draw is not better than another"
 
 
@@ -84,7 +119,7 @@ def test_a_null_that_is_longer_than_every_foreign_vector_refutes_nothing(matrix)
         name: v * (np.arange(v.size).reshape(v.shape) < 50) if name.startswith("v/") else v for name, v in full.items()
     }
     ends = {
-        words: [c.found.high for c in item.claims(Run(run.table, arrays))]
+        words: [c.found.high for c in item.claims(Run(run.table, arrays)) if c.name == "transfers"]
         for words, arrays in (("full", full), ("thin", thin))
     }
     assert all(high < 1 for high in ends["full"])
@@ -105,7 +140,7 @@ def test_lengths_order_the_columns(matrix):
 
 def test_networks_on_other_images_are_not_attacked():
     table = item.run(**TWO | {"n_eval": {"default": 120, "linear_digits": 60}}, n_random=2)
-    assert set(table["kind"]) == {"own", "null"}
+    assert set(table["kind"]) == {"own", item.FULL_OWN, "null"}
     assert evidence(table).empty
 
 
@@ -119,7 +154,7 @@ def test_the_null_is_there_once_the_table_is_stored(matrix):
     """A table is stored as text, where a reader may take the word "null" for an empty cell."""
     again = results.read_table(results.table_bytes(matrix))
     run = Run.of(again)
-    assert run.rows["is_null"].sum() == 6
+    assert run.rows["is_null"].sum() == 10
     assert [t.get_text() for t in item.figure(run).axes[0].get_yticklabels()][-1] == "random signs"
 
 

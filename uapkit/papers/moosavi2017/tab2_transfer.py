@@ -12,18 +12,23 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
+from torch import Tensor
 
 from uapkit import lab
+from uapkit.attacks import Perturbation
 from uapkit.figures.panels import models_of, of_a_run, panels
 from uapkit.figures.style import style
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
 from uapkit.papers.moosavi2017.drawing import matrix, published
-from uapkit.papers.moosavi2017.setting import Setting, bench_of, facts
+from uapkit.papers.moosavi2017.ext_stall import amplified
+from uapkit.papers.moosavi2017.setting import PHASES, Setting, bench_of, facts, rephased
 from uapkit.papers.moosavi2017.stronger import LABELS, Nulls
+from uapkit.seeds import child_seed
 
 OWN, FOREIGN, OTHERS, ON_OTHERS = "own", "foreign", "all others", "its own, on all others"
-EQUAL = "equal length"
+EQUAL, LIKE_OTHERS = "equal length", "noise with their spectra"
+FULL, FULL_OWN = "foreign, full length", "own, full length"
 
 
 def run(
@@ -45,47 +50,64 @@ def run(
 
     One row a (source, model): ``source`` is the network that the perturbation was computed for (a row of the paper's
     table), ``model`` the one attacked (a column); kind "own" or "foreign"; fooling_rate, low, high, n on scored images.
+    kinds "own, full length" and "foreign, full length", ours: the same direction filling its ball (signs of size eps in the
+    infinity norm), so that all sources are as long as random signs.
     kind "row mean": the mean over all other networks of the perturbation of ``model``, "column mean": the mean over all
     others' perturbations on ``model``, with intervals over the images. Nulls: source
     "random signs" or "random direction", one row a draw; kind "equal length", noise as long in the 2-norm as a foreign
-    perturbation, which may not fill its ball. Networks on other images (``data`` by network) make a table of
-    their own. Flags as ``fooled/<model>/<source>``, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
+    perturbation, which may not fill its ball; kind "random phases", ``n_random`` draws of a foreign one with
+    new phases (:func:`uapkit.papers.moosavi2017.setting.rephased`) that fill the ball, too. Networks on other images (``data``
+    by network) make a table of their own. Flags as ``fooled/<model>/<source>``, with the kind before the source for all but
+    plain ones, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
     """
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, n_images, eps, target_rate, max_passes)
     names = bench.names(models)
 
-    def perturbation(model: str) -> tuple[list[dict], dict]:
-        made = setting.fit(model, norm=norm)
-        return [facts(made)], {model: made.v.cpu().numpy()}
+    fits: dict[str, Perturbation] = {}
 
-    made = lab.sweep([{"model": name} for name in names], perturbation, desc="UAP")
-    vectors = {name: torch.from_numpy(v) for name, v in made.attrs["arrays"].items()}
+    def perturbation(model: str) -> list[dict]:
+        fits[model] = setting.fit(model, norm=norm)
+        return [facts(fits[model])]
+
+    lab.sweep([{"model": name} for name in names], perturbation, desc="UAP")
 
     def attacked(model: str) -> tuple[list[dict], dict]:
         rows, arrays = [], {}
         bench.network(model)  # NotHere before anything else
-        for source, v in vectors.items():
-            if setting.same_images(source, model) and tuple(v.shape) == bench.shape(model):
-                flags = bench.fooled(model, v.to(device))
-                rows.append({"source": source, "kind": OWN if source == model else FOREIGN, **lab.rate(flags)})
-                arrays[f"fooled/{model}/{source}"] = flags.cpu().numpy()
-                if source != model:
-                    noise = setting.random(model, 0, norm)
-                    flags = bench.fooled(model, noise * (v.to(noise).norm() / noise.norm()))
-                    rows.append({"source": f"noise as long as {source}", "kind": EQUAL, **lab.rate(flags)})
-                    arrays[f"fooled/{model}/{EQUAL}/{source}"] = flags.cpu().numpy()
+
+        def score(v: Tensor, source: str, kind: str, place: str, **about: Any) -> None:
+            flags = bench.fooled(model, v.to(device))
+            rows.append({"source": source, "kind": kind, **about, **lab.rate(flags)})
+            arrays[f"fooled/{model}/{place}"] = flags.cpu().numpy()
+
+        for source, made in fits.items():
+            if not setting.same_images(source, model) or tuple(made.v.shape) != bench.shape(model):
+                continue
+            own = source == model
+            score(made.v, source, OWN if own else FOREIGN, source)
+            full = FULL_OWN if own else FULL
+            score(amplified(made, math.inf), source, full, f"{full}/{source}")
+            if own:
+                continue
+            noise = setting.random(model, 0, norm)
+            noise = noise * (made.v.to(noise).norm() / noise.norm())
+            score(noise, f"noise as long as {source}", EQUAL, f"{EQUAL}/{source}")
+            for k in range(n_random):
+                phases = rephased(made.v, child_seed(seed, f"phases {k} of {source}"))
+                score(
+                    amplified(replace(made, v=phases), math.inf), f"noise like {source}", PHASES,
+                    f"{PHASES}/{source}/{k}", draw=k,
+                )  # fmt: skip
         for k in range(n_random):
-            flags = bench.fooled(model, setting.random(model, k, norm))
-            rows.append({"source": nulls.kind_of(norm), "kind": "null", "draw": k, **lab.rate(flags)})
-            arrays[f"fooled/{model}/null/{k}"] = flags.cpu().numpy()
+            score(setting.random(model, k, norm), nulls.kind_of(norm), "null", f"null/{k}", draw=k)
         return rows, arrays
 
     cells = lab.sweep([{"model": name} for name in names], attacked, desc="attacked")
     means = pd.DataFrame(means_over_others(cells))
     table = setting.table([cells, means] if len(means) else [cells])
     table["norm"] = norm
-    table.attrs["arrays"] |= {f"v/{name}": v.numpy() for name, v in vectors.items()}
+    table.attrs["arrays"] |= {f"v/{name}": made.v.cpu().numpy() for name, made in fits.items()}
     return table
 
 
@@ -108,7 +130,9 @@ def claims(run: Run) -> Iterator[Claim]:
     """Foreign perturbations against random ones on each network, paired; null: one random draw against the others.
 
     Random signs fill the ball; a perturbation that was stopped early does not. So each foreign one is compared with noise of its
-    own length. A run that did not score such noise has random signs only: where every foreign perturbation is shorter than they
+    own length. "transfers_at_full_length": the foreign ones filling their ball against random signs, which fill it, too.
+    "transfers_beyond_spectrum": the same against noise with each one's spectrum, the mean of all. A run that did not score
+    such noise has random signs only: where every foreign perturbation is shorter than they
     are in the 2-norm by more than a tenth, losing against them refutes nothing, and the interval reaches up to 1.
     """
     if "kind" not in run.table:
@@ -127,6 +151,11 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim(
             "transfers", f"{model}, over random", gain, ">", 0.0, null=lab.paired(draws[0], np.mean(draws[1:], axis=0))
         )
+        if spectrum := run.all_flags("fooled", model, PHASES):
+            full = np.mean([run.flags("fooled", model, FULL, source) for source in foreign], axis=0)
+            for name, noise in (("transfers_at_full_length", draws), ("transfers_beyond_spectrum", spectrum)):
+                beyond = lab.paired(full, np.mean(noise, axis=0))
+                yield claim(name, f"{model}, over {'random' if noise is draws else 'its spectrum'}", beyond, ">", 0.0)
 
 
 def source_lengths(run: Run) -> dict[str, float]:
@@ -179,7 +208,7 @@ def figure(run: Run, beside: Nulls | None = None) -> Figure:
             own = models_of(part)
             random = list(dict.fromkeys(lab.rows_of(part, kind="null")["source"]))
             means = lab.rows_of(part, kind="row mean").set_index("model")["fooling_rate"]
-            grid = part[part["kind"] != "row mean"].groupby(["source", "model"])["fooling_rate"].mean().unstack()
+            grid = rates_of(part, [OWN, FOREIGN, "column mean", "null"])
             grid = grid.reindex(index=[*own, OTHERS, *random], columns=own)
             for kind, label in LABELS.items():
                 rates = {m: n.rate.value for m in own for n in (beside or {}).get((m, math.inf), []) if n.kind == kind}
@@ -190,6 +219,33 @@ def figure(run: Run, beside: Nulls | None = None) -> Figure:
             ax.axhline(len(own) - 0.5, color="white", linewidth=3)
             ax.set(title=f"fooling rate, {name}", xlabel="network attacked", ylabel="computed for")
     return drawn
+
+
+@of_a_run
+def at_full_length(run: Run) -> Figure:
+    """As :func:`figure`, with every perturbation at full length. Lowest rows: noise as long, with the foreign spectra and white."""
+    sets = list(dict.fromkeys(lab.rows_of(run.rows, kind=FULL)["data"]))
+    most = max(len(models_of(run.where(data=name))) for name in sets)
+    with style(grid=False):
+        drawn, axes = panels(sets, columns=1, height=0.5 * most + 2.6)
+        drawn.set_figwidth(min(7.6, max(5.0, most + 2.6)))
+        for ax, name in zip(axes, sets, strict=True):
+            part = run.where(data=name)
+            own, random = models_of(part), list(dict.fromkeys(lab.rows_of(part, kind="null")["source"]))
+            grid = rates_of(part, [FULL_OWN, FULL, "null"]).reindex(
+                index=[*own, OTHERS, LIKE_OTHERS, *random], columns=own
+            )
+            for row, kind in ((OTHERS, FULL), (LIKE_OTHERS, PHASES)):
+                grid.loc[row] = lab.rows_of(part, kind=kind).groupby("model")["fooling_rate"].mean()
+            matrix(ax, grid, low=0, high=1)
+            ax.axhline(len(own) - 0.5, color="white", linewidth=3)
+            ax.set(title=f"fooling rate at full length, {name}", xlabel="network attacked", ylabel="computed for")
+    return drawn
+
+
+def rates_of(rows: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+    """Mean fooling rates of the rows of these kinds: sources down, networks attacked across."""
+    return lab.rows_of(rows, kind=kinds).groupby(["source", "model"])["fooling_rate"].mean().unstack()
 
 
 def published_matrix(reported: pd.DataFrame) -> pd.DataFrame:
