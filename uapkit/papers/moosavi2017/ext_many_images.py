@@ -19,6 +19,7 @@ from uapkit.figures.levels import level
 from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style, with_intervals
 from uapkit.lab import Claim, Run, beside, claim, nulls
+from uapkit.lab.bench import TRAINED_APART
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.papers.moosavi2017.ext_stall import AMPLIFIED, COURSE, END, EQUAL, VIEWS, amplified, courses, fitted
 from uapkit.papers.moosavi2017.setting import PHASES, UAP, Setting, bench_of, mean_of_draws, rephased
@@ -62,7 +63,9 @@ def run(
         name = getattr(model, "name", model)
         apart[name] = for_network(x_data, name, "x_data") not in (None, for_network(data, name, "data"))
     most = {name: max(for_network(sizes, name, "sizes")) for name in apart}
-    n_fit = {name: 0 if other else most[name] for name, other in apart.items()}
+    on = {name: for_network(data, name, "data") for name in apart}
+    # The bench of the scored images sets none apart where X is of another set; one where they have a split of their own for it.
+    n_fit = {name: int(on[name] in TRAINED_APART) if other else most[name] for name, other in apart.items()}
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, None, eps, target_rate)
     bench.names(models)
