@@ -19,7 +19,6 @@ from uapkit.figures.levels import level
 from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style, with_intervals
 from uapkit.lab import Claim, Run, beside, claim, nulls
-from uapkit.lab.bench import TRAINED_APART
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.papers.moosavi2017.ext_stall import AMPLIFIED, COURSE, END, EQUAL, VIEWS, amplified, courses, fitted
 from uapkit.papers.moosavi2017.setting import PHASES, UAP, Setting, bench_of, mean_of_draws, rephased
@@ -52,7 +51,7 @@ def run(
     X alone: each pass meets each image in a random crop, flipped half of the time.
 
     One row a (model, norm, kind, n_images, row): row "pass" after each pass, "end" the last of them, "amplified" that v at full
-    length (signs of size eps, or scaled to the radius); fooling_rate, low, high, n on the ``n_eval`` scored images (None: all),
+    length (signs of size eps, or scaled to the radius); fooling_rate, low, high, n on the ``n_eval`` scored ones (None: the rest),
     rate_on_fit, visits, mean_step and l2_norm as in :func:`uapkit.papers.moosavi2017.ext_stall.run`. Nulls, one row a draw:
     random signs or directions of the full radius, "equal length", as long as the largest X's "UAP", and "random phases",
     noise with the spectrum of that vector at full length. Flags as ``fooled/<model>/<norm>/<kind>/<n_images>``, with
@@ -63,9 +62,7 @@ def run(
         name = getattr(model, "name", model)
         apart[name] = for_network(x_data, name, "x_data") not in (None, for_network(data, name, "data"))
     most = {name: max(for_network(sizes, name, "sizes")) for name in apart}
-    on = {name: for_network(data, name, "data") for name in apart}
-    # The bench of the scored images sets none apart where X is of another set; one where they have a split of their own for it.
-    n_fit = {name: int(on[name] in TRAINED_APART) if other else most[name] for name, other in apart.items()}
+    n_fit = {name: 1 if other else most[name] for name, other in apart.items()}  # a bench sets one image apart at least
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, None, eps, target_rate)
     bench.names(models)
