@@ -55,9 +55,9 @@ def run(
     kind "row mean": the mean over all other networks of the perturbation of ``model``, "column mean": the mean over all
     others' perturbations on ``model``, with intervals over the images. Nulls: source
     "random signs" or "random direction", one row a draw; kind "equal length", noise as long in the 2-norm as a foreign
-    perturbation, which may not fill its ball; kind "random phases", ``n_random`` draws of a foreign one with
-    new phases (:func:`uapkit.papers.moosavi2017.setting.rephased`) that fill the ball, too. Networks on other images (``data``
-    by network) make a table of their own. Flags as ``fooled/<model>/<source>``, with the kind before the source for all but
+    perturbation, which may not fill its ball; kind "random phases", a foreign one with new phases
+    (:func:`uapkit.papers.moosavi2017.setting.rephased`) that fills its ball, too. Networks on other images (``data`` by network)
+    make a table of their own. Flags as ``fooled/<model>/<source>``, with the kind before the source for all but
     plain ones, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
     """
     bench = bench_of(data, n_fit, n_eval, seed, device)
@@ -93,12 +93,9 @@ def run(
             noise = setting.random(model, 0, norm)
             noise = noise * (made.v.to(noise).norm() / noise.norm())
             score(noise, f"noise as long as {source}", EQUAL, f"{EQUAL}/{source}")
-            for k in range(n_random):
-                phases = rephased(made.v, child_seed(seed, f"phases {k} of {source}"))
-                score(
-                    amplified(replace(made, v=phases), math.inf), f"noise like {source}", PHASES,
-                    f"{PHASES}/{source}/{k}", draw=k,
-                )  # fmt: skip
+            phases = rephased(made.v, child_seed(seed, f"phases of {source}"))
+            noise = amplified(replace(made, v=phases), math.inf)
+            score(noise, f"noise like {source}", PHASES, f"{PHASES}/{source}")
         for k in range(n_random):
             score(setting.random(model, k, norm), nulls.kind_of(norm), "null", f"null/{k}", draw=k)
         return rows, arrays
