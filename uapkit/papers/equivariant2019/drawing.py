@@ -90,7 +90,7 @@ def curves(run: Run, value: str = "error_rate") -> Figure:
     pairs, sizes = pairs_in(scored), sorted(set(scored["n_fit"]))
     colour = look("singular vector").colour
     with style():
-        figure, axes = panels(pairs)
+        figure, axes = panels(pairs, height=2.8 if len(pairs) > 2 else 4.2)  # the legend takes as much as a row
         for ax, (model, attack) in zip(axes, pairs, strict=False):
             for (fit, n, chosen), one in _samples(rows_of(scored, model=model, attack=attack)):
                 one, line, label = one.sort_values("relative_norm"), FITS[fit], f"{n:.0f} images, {fit}"
