@@ -14,6 +14,7 @@ from uapkit import checks, evaluate, lab, subspace
 from uapkit.figures.panels import legend, of_a_run, panels
 from uapkit.figures.style import look, short, style
 from uapkit.lab import Claim, Run, claim, nulls
+from uapkit.papers.jetley2018.drawing import plain_log
 from uapkit.papers.jetley2018.resampling import (
     PAPERS_SIDE,
     Resampled,
@@ -138,28 +139,26 @@ def claims(run: Run) -> Iterator[Claim]:
 
 @of_a_run
 def figure(run: Run) -> Figure:
-    """Fooling rate of the direct attacks and of others at the first one's norm, a group a (network, d_low)."""
+    """Norm that a direct attack needs over that without the resampling, a group a (network, d_low); the bound of the claim.
+
+    The transferred attack and a random direction were made at the direct attack's norm, so they have no ratio of their own.
+    """
     rows = run.rows[run.rows["d_low"] < PAPERS_SIDE]  # at full size there is no resampling
     points = list(dict.fromkeys(zip(rows["model"], rows["d_low"], strict=True)))
     with style():
         drawn, axes = panels(["all"], height=4.0, width=7.0)
         ax = axes[0]
-        for place, kind in enumerate(KINDS):
-            shown = look("equal length" if kind == RANDOM_SPAN else kind)  # apart from a random direction
+        for place, kind in enumerate((DIRECT, IN_SPAN, RANDOM_SPAN)):
+            shown = look("equal length" if kind == RANDOM_SPAN else kind)
             some = lab.rows_of(rows, kind=kind).set_index(["model", "d_low"]).loc[points]
-            error = [(some["fooling_rate"] - some["low"]).clip(0), (some["high"] - some["fooling_rate"]).clip(0)]
-            x = np.arange(len(points)) + 0.16 * (place - 2)
+            ratio = some["norm_ratio"]
+            error = [(ratio - some["ratio_low"]).clip(0), (some["ratio_high"] - ratio).clip(0)]
+            x = np.arange(len(points)) + 0.2 * (place - 1)
             line: dict[str, Any] = {"color": shown.colour, "marker": shown.marker, "linestyle": "none", "capsize": 3}
-            ax.errorbar(x, some["fooling_rate"], yerr=error, label=NAMES.get(kind, kind), **line)
-        direct, spanned = (
-            lab.rows_of(rows, kind=kind).set_index(["model", "d_low"]).loc[points, "norm_ratio"]
-            for kind in (DIRECT, IN_SPAN)
-        )
-        names = [
-            f"{short(m)}\n{d:g}: norm × {one:.2f}, {other:.2f}"
-            for (m, d), one, other in zip(points, direct, spanned, strict=True)
-        ]
-        ax.set(ylim=(-0.04, 1.04), ylabel="fooling rate", xticks=range(len(points)))
-        ax.set_xticklabels(names, fontsize=8, rotation=40, ha="right")
+            ax.errorbar(x, ratio, yerr=error, label=NAMES.get(kind, kind), **line)
+        ax.axhline(LONGER, color=look("none").colour, linewidth=0.8, linestyle=":", label="as effective, at most")
+        ax.set(yscale="log", ylabel="norm needed, over DeepFool's", xticks=range(len(points)))
+        ax.set_xticklabels([f"{short(m)}\nd_low {d:g}" for m, d in points])
+        plain_log(ax.yaxis)
         legend(drawn, [ax])
     return drawn
