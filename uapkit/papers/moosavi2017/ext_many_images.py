@@ -165,7 +165,7 @@ def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
 def figure(run: Run, published: Mapping[tuple[str, float], float] | None = None, beside: Nulls | None = None) -> Figure:
     """Fooling rate of scored images against the number of images in X, a panel a network and norm.
 
-    Full line: v after its last pass; open markers: at full length. Bands and lines across: the nulls. published: by network and
+    Full line: v after its last pass; dashed: at full length. Bands and lines across: the nulls. published: by network and
     norm, marked by a star at 10,000 images. beside: the nulls that other items measured.
     """
     keys = list(dict.fromkeys(zip(run.rows["model"], run.rows["norm"], strict=True)))
