@@ -171,7 +171,7 @@ def figure(run: Run, published: Mapping[tuple[str, float], float] | None = None,
     keys = list(dict.fromkeys(zip(run.rows["model"], run.rows["norm"], strict=True)))
     star = look("published")
     with style():
-        drawn, axes = panels(keys, height=3.2)
+        drawn, axes = panels(keys, height=3.2 if len(keys) > 1 else 4.2)  # the legend takes its part
         for ax, (model, norm) in zip(axes, keys, strict=False):
             rows = run.where(model=model, norm=norm)
             for kind in RECIPES:
@@ -189,13 +189,17 @@ def figure(run: Run, published: Mapping[tuple[str, float], float] | None = None,
                 level(ax, lab.hull(same), PHASES, LABELS[PHASES])
             for null in (beside or {}).get((model, float(norm)), []):
                 level(ax, null.rate, null.kind, LABELS[null.kind])
+            ticks = sorted(set(lab.rows_of(rows, row=END)["n_images"].dropna().astype(int)))
             if (model, float(norm)) in (published or {}):
+                ticks.append(10_000)
                 ax.plot(
                     10_000, (published or {})[model, float(norm)], star.marker, color=star.colour, markersize=9,
                     label="published, 10,000 images",
                 )  # fmt: skip
             ax.set(title=f"{short(model)}, norm {norm:g}", xscale="log", ylim=(0, 1))
             ax.set(xlabel="images in X", ylabel="fooling rate")
+            ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
+            ax.minorticks_off()
         legend(drawn, axes, columns=2)
     return drawn
 
