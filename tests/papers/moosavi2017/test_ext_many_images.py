@@ -74,6 +74,7 @@ def test_x_comes_from_the_other_set(met, monkeypatch):
     table = item.run(**SMALL | {"norms": (inf,), "x_data": "bright", "n_eval": None})
     assert [len(x) for x in met] == [6, 30]
     assert all(float(x.x.mean()) > 0.5 for x in met)
+    assert torch.equal(met[1].x[:6], met[0].x), "every larger X holds the smaller ones"
     assert set(table["x"]) == {"bright"}
     assert set(table["data"]) == {"digits"}
     assert set(table["n"]) == {len(digits)}
