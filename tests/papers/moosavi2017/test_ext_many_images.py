@@ -95,6 +95,16 @@ def test_claims(run):
     assert last["null"] == pytest.approx(max(mean["random signs"], mean[item.PHASES])), "the strongest"
 
 
+@pytest.mark.parametrize(("end", "high"), [("pass limit", 1.0), ("reached", None)])
+def test_a_run_that_could_go_on_bounds_its_rate_from_below(run, end, high):
+    ended = Run(run.table.assign(end=end), run.arrays)
+    found = {(c.name, c.network): c.found for c in item.claims(ended)}
+    about = f"{NET}, norm inf, 30 images"
+    for one in (("fools_more_than_noise", about), ("beats_every_null", f"{about}, full length")):
+        assert (found[one].high == 1.0) == (high == 1.0)
+    assert found["direction_beats_its_spectrum", about].high < 1, "of this very vector"
+
+
 def test_growth_finds_a_power_that_was_put_in(run):
     table = run.table.copy()
     ends = (table["kind"] == item.UAP) & (table["row"] == item.END)

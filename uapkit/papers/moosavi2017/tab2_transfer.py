@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -195,54 +195,51 @@ def figure(run: Run, beside: Nulls | None = None) -> Figure:
     The nulls are the lowest rows; the last row and column before them are the means over the other networks. beside: the nulls
     that other items measured in the infinity norm, a row a kind.
     """
-    sets = list(dict.fromkeys(run.rows["data"]))
-    most = max(len(models_of(run.where(data=name))) for name in sets)
+    grids = {}
+    for name in dict.fromkeys(run.rows["data"]):
+        part = run.where(data=name)
+        own, grid = models_of(part), rates_of(part, [OWN, FOREIGN, "column mean", "null"])
+        for kind, label in LABELS.items():
+            rates = {m: n.rate.value for m in own for n in (beside or {}).get((m, math.inf), []) if n.kind == kind}
+            if rates:
+                grid.loc[label] = pd.Series(rates)
+        means = lab.rows_of(part, kind="row mean").set_index("model")["fooling_rate"]
+        grid[OTHERS] = means.reindex(grid.index)
+        grids[f"fooling rate, {name}"] = grid
+    return matrices(grids, means=True)
+
+
+def matrices(grids: Mapping[str, pd.DataFrame], *, means: bool = False) -> Figure:
+    """A matrix for each title, the lowest rows set apart. With ``means`` the last column is set apart, too."""
+    most = max(len(grid.columns) for grid in grids.values())
     with style(grid=False):
-        drawn, axes = panels(sets, columns=1, height=0.5 * most + 3.0)
-        drawn.set_figwidth(min(7.6, max(5.0, most + 2.6)))
-        for ax, name in zip(axes, sets, strict=True):
-            part = run.where(data=name)
-            own = models_of(part)
-            random = list(dict.fromkeys(lab.rows_of(part, kind="null")["source"]))
-            means = lab.rows_of(part, kind="row mean").set_index("model")["fooling_rate"]
-            grid = rates_of(part, [OWN, FOREIGN, "column mean", "null"])
-            grid = grid.reindex(index=[*own, OTHERS, *random], columns=own)
-            for kind, label in LABELS.items():
-                rates = {m: n.rate.value for m in own for n in (beside or {}).get((m, math.inf), []) if n.kind == kind}
-                if rates:
-                    grid.loc[label] = pd.Series(rates)
-            grid[OTHERS] = means.reindex(grid.index)
-            matrix(ax, grid, low=0, high=1, means=True)
-            ax.axhline(len(own) - 0.5, color="white", linewidth=3)
-            ax.set(title=f"fooling rate, {name}", xlabel="network attacked", ylabel="computed for")
+        drawn, axes = panels(list(grids), columns=1, height=0.5 * most + 2.5)
+        drawn.set_figwidth(min(7.6, max(5.0, most + 1.6)))
+        for ax, (title, grid) in zip(axes, grids.items(), strict=True):
+            matrix(ax, grid, low=0, high=1, means=means)
+            ax.axhline(len(grid.columns) - means - 0.5, color="white", linewidth=3)
+            ax.set(title=title, xlabel="network attacked", ylabel="computed for")
     return drawn
 
 
 @of_a_run
 def at_full_length(run: Run) -> Figure:
     """As :func:`figure`, with every perturbation at full length. Lowest rows: noise as long, with the foreign spectra and white."""
-    sets = list(dict.fromkeys(lab.rows_of(run.rows, kind=FULL)["data"]))
-    most = max(len(models_of(run.where(data=name))) for name in sets)
-    with style(grid=False):
-        drawn, axes = panels(sets, columns=1, height=0.5 * most + 2.6)
-        drawn.set_figwidth(min(7.6, max(5.0, most + 2.6)))
-        for ax, name in zip(axes, sets, strict=True):
-            part = run.where(data=name)
-            own, random = models_of(part), list(dict.fromkeys(lab.rows_of(part, kind="null")["source"]))
-            grid = rates_of(part, [FULL_OWN, FULL, "null"]).reindex(
-                index=[*own, OTHERS, LIKE_OTHERS, *random], columns=own
-            )
-            for row, kind in ((OTHERS, FULL), (LIKE_OTHERS, PHASES)):
-                grid.loc[row] = lab.rows_of(part, kind=kind).groupby("model")["fooling_rate"].mean()
-            matrix(ax, grid, low=0, high=1)
-            ax.axhline(len(own) - 0.5, color="white", linewidth=3)
-            ax.set(title=f"fooling rate at full length, {name}", xlabel="network attacked", ylabel="computed for")
-    return drawn
+    grids = {}
+    for name in dict.fromkeys(lab.rows_of(run.rows, kind=FULL)["data"]):
+        part = run.where(data=name)
+        grid = rates_of(part, [FULL_OWN, FULL, "null"], lowest=[OTHERS, LIKE_OTHERS])
+        for row, kind in ((OTHERS, FULL), (LIKE_OTHERS, PHASES)):
+            grid.loc[row] = lab.rows_of(part, kind=kind).groupby("model")["fooling_rate"].mean()
+        grids[f"fooling rate at full length, {name}"] = grid
+    return matrices(grids)
 
 
-def rates_of(rows: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """Mean fooling rates of the rows of these kinds: sources down, networks attacked across."""
-    return lab.rows_of(rows, kind=kinds).groupby(["source", "model"])["fooling_rate"].mean().unstack()
+def rates_of(rows: pd.DataFrame, kinds: Sequence[str], lowest: Sequence[str] = (OTHERS,)) -> pd.DataFrame:
+    """Mean fooling rates of the rows of these kinds, networks attacked across; sources down, then ``lowest``, then the nulls."""
+    rates = lab.rows_of(rows, kind=kinds).groupby(["source", "model"])["fooling_rate"].mean().unstack()
+    own, random = models_of(rows), dict.fromkeys(lab.rows_of(rows, kind="null")["source"])
+    return rates.reindex(index=[*own, *lowest, *random], columns=own)
 
 
 def published_matrix(reported: pd.DataFrame) -> pd.DataFrame:
