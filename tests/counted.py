@@ -65,10 +65,12 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.counted", description=__doc__.partition("\n")[0])
     parser.add_argument("--save", action="store_true")
     given = parser.parse_args()
+    at, dirty = results.commit()
+    if given.save and dirty:
+        parser.error("the tests stored are those of a commit: commit the changed files first")
     table = kinds(collected())
     print(table.to_string(index=False))
     if given.save:
-        at, dirty = results.commit()
         about = {"commit": at, "dirty": dirty, "date": datetime.now(UTC).date().isoformat()}
         write_whole(ROOT / "results" / "trust" / "tests.csv", results.table_bytes(table))
         write_whole(ROOT / "results" / "trust" / "tests.json", (json.dumps(about, indent=1) + "\n").encode())
