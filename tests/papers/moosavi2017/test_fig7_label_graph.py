@@ -54,6 +54,35 @@ def test_fig7_label_graph_claims(table):
     assert evidence(table.assign(status="not run here")).empty
 
 
+def test_the_vector_at_full_length_is_judged_beside_noise_with_its_spectrum(table):
+    full, noise = (rows_of(table, kind=kind, part="targets", top=3) for kind in (item.FULL, item.SPECTRUM))
+    assert noise["draw"].tolist() == [0, 1, 2]
+    row = evidence(table).set_index("claim").loc["dominant_labels_at_full_length"]
+    assert row["estimate"] == full["crossed_top_share"].item()
+    assert row["null"] == noise["crossed_top_share"].max()
+    rates = rows_of(table, part="rate").set_index("kind")["fooling_rate"]
+    assert rates[item.FULL] >= rates["universal"]
+
+
+def test_noise_of_equal_spectrum_is_as_long_as_the_vector_at_full_length(monkeypatch):
+    met = {}
+
+    def labels(net, x, v=None):
+        if v is not None:
+            met[len(met)] = v
+        return torch.arange(len(x)) % 3 + len(met) % 2
+
+    monkeypatch.setattr(item.evaluate, "labels", labels)
+    item.run(**SMALL | {"n_phases": 2})
+    full, *noise = list(met.values())[-3:]
+    for v in (full, *noise):
+        assert v.abs().flatten().tolist() == pytest.approx([0.2] * v.numel())
+    spectra = [torch.fft.fft2(v[0].double()).abs().flatten() for v in (full, *noise)]
+    agree = [float(torch.corrcoef(torch.stack([spectra[0], other]))[0, 1]) for other in spectra[1:]]
+    assert min(agree) > 0.3, "signs keep most of a spectrum, not all"
+    assert not torch.equal(noise[0], noise[1])
+
+
 def test_majority_and_components_by_hand():
     before = torch.tensor([0, 0, 0, 1, 2, 2, 5])
     after = torch.tensor([3, 3, 4, 3, 7, 6, 6])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -18,13 +19,15 @@ from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
+from uapkit.papers.moosavi2017.ext_stall import amplified
 from uapkit.papers.moosavi2017.graph import crossed_hits, majority, most_frequent, other_labels, sizes, top_share
-from uapkit.papers.moosavi2017.setting import Setting, bench_of
-from uapkit.seeds import generator
+from uapkit.papers.moosavi2017.setting import Setting, bench_of, rephased
+from uapkit.seeds import child_seed, generator
 
 UNIVERSAL, SIGNS, LARGER, SHUFFLED = "universal", nulls.RANDOM_SIGNS, "random signs, larger", "shuffled labels"
+FULL, SPECTRUM = "universal, full length", "random phase"
 PHOTOGRAPHS, NOISE, PHASES = "the images themselves", "uniform noise", "random phases"
-MEANINGS = {PHOTOGRAPHS: "clean"}  # of kinds that are drawn like something of another name
+MEANINGS = {PHOTOGRAPHS: "clean", FULL: "UAP, earlier"}  # of kinds that are drawn like something of another name
 
 
 def run(
@@ -42,6 +45,7 @@ def run(
     larger: float = 4.0,
     n_shuffles: int = 20,
     n_noise: int = 200,
+    n_phases: int = 3,
     seed: int = 0,
     device: str = "cpu",
 ) -> pd.DataFrame:
@@ -57,10 +61,12 @@ def run(
     low, high; and crossed_top_share with the labels that are most frequent in the other half of the images, because the
     most frequent labels of a few images hold many of them by chance); "regions" (share of images of another kind whose
     label is one of the universal perturbation's ``top`` new labels); "alone" (label and confidence of the perturbation
-    by itself). Kinds: "universal"; nulls "random signs" of the same norm, "random signs, larger", ``larger`` times
-    that, and "shuffled labels", one row a draw: the same fooled images with the clean label of another image as new
-    label. Of the regions: "the images themselves" (not perturbed), "uniform noise", and "random phases", noise with the
-    images' own amplitude spectra.
+    by itself). Kinds: "universal"; "universal, full length", the same vector's signs at the full radius, because one that was
+    stopped early fools few images; its null "random phase", ``n_phases`` draws of noise with the vector's own spectrum, as
+    long (:func:`uapkit.papers.moosavi2017.setting.rephased`). Nulls of all: "random signs" of the same norm,
+    "random signs, larger", ``larger`` times that, and "shuffled labels", one row a draw: the same fooled images with the
+    clean label of another image as new label. Of the regions: "the images themselves" (not perturbed), "uniform noise", and
+    "random phases", noise with the images' own amplitude spectra.
     """
     usual = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(usual, n_images, eps, target_rate, max_passes)
@@ -69,25 +75,36 @@ def run(
     bench = bench_of(data, n_fit, drawn_from, seed, device)
     bench.names(models)
 
-    def graph(model: str, kind: str) -> list[dict]:
+    def shift(model: str, kind: str, draw: int | None) -> Tensor:
+        if kind in (SIGNS, LARGER):
+            return setting.random(model) * (larger if kind == LARGER else 1.0)
+        made = setting.fit(model)
+        if kind == UNIVERSAL:
+            return made.v
+        v = made.v if kind == FULL else rephased(made.v, child_seed(seed, f"phases {draw}"))
+        return amplified(replace(made, v=v), math.inf)
+
+    def graph(model: str, kind: str, draw: int | None = None) -> list[dict]:
         net, x, clean = usual.network(model), bench.split(model).scored, bench.clean(model)
-        v = setting.fit(model).v if kind == UNIVERSAL else setting.random(model) * (larger if kind == LARGER else 1.0)
+        v = shift(model, kind, draw)
         after = lab.keep(evaluate.labels, net, x, v)
         labels, moved = lab.class_names(net), after != clean
         rows: list[dict] = [{"kind": kind, "part": "rate", **lab.rate(moved)}]
         if not bool(moved.any()):
             return rows
-        rows += about_graph(kind, clean[moved], after[moved], tops, labels)
+        rows += about_graph(kind, clean[moved], after[moved], tops, labels if draw is None else ())
         if kind != UNIVERSAL:
             return rows
         draws = generator(seed, "shuffled labels")
-        for draw in range(n_shuffles):
+        for shuffle in range(n_shuffles):
             other = other_labels(clean, clean[moved], draws)
-            rows += [{**row, "draw": draw} for row in about_graph(SHUFFLED, clean[moved], other, tops, ())]
+            rows += [{**row, "draw": shuffle} for row in about_graph(SHUFFLED, clean[moved], other, tops, ())]
         rows += regions(net, x.x, clean, after[moved], tops, n_noise, seed)
         return rows + alone(net, v, after[moved], labels)
 
-    points = [{"model": name, "kind": kind} for name in names for kind in (UNIVERSAL, SIGNS, LARGER)]
+    kinds: list[dict[str, Any]] = [{"kind": kind} for kind in (UNIVERSAL, SIGNS, LARGER, FULL)]
+    kinds += [{"kind": SPECTRUM, "draw": draw} for draw in range(n_phases)]
+    points = [{"model": name, **about} for name in names for about in kinds]
     return setting.table([lab.sweep(points, graph, desc="labels")])
 
 
@@ -159,6 +176,8 @@ def claims(run: Run) -> Iterator[Claim]:
 
     The most labels that hold less than half of the images under shuffled labels: ten of a thousand classes, not of ten.
     Shuffled labels have no dominant ones, so their share is the absence of the effect; random signs are the null.
+    "dominant_labels_at_full_length": the same of the vector at full length, where the null is noise with its spectrum, of its
+    draws the one with the largest share.
     """
     for model, rows in run.by_network():
         targets = lab.rows_of(rows, part="targets")
@@ -168,12 +187,15 @@ def claims(run: Run) -> Iterator[Claim]:
             continue
         share, null = (_crossed(lab.rows_of(targets, kind=kind, top=top)) for kind in (UNIVERSAL, SIGNS))
         assert share is not None  # where images were fooled, there are shares
-        yield claim("dominant_labels", f"{model} (top {top:g})", share, ">", float(few[top]), null=null, absence=True)
+        about, bound = f"{model} (top {top:g})", float(few[top])
+        yield claim("dominant_labels", about, share, ">", bound, null=null, absence=True)
+        if share := _crossed(lab.rows_of(targets, kind=FULL, top=top)):
+            null = _crossed(lab.rows_of(targets, kind=SPECTRUM, top=top).nlargest(1, "crossed_top_share"))
+            yield claim("dominant_labels_at_full_length", about, share, ">", bound, null=null, absence=True)
         shares = lab.rows_of(rows, part="regions", top=top).set_index("kind")
         for kind in (NOISE, PHASES):
-            about = f"{model}: {kind} (top {top:g})"
             given, bound = lab.from_row(shares.loc[kind], "top_share"), float(shares.loc[PHOTOGRAPHS, "high"])
-            yield claim("dominant_labels_fill_space", about, given, ">", bound)
+            yield claim("dominant_labels_fill_space", f"{model}: {kind} (top {top:g})", given, ">", bound)
 
 
 def _crossed(row: pd.DataFrame) -> Interval | None:
