@@ -36,6 +36,7 @@ MEANINGS: dict[str, Look] = {
     **dict.fromkeys(("power method", "fixed batch", "batch", "norm inf"), _ATTACK),
     **dict.fromkeys(("redrawn each iteration", "another start", "norm 2"), Look("#0072B2", "s", "--")),
     **dict.fromkeys(("UAP", "universal", "universal perturbation", "transferred"), _UAP),
+    **dict.fromkeys(("UAP, full length", "universal, full length"), Look("#D55E00", ">", "--")),
     "UAP, blocked": Look("#D55E00", "D", "-."),
     "UAP, overshoot 1": Look("#FDAE61", "<", "-."),
     "UAP, sphere": Look("#7F3B08", "^"),

@@ -27,7 +27,7 @@ from uapkit.seeds import child_seed, generator
 UNIVERSAL, SIGNS, LARGER, SHUFFLED = "universal", nulls.RANDOM_SIGNS, "random signs, larger", "shuffled labels"
 FULL, SPECTRUM = "universal, full length", "random phase"
 PHOTOGRAPHS, NOISE, PHASES = "the images themselves", "uniform noise", "random phases"
-MEANINGS = {PHOTOGRAPHS: "clean", FULL: "UAP, earlier"}  # of kinds that are drawn like something of another name
+MEANINGS = {PHOTOGRAPHS: "clean"}  # of kinds that are drawn like something of another name
 
 
 def run(
