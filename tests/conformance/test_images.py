@@ -1,14 +1,20 @@
 """Other people's folders, pictures and loaders: right, or refused in one sentence."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision import transforms
 
 from uapkit import attacks, data, evaluate, models
-from uapkit.data.folder import categories, wordnet_places
+from uapkit.data import decode
+from uapkit.data.folder import categories, resizer, wordnet_places
+from uapkit.data.images import resize_steps
 
 
 def put(path, array=None, mode=None, **save):
@@ -119,6 +125,189 @@ def test_pictures_of_every_depth_have_their_brightness(tmp_path, name, array, me
     images = data.load(tmp_path, size=size, resize=None if size is None else "squash")
     assert images.x.shape == (1, 3, size or 8, size or 8)
     assert float(images.x.mean()) == pytest.approx(mean, abs=2e-3)
+
+
+def png16(path, values, colour, clear=None):
+    """A PNG of 16 bits a channel by hand, since Pillow writes none in colour. clear: the value that is transparent."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    h, w = values.shape[:2]
+    rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in values))
+    parts = [
+        chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, colour, 0, 0, 0)),
+        chunk(b"IDAT", rows),
+        chunk(b"IEND", b""),
+    ]
+    if clear is not None:
+        parts.insert(1, chunk(b"tRNS", np.array(clear, ">u2").tobytes()))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+def tiff(path, values, photometric, bits=16, planes=1, packed=False, order="<", kind=1):
+    """A TIFF of one strip by hand."""
+    h, w, c = values.shape
+    content = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    content = zlib.compress(content) if packed else content
+    fields = [
+        (256, w),
+        (257, h),
+        (258, bits),
+        (259, 8 if packed else 1),
+        (262, photometric),
+        (273, 0),
+        (277, c),
+        (278, h),
+    ]
+    fields += [(279, len(content)), (284, planes), (339, kind)]
+    start = 8 + 2 + 12 * len(fields) + 4
+    more = {k: struct.pack(f"{order}{c}H", *[v] * c) for k, v in fields if k in (258, 339) and c > 2}
+    place = {k: start + sum(map(len, list(more.values())[:i])) for i, k in enumerate(more)}
+    data_at = start + sum(map(len, more.values()))
+    out = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(fields))
+    for k, v in fields:
+        if k in more:
+            out += struct.pack(f"{order}HHII", k, 3, c, place[k])
+        elif k in (258, 259, 262, 277, 284, 339):
+            out += struct.pack(f"{order}HHIHH", k, 3, 1, v, 0)
+        else:
+            out += struct.pack(f"{order}HHII", k, 4, 1, data_at if k == 273 else v)
+    path.write_bytes(out + bytes(4) + b"".join(more.values()) + content)
+    return path
+
+
+def colours16(c=3):
+    return np.random.default_rng(0).integers(0, 2**16, (5, 7, c), dtype=np.uint16)
+
+
+def read(path, upright=True):
+    return decode.read(path, lambda image: image, upright).permute(1, 2, 0).numpy()
+
+
+def scaled(values, top=65535):
+    return values.astype(np.float32) / np.float32(top)
+
+
+def test_colour_of_16_bits_keeps_its_depth(tmp_path):
+    x, layouts = colours16(), [(order, packed) for order in "<>" for packed in (False, True)]
+    assert np.array_equal(read(png16(tmp_path / "a.png", x, 2)), scaled(x))
+    for order, packed in layouts:
+        found = read(tiff(tmp_path / "a.tif", x, 2, packed=packed, order=order))
+        assert np.array_equal(found, scaled(x)), (order, packed)
+    for top in (65535, 1023):
+        (tmp_path / "a.ppm").write_bytes(b"P6 7 5 %d\n" % top + np.minimum(x, top).astype(">u2").tobytes())
+        assert np.array_equal(read(tmp_path / "a.ppm"), scaled(np.minimum(x, top), top))
+    (tmp_path / "set").mkdir()
+    png16(tmp_path / "set" / "a.png", np.full((9, 8, 3), 300, np.uint16), 2)
+    small = data.load(tmp_path / "set", size=4).x
+    assert small.shape == (1, 3, 4, 4)
+    assert torch.allclose(small, torch.tensor(300 / 65535), atol=1e-7)
+
+
+def test_bytes_written_as_16_bits_are_the_same_numbers(tmp_path):
+    x = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    png16(tmp_path / "a.png", np.stack([x, x, x], -1) * 257, 2)
+    Image.fromarray(np.stack([x, x, x], -1).astype(np.uint8)).save(tmp_path / "b.png")
+    assert np.array_equal(read(tmp_path / "a.png"), read(tmp_path / "b.png"))
+
+
+def test_transparent_pixels_of_16_bits_lie_on_white(tmp_path):
+    grey, x, both = colours16(1), colours16(), colours16(4)
+    for path, seen in [
+        (png16(tmp_path / "grey.png", grey, 0, clear=grey[1, 2]), np.repeat(grey, 3, -1)),
+        (png16(tmp_path / "colour.png", x, 2, clear=x[1, 2]), x),
+    ]:
+        with pytest.warns(UserWarning, match=f"{path.name} has transparent pixels; they are laid on white") as said:
+            found = read(path)
+        assert len(said) == 1
+        expected = scaled(seen)
+        expected[1, 2] = 1
+        assert np.array_equal(found, expected), path.name
+    for kind, seen in ((6, both), (4, both[..., [0, 0, 0, 3]])):
+        values = both[..., [0, 1, 2, 3] if kind == 6 else [0, 3]]
+        with pytest.warns(UserWarning, match="laid on white"):
+            found = read(png16(tmp_path / "alpha.png", values, kind))
+        opaque = scaled(seen[..., 3:])
+        assert np.allclose(found, scaled(seen[..., :3]) * opaque + 1 - opaque, atol=1e-7)
+        values[..., -1] = 65535
+        assert np.array_equal(read(png16(tmp_path / "alpha.png", values, kind)), scaled(seen[..., :3]))
+
+
+def test_colour_of_16_bits_is_upright(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    x = colours16()
+    path = png16(tmp_path / "a.png", x, 2)
+    exif = turned.tobytes()[6:]
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    path.write_bytes(path.read_bytes()[:33] + chunk + path.read_bytes()[33:])
+    assert np.array_equal(read(path), np.rot90(scaled(x), -1))
+    assert np.array_equal(read(path, upright=False), scaled(x))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_white_is_zero_in_every_depth(tmp_path, packed):
+    x = colours16(1)
+    for values, bits, kind, expected in [
+        (x, 16, 1, 1 - x / 65535),
+        ((x >> 8).astype(np.uint8), 8, 1, 1 - (x >> 8) / 255),
+        (scaled(x), 32, 3, 1 - x / 65535),
+    ]:
+        found = read(tiff(tmp_path / "a.tif", values, 0, bits, packed=packed, kind=kind))
+        assert np.allclose(found, np.repeat(expected, 3, -1), atol=1e-6), bits
+
+
+def test_grey_of_12_bits_has_its_brightness(tmp_path):
+    path = tiff(tmp_path / "a.tif", np.full((2, 4, 1), 0xFFFF, np.uint16), 1, bits=12)
+    assert np.array_equal(read(path), np.ones((2, 4, 3)))
+
+
+def test_deep_colour_in_other_layouts_is_refused(tmp_path):
+    x = colours16()
+    (tmp_path / "text.ppm").write_bytes(b"P3 1 1 1023\n512 512 512\n")
+    for path in [
+        tmp_path / "text.ppm",
+        tiff(tmp_path / "planes.tif", x, 2, planes=2),
+        tiff(tmp_path / "planes_packed.tif", x, 2, planes=2, packed=True),
+        tiff(tmp_path / "cmyk.tif", colours16(4), 5),
+    ]:
+        with pytest.raises(
+            ValueError, match=f"{path.name} has more than 8 bits a channel in a layout that is not read; save"
+        ):
+            read(path)
+
+
+def test_a_tiff_without_its_width_is_damaged(tmp_path):
+    path = tiff(tmp_path / "a.tif", colours16(), 2)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<H", 256), struct.pack("<H", 250), 1))
+    with pytest.raises(ValueError, match="damaged or not a picture"):
+        read(path)
+
+
+def test_pictures_in_text_are_read(tmp_path):
+    for name, text, expected in (
+        ("bits.ppm", "P1 2 1\n1 0\n", [0, 1]),
+        ("grey.pgm", "P2 2 1 1023\n0 1023\n", [0, 1]),
+        ("colour.ppm", "P3 1 1 255\n51 0 255\n", [[0.2, 0, 1]]),
+    ):
+        (tmp_path / name).write_text(text)
+        assert np.allclose(read(tmp_path / name)[0], np.array(expected).reshape(len(expected), -1)), name
+
+
+def test_crop_is_torchvisions_up_to_a_pixel(tmp_path):
+    then = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor()])
+    for width, height, ours, theirs in ((640, 427, 384, 383), (500, 331, 387, 386), (500, 375, 341, 341)):
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+        assert resize_steps(width, height, 224, "crop") == ((ours, 256), False)
+        assert transforms.Resize(256)(image).size == (theirs, 256)
+        image.save(tmp_path / "a.png")
+        assert torch.equal(decode.read(tmp_path / "a.png", resizer(224, "crop")), then(image)) == (ours == theirs)
+    for long in range(300, 1200):
+        ((ours, _), _), theirs = resize_steps(long, 300, 224, "crop"), int(256 * long / 300)
+        assert ours - theirs in (0, 1)
+        assert abs((ours - 224) // 2 - round((theirs - 224) / 2)) <= 1
 
 
 def test_an_avif_file_is_read_where_pillow_can(tmp_path):
