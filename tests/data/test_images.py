@@ -83,6 +83,24 @@ def test_bad_labels_are_refused():
             Images(some().x, y)
 
 
+@pytest.mark.parametrize("y", [[0] * 6, np.zeros(6, np.int64), 0])
+def test_labels_that_are_no_tensor_are_refused(y):
+    with pytest.raises(
+        TypeError, match=r"y must be a tensor of one integer label an image, got .*; torch\.as_tensor makes"
+    ):
+        Images(some().x, y)
+
+
+def test_whole_numbers_of_any_kind_are_counts():
+    images = some()
+    assert [len(b) for b in images.batches(4.0)] == [4, 2]
+    assert [len(part) for part in images.split(2.0)] == [2, 4]
+    assert torch.equal(images.resized(4.0).x, images.resized(4).x)
+    assert torch.equal(rotation_angles(3.0, 90, seed=0), rotation_angles(3, 90, seed=0))
+    with pytest.raises(ValueError, match=r"n must be an integer of at least 1, got 2\.5"):
+        images.split(2.5)
+
+
 def test_as_tensor_takes_both():
     images = some()
     assert as_tensor(images) is images.x

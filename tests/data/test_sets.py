@@ -81,6 +81,16 @@ def test_a_bad_n_is_refused(n):
         data.load("digits", n=n)
 
 
+@pytest.mark.parametrize("kind", [float, np.float32, np.int64, torch.tensor])
+def test_whole_numbers_of_any_kind_are_counts(alone, kind):
+    with provenance.recording() as inputs:
+        loaded = data.load("digits", n=kind(5), size=kind(14))
+        flow = list(data.stream("digits", batch_size=kind(2), n=kind(5), size=kind(14)))
+    assert inputs == {"digits/test (n=5, seed=0, size=14)": data.load("digits", n=5, size=14).sha256}
+    assert loaded.sha256 in inputs.values()
+    assert [len(images) for images in flow] == [2, 2, 1]
+
+
 def test_what_was_loaded_is_noted():
     with provenance.recording() as inputs:
         whole, part = data.load("digits"), data.load("digits", n=8, seed=3)

@@ -21,7 +21,10 @@ from uapkit.data.source import Source
 
 
 def resizer(size: int | None, mode: str) -> Resize:
-    """Image -> image of ``size`` x ``size`` by :func:`uapkit.data.images.resize_steps`; None leaves it alone."""
+    """Image -> image of ``size`` x ``size`` by :func:`uapkit.data.images.resize_steps`; None leaves it alone.
+
+    "crop" is torchvision's Resize(256) and CenterCrop(224) up to a pixel in the longer side and in the crop's corner.
+    """
     if size is None:
         return lambda image: image
     resize_steps(size, size, size, mode)  # a wrong size or mode is refused before any file is opened

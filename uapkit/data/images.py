@@ -24,13 +24,18 @@ RESIZE_MODES = ("crop", "squash", "squash256")
 def resize_steps(width: int, height: int, size: int, mode: str) -> tuple[tuple[int, int], bool]:
     """What ``mode`` does to a ``width`` x ``height`` image: ((new width, new height), bicubic?); a centre crop follows.
 
-    ``"crop"``: short side to 256 for sizes 224 to 256 and to 256/224 of the size otherwise, bilinear, as torchvision's
-    published accuracies are measured. ``"squash"``: straight to the size, the aspect ratio is lost; bicubic. Source:
-    [khrulkov2018] (whose interpolation is not given). ``"squash256"``: squash to 256/224 of the size (256 for 224);
-    bicubic. Source: [moosavi2017], with the centre crop of its Python code. All filters are antialiased.
+    ``"crop"``: short side to 256 for sizes 224 to 256 and to 256/224 of the size otherwise, bilinear. ``"squash"``:
+    straight to the size, the aspect ratio is lost; bicubic. Source: [khrulkov2018] (whose interpolation is not given).
+    ``"squash256"``: squash to 256/224 of the size (256 for 224); bicubic. Source: [moosavi2017], with the centre crop of
+    its Python code. All filters are antialiased. The crop's corner is half of the margin, rounded down.
+
+    ``"crop"`` to 224 is near torchvision's Resize(256) and CenterCrop(224), by which its published accuracies are measured,
+    but not the same: the longer side is rounded to the nearest pixel here and down there, and half a pixel in the crop's
+    corner goes down here and to the even number there. Each is one pixel apart at most: 640 x 427 becomes 384 x 256 here and
+    383 x 256 there, 500 x 375 the same in both.
     """
     checks.one_of(mode, RESIZE_MODES, "resize mode")
-    checks.count(size, "size", high=MAX_SIZE)
+    size = checks.count(size, "size", high=MAX_SIZE)
     short = 256 if 224 <= size <= 256 else round(size * 256 / 224)
     if mode == "squash":
         return (size, size), True
@@ -54,7 +59,8 @@ class Images:
 
     x: (n, c, h, w) float32 in [0, 1]. y: (n,) int64 true labels, or None. classes: names, class k at place k.
     name: where the images come from, ``"<set>/<split>"``; subsets keep it, and ``sha256`` tells them apart.
-    Raises TypeError or ValueError for anything that is not a non-empty batch of finite pixels in [0, 1].
+    Raises TypeError or ValueError for anything that is not a non-empty batch of finite pixels in [0, 1], or not one
+    integer label an image.
     """
 
     x: Tensor
@@ -65,7 +71,12 @@ class Images:
     def __post_init__(self) -> None:
         checks.images(self.x)
         if self.y is not None:
-            if self.y.is_floating_point() or self.y.shape != (len(self.x),):
+            if not isinstance(self.y, Tensor):
+                raise TypeError(
+                    f"y must be a tensor of one integer label an image, got {type(self.y).__name__}; torch.as_tensor makes "
+                    "one of a list or an array"
+                )
+            if self.y.is_floating_point() or self.y.is_complex() or self.y.shape != (len(self.x),):
                 raise ValueError(
                     f"y must hold one integer label an image, shape ({len(self.x)},), "
                     f"got {self.y.dtype} of shape {tuple(self.y.shape)}"
@@ -132,11 +143,12 @@ class Images:
         """(the first ``n`` images, the rest): for example to fit on and to score on. Both must be non-empty."""
         if not 1 <= n < len(self):
             raise ValueError(f"n must lie in [1, {len(self) - 1}] to leave images on both sides, got {n!r}")
+        n = checks.count(n, "n")
         return self[:n], self[n:]
 
     def batches(self, size: int) -> Iterator[Images]:
         """The images in order, ``size`` at a time (the last batch may be smaller)."""
-        checks.count(size, "size")
+        size = checks.count(size, "size")
         return (self[i : i + size] for i in range(0, len(self), size))
 
     def rotated(self, degrees: float | Tensor | Sequence[float], seed: int | None = None) -> Images:
@@ -158,6 +170,7 @@ class Images:
 
     def resized(self, size: int, mode: str = "squash") -> Images:
         """Square images of ``size`` pixels; the modes are those of :func:`resize_steps`."""
+        size = checks.count(size, "size", high=MAX_SIZE)
         (width, height), bicubic = resize_steps(self.x.shape[3], self.x.shape[2], size, mode)
         x = interpolate(self.x, (height, width), mode="bicubic" if bicubic else "bilinear", antialias=True)
         left, top = (width - size) // 2, (height - size) // 2
@@ -166,7 +179,7 @@ class Images:
 
 def rotation_angles(n: int, degrees: float, seed: int) -> Tensor:
     """(n,) float64 angles in degrees, uniform in [-degrees, degrees]; the same for the first n of a longer draw."""
-    checks.count(n, "n")
+    n = checks.count(n, "n")
     checks.in_range(degrees, 0, 360, "degrees")
     rng = generator(seed, "rotation_angles")
     return (torch.rand(n, generator=rng, dtype=torch.float64, device="cpu") * 2 - 1) * degrees

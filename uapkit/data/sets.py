@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import torch
 from uapkit import checks, provenance
 from uapkit.data import caltech, cifar, embedded, idx, imagenet
 from uapkit.data.folder import open_folder
-from uapkit.data.images import Images, digest, rotation_angles
+from uapkit.data.images import MAX_SIZE, Images, digest, rotation_angles
 from uapkit.data.source import Source, locate
 from uapkit.seeds import generator
 
@@ -153,10 +154,13 @@ def _open_path(name: str | os.PathLike[str], split: str, size: int | None, mode:
     return open_folder(found or path, f"{path.resolve().name}/{split}", size, mode)
 
 
+def _whole(value: int | None, name: str, high: float = math.inf) -> int | None:
+    return None if value is None else checks.count(value, name, high=high)
+
+
 def _choose(source: Source, n: int | None, seed: int) -> np.ndarray:
     if n is None:
         return np.arange(source.count)
-    checks.count(n, "n")
     if n > source.count:
         raise ValueError(f"n must lie in [1, {source.count}], the images of {source.name!r}, got {n}")
     return torch.randperm(source.count, generator=generator(seed, "data.load"), device="cpu")[:n].numpy()
@@ -196,6 +200,7 @@ def load(
     Raises TypeError for what is no name; ValueError for an unknown name, split or size, and for a damaged file (checksums
     named); FileNotFoundError, with what to put where, for a set that is not here.
     """
+    n, size = _whole(n, "n"), _whole(size, "size", MAX_SIZE)
     source = open_source(name, split, root, size, resize, rotation, download)
     images = source.images(_choose(source, n, seed))
     label = _label(source, n, seed, size=size, resize=resize, rotation=rotation)
@@ -250,7 +255,7 @@ def stream(
 
     The sha256 noted for provenance after a full pass is that of the loaded set, whatever the batch size.
     """
-    checks.count(batch_size, "batch_size")
+    batch_size, n, size = checks.count(batch_size, "batch_size"), _whole(n, "n"), _whole(size, "size", MAX_SIZE)
     source = open_source(name, split, root, size, resize, rotation, download)
     label = _label(source, n, seed, size=size, resize=resize, rotation=rotation)
     return Stream(source, _choose(source, n, seed), batch_size, label)
