@@ -142,6 +142,13 @@ def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
     return x
 
 
+def logits(found: torch.Tensor) -> torch.Tensor:
+    """A network's answers if all are finite; ValueError otherwise."""
+    if not bool(found.isfinite().all()):
+        raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
+    return found
+
+
 def perturbation(v: torch.Tensor, shape: Iterable[int], name: str = "v") -> torch.Tensor:
     """An image-shaped (c, h, w), finite perturbation, with an axis of length 1 in front dropped.
 

@@ -87,9 +87,7 @@ def logits(model: Network, x: Tensor) -> Tensor:
     found = model(x)
     if found.ndim != 2 or len(found) != len(x):
         raise ValueError(f"the model must return logits (n, classes), here ({len(x)}, ...), got {tuple(found.shape)}")
-    if not bool(torch.isfinite(found).all()):
-        raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
-    return found
+    return checks.logits(found)
 
 
 def answers(

@@ -1,4 +1,5 @@
 import math
+import sys
 
 import pytest
 import torch
@@ -247,6 +248,34 @@ def test_nan_logits_are_no_success():
     result = deepfool(Broken().eval(), torch.full((2, 1, 2, 2), 0.25))
     assert not result.success.any()
     assert torch.isfinite(result.r).all()
+
+
+class Gap(nn.Module):
+    """Class 1 from a sum of 3 on, class 0 below; no number around 2, half-way from a sum of 1."""
+
+    def forward(self, x):
+        s = x.flatten(1).sum(1)
+        return torch.stack([s * 0 + 1, s - 2, torch.where((s - 2).abs() < 0.1, math.nan, s * 0 - 9)], 1)
+
+
+@pytest.mark.parametrize("kind", [{}, {"target": 1}])
+def test_refining_does_not_end_where_logits_are_nan(kind):
+    x = torch.full((2, 1, 2, 2), 0.25)
+    result = deepfool(Gap().eval(), x, refine=4, **kind)
+    assert result.adversarial.tolist() == [1, 1]
+    assert ((x + result.r).sum((1, 2, 3)) >= 3).all()
+
+
+def test_superdeepfool_does_not_end_where_logits_are_nan(monkeypatch):
+    x = torch.full((2, 1, 2, 2), 0.25)
+    monkeypatch.setattr(
+        sys.modules[superdeepfool.__module__],
+        "_normal_part",
+        lambda model, point, step, label, there: (step / 2, torch.ones(len(step), dtype=torch.bool)),
+    )
+    result = superdeepfool(Gap().eval(), x)
+    assert result.adversarial.tolist() == [1, 1]
+    assert ((x + result.r).sum((1, 2, 3)) >= 3).all()
 
 
 def test_an_image_on_the_boundary_is_pushed_off_it():

@@ -166,7 +166,7 @@ def walk(
             label, adversarial = now if away is None else away, now.clone()
             candidates = _candidates(logits, settings.num_classes, target)
         adversarial[alive] = now
-        crossed = (now != label[alive] if target is None else now == target[alive]) & ~logits.isnan().any(1)
+        crossed = (now != label[alive] if target is None else now == target[alive]) & answered(logits)
         success[alive] = crossed
         finished = int(crossed.sum())
         alive = alive[~crossed]
@@ -192,12 +192,18 @@ def walk(
     short, long = torch.zeros_like(success, dtype=x.dtype), torch.ones_like(success, dtype=x.dtype)
     for _ in range(settings.refine if bool(success.any()) else 0):
         middle = (short + long)[success] / 2
-        now = model(x[success] + middle[:, None, None, None] * r[success]).argmax(1)
-        crossed = now != label[success] if target is None else now == target[success]
+        logits = model(x[success] + middle[:, None, None, None] * r[success])
+        now = logits.argmax(1)
+        crossed = (now != label[success] if target is None else now == target[success]) & answered(logits)
         long[success], short[success] = middle.where(crossed, long[success]), middle.where(~crossed, short[success])
         adversarial[success] = now.where(crossed, adversarial[success])
     r = r * long[:, None, None, None]
     return DeepFoolResult(r, success, n_iter, label, adversarial, n_iter * max(1, candidates.shape[1] - 1))
+
+
+def answered(logits: Tensor) -> Tensor:
+    """(n,) which rows have a label: argmax takes NaN for the largest number."""
+    return ~logits.isnan().any(1)
 
 
 def _inside(point: Tensor, settings: Settings) -> Tensor:

@@ -105,7 +105,8 @@ def uap(
     a tenth of eps, norm inf), all in the unit of the pixels; and "gradients" of one class's score at one image so far.
 
     num_classes, overshoot, max_iter, linearise: of DeepFool, which minimises the 2-norm whatever ``norm`` is. A DeepFool
-    that does not reach another label changes nothing. discard_from: also those that needed this many steps or more
+    that does not reach another label changes nothing, and an image whose logits under v are not finite is not fooled.
+    discard_from: also those that needed this many steps or more
     (the released code has 9; the paper says nothing, so None). block: how many images not yet fooled are gathered at
     the same v; their steps are found together and added up before the projection. 1 is the paper's algorithm.
 
@@ -113,7 +114,8 @@ def uap(
     and once a minute; a run with the same settings goes on from there, with a larger ``max_passes`` too.
 
     Raises ValueError for settings out of range, a checkpoint of another run, or batches that change from pass to pass;
-    TypeError for batches that can be gone through once only. Warns where ``eps`` covers all of [0, 1]. Source:
+    TypeError for batches that can be gone through once only. Warns where ``eps`` covers all of [0, 1], and of images whose
+    logits under v are not finite. Source:
     [moosavi2017], Algorithm 1; 10 steps of DeepFool and the target of 0.8 are those of its code, which has no pass limit
     in Python. In 2016 the code projected the 2-norm onto the sphere, and its MATLAB version let DeepFool take 100 steps
     (``max_iter``). Departures: ``block`` > 1, ``views`` and the sphere of the infinity norm are ours.
@@ -228,7 +230,6 @@ class _Sweep:
             if time.monotonic() - self.saved > SAVE_EVERY:
                 self.save(state)
 
-    @torch.no_grad()
     def _not_fooled(self, state: _State, x: Tensor, clean: Tensor, order: Tensor) -> Tensor:
         """The next ``block`` images, in their order, that v does not fool, fewer at the end; moves the place behind them.
 
@@ -240,7 +241,8 @@ class _Sweep:
             missing = block - len(found)
             look = min(math.ceil(missing / max(state.unfooled, 1e-3)), batch_for(x))
             window = order[state.place : state.place + look]
-            places = (self.fit.model(x[window] + state.v).argmax(1) == clean[window]).nonzero()[:missing, 0]
+            fooled, _ = self.fit.fooled(x[window], clean[window], state.v)
+            places = (~fooled).nonzero()[:missing, 0]
             seen = int(places[-1]) + 1 if len(places) == missing else len(window)
             found, state.place = torch.cat([found, window[places]]), state.place + seen
             weight = 0.9**seen

@@ -208,11 +208,12 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def predict(self, x: Tensor | Images, batch_size: int = 64) -> Tensor:
-        """Predicted labels (n,), int64, on the device of ``x``."""
+        """Predicted labels (n,), int64, on the device of ``x``. ValueError for logits that are not finite."""
         pixels = as_tensor(x)
         use = gate.admit(self, pixels)
         batches = pixels.split(checks.count(batch_size, "batch_size"))
-        return torch.cat([use(batch.to(self.mean.device)).argmax(1) for batch in batches]).to(pixels.device)
+        found = [checks.logits(use(batch.to(self.mean.device))).argmax(1) for batch in batches]
+        return torch.cat(found).to(pixels.device)
 
     def extra_repr(self) -> str:
         """Name and weights, for ``print``."""
