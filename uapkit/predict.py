@@ -81,10 +81,7 @@ def added(v: Any, x: Pixels, clip: bool = False, bits: int | None = None) -> Cha
     levels = None if bits is None else 2 ** checks.count(bits, "bits", high=24) - 1  # 24: those of a float32
 
     def moved(x: Tensor, start: int) -> Tensor:
-        if each:
-            here = checks.perturbation(v[start : start + len(x)], x.shape)
-        else:
-            here = checks.perturbation(v, x.shape[1:])
+        here = checks.perturbation(*((v[start : start + len(x)], x.shape) if each else (v, x.shape[1:])))
         moved = x + here.to(x)
         if levels is not None:
             return (moved.clamp(0, 1) * levels).round() / levels
