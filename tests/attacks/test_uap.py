@@ -1,9 +1,12 @@
 import copy
+import json
 import math
 import sys
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from uapkit.attacks import deepfool, uap
@@ -12,6 +15,8 @@ from uapkit.attacks.labelled import Labelled
 from uapkit.data import Images
 from uapkit.data.views import viewed
 from uapkit.evaluate import fooling_rate
+from uapkit.lab.memo import keep, keeping
+from uapkit.models import wrap
 from uapkit.seeds import generator
 
 inf = math.inf
@@ -292,6 +297,79 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(net, x, tmp_path
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(ValueError, match="no checkpoint of uap"):
         uap(net, x, eps=0.08, max_passes=1, checkpoint=path)
+
+
+def test_a_checkpoint_knows_its_network_its_pixels_and_what_is_held_out(net, x, tmp_path):
+    """Where the labels, the names and the settings are those of the run that wrote it, too."""
+    path, settings = tmp_path / "run.safetensors", {"eps": 0.08, "target_rate": 1, "max_passes": 1}
+    uap(net, x, **settings, checkpoint=path)
+    other = copy.deepcopy(net)
+    other[4].weight.data *= 0.999
+    other[4].bias.data *= 0.999
+    moved = x.clone()
+    moved[3, 0, 0, 0] += 1e-9
+    for model, images, more, name in (
+        (other, x, {}, "weights"),
+        (net, moved, {}, "pixels"),
+        (net, list(x.split(12)), {}, "pixels"),
+        (net, x, {"held_out": x[:5]}, "held_out"),
+    ):
+        assert torch.equal(model(x).argmax(1), net(x).argmax(1))
+        with pytest.raises(ValueError, match=f"of another run: {name} was"):
+            uap(model, images, **settings, **more, checkpoint=path)
+    path.unlink()
+    normalised = wrap(net, mean=0.0)
+    uap(normalised, x.float(), **settings, checkpoint=path)
+    with pytest.raises(ValueError, match="of another run: weights was"):  # mean and std lie in no state dict
+        uap(wrap(net, std=1.001), x.float(), **settings, checkpoint=path)
+
+
+def test_a_checkpoint_of_a_function_knows_its_logits(net, x, tmp_path):
+    path, settings = tmp_path / "run.safetensors", {"eps": 0.08, "target_rate": 1, "max_passes": 1}
+    first = uap(lambda x: net(x), x, **settings, checkpoint=path)
+    assert torch.equal(uap(lambda x: net(x), x, **settings, checkpoint=path).v, first.v)
+    with pytest.raises(ValueError, match="of another run: weights was"):
+        uap(lambda x: 1.001 * net(x), x, **settings, checkpoint=path)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(net, x, tmp_path):
+    path, settings = (
+        tmp_path / "run.safetensors",
+        {"eps": 0.08, "max_passes": 1, "checkpoint": tmp_path / "run.safetensors"},
+    )
+    uap(net, x, **settings)
+    with safe_open(path, "pt") as file:
+        about, tensors = (
+            json.loads(file.metadata()["uapkit.uap"]),
+            {name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118 - a safetensors file is no mapping,
+        )
+    for name in ("pixels", "weights", "held_out"):
+        del about["run"][name]
+    save_file(tensors, path, {"uapkit.uap": json.dumps(about)})
+    with pytest.raises(ValueError, match=r"by an earlier version of uapkit, which did not note pixels, .* delete it"):
+        uap(net, x, **settings)
+
+
+def test_the_state_that_a_memo_keeps_is_gone_on_from(x, tmp_path, monkeypatch):
+    model = wrap(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), input_size=(1, 8, 8))
+    settings = {"eps": 0.05, "target_rate": 1.0, "max_passes": 3, "held_out": x[:5].float()}
+    whole, passes = uap(model, x.float(), **settings), []
+    sweep = module._Sweep.__call__
+
+    def interrupted(self, state):
+        passes.append(len(state.rates))
+        if len(passes) == 2:
+            raise KeyboardInterrupt
+        sweep(self, state)
+
+    monkeypatch.setattr(module._Sweep, "__call__", interrupted)
+    with keeping(tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            keep(uap, model, x.float(), **settings)
+        again = keep(uap, model, x.float(), **settings)
+    assert passes == [0, 1, *range(1, len(whole.history))]
+    assert torch.equal(again.v, whole.v)
+    assert again.made_by == whole.made_by
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uapkit import checks
 from uapkit.attacks.base import batch_for, ready
 from uapkit.data.batches import Pictures, batches_of
 from uapkit.gate import Network, device_of, own
+from uapkit.models.card import state_sha256
 
 
 class Labelled:
     """Images by batches on the model's device, with their clean labels."""
 
     def __init__(self, model: Network, x: Pictures, name: str = "x") -> None:
-        self.batches, self.name, self.device = batches_of(x, name), name, device_of(ready(model))
+        self.network, self.batches, self.name = ready(model), batches_of(x, name), name
+        self.device = device_of(self.network)
         first = next(iter(self), None)
         if first is None:
             raise ValueError(f"{name} holds no images; at least one is needed")
         self.model = ready(model, first)
         self.shape = first.shape[1:]
-        self.clean = [self.labels(batch) for batch in self]
+        self.clean, pixels = [], hashlib.sha256()
+        for batch in self:
+            self.clean.append(self.labels(batch))
+            pixels.update(state_sha256({"x": batch}).encode())
+        self.sha256 = pixels.hexdigest()  # of the pixels, batch by batch
         self.n = sum(map(len, self.clean))
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -34,6 +41,12 @@ class Labelled:
                     f"all images need one shape for one v, got {tuple(self.shape)} and {tuple(pixels.shape[1:])}"
                 )
             yield own(pixels).to(self.device)
+
+    def network_sha256(self) -> str:
+        """sha256 of the network's parameters and buffers; where it shows none, of its logits."""
+        net = self.network
+        state = {**net.state_dict(), **dict(net.named_buffers())} if isinstance(net, nn.Module) else {}
+        return state_sha256(state or {str(i): self._logits(batch) for i, batch in enumerate(self)})
 
     @torch.no_grad()
     def _logits(self, batch: Tensor, v: Tensor | float = 0.0) -> Tensor:
