@@ -354,6 +354,10 @@ def test_whoever_reads_answers_batch_by_batch_can_take_gradients_between_them():
     assert not z.requires_grad, "the answers themselves carry none"
 
 
+def test_a_batch_size_may_be_a_float_that_is_whole():
+    assert torch.equal(evaluate.labels(above(0.5), X, batch_size=2.0), evaluate.labels(above(0.5), X))
+
+
 def test_how_many_images_are_predicted_at_once():
     sizes = {1: 512, 32: 512, 33: 481, 224: 10, 1024: 1, 2048: 1}
     assert {side: predict.default_batch(side, side) for side in sizes} == sizes

@@ -43,7 +43,7 @@ def inference(model: Network) -> Iterator[None]:
 def blocks(x: Pixels, batch_size: int | None) -> Iterator[tuple[int, Tensor]]:
     """(place of the first image, pixels), a batch at a time."""
     if batch_size is not None:
-        checks.count(batch_size, "batch_size")
+        batch_size = checks.count(batch_size, "batch_size")
     parts = (images.x for images in x) if isinstance(x, Stream) else (pixels for pixels, _ in batches_of(x))
     start = 0
     with Bar(total=count(x), desc="predicting", unit="image") as bar:

@@ -329,6 +329,23 @@ def test_a_basis_is_a_dense_real_tensor(small, basis):
         deepfool(model, x, basis=basis)
 
 
+@pytest.mark.parametrize("kind", [{"overshoot": inf}, {"extra": inf}])
+def test_lengths_are_finite(small, kind):
+    with pytest.raises(ValueError, match=next(iter(kind))):
+        deepfool(*small, **kind)
+
+
+def test_counts_may_come_as_floats_that_are_whole(small):
+    model, x = small[0], small[1][:5]
+    as_told, whole = (
+        {"num_classes": 4, "max_iter": 5, "refine": 2, "batch_size": 2},
+        deepfool(model, x, max_iter=5, num_classes=4, refine=2),
+    )
+    floats = deepfool(model, x, **{name: float(n) for name, n in as_told.items()})
+    torch.testing.assert_close(floats.r, whole.r)
+    assert superdeepfool(model, x, num_classes=4.0, max_iter=5.0, max_rounds=2.0).success.all()
+
+
 def test_one_score_is_not_enough():
     with pytest.raises(ValueError, match="two classes"):
         deepfool(affine(torch.ones(1, 4), torch.zeros(1)), torch.rand(2, 1, 2, 2))

@@ -57,12 +57,16 @@ class Settings:
     refine: int = 0
 
     def __post_init__(self) -> None:
-        checks.count(self.num_classes, "num_classes", 2)
-        checks.count(self.max_iter, "max_iter")
-        checks.in_range(self.overshoot, 0, math.inf, "overshoot")
-        checks.in_range(self.norm, 1, math.inf, "norm", open_low=True)
-        checks.in_range(self.extra, 0, math.inf, "extra")
-        checks.count(self.refine, "refine", 0)
+        checked = {
+            "num_classes": checks.count(self.num_classes, "num_classes", 2),
+            "overshoot": checks.radius(self.overshoot, "overshoot"),
+            "max_iter": checks.count(self.max_iter, "max_iter"),
+            "norm": checks.in_range(self.norm, 1, math.inf, "norm", open_low=True),
+            "extra": checks.radius(self.extra, "extra"),
+            "refine": checks.count(self.refine, "refine", 0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         checks.one_of(self.linearise, ("overshot", "plain"), "linearise")
         if self.bounds is not None:
             object.__setattr__(self, "bounds", checks.bounds(self.bounds))
@@ -133,7 +137,7 @@ def deepfool(
     if box is not None and not box[0] <= float(x.min()) <= float(x.max()) <= box[1]:
         raise ValueError(f"x has pixels in [{float(x.min()):g}, {float(x.max()):g}], outside the bounds {box!r}")
     goal = None if target is None else class_index(target, len(x), "target").to(x.device)
-    size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
+    size = batch_for(x, settings.num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
     use = ready(model, x)
     parts = [
         walk(use, x[i : i + size], settings, goal if goal is None else goal[i : i + size])

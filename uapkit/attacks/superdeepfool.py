@@ -42,7 +42,7 @@ def superdeepfool(
     x = own(pixels(x))
     settings = Settings(num_classes, overshoot, max_iter)
     rounds = checks.count(max_rounds, "max_rounds")
-    size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
+    size = batch_for(x, settings.num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
     use = ready(model, x)
     parts = [
         _rounds(use, x[i : i + size], settings, rounds)

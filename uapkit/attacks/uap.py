@@ -127,13 +127,13 @@ def uap(
     if norm not in (2, math.inf):
         raise ValueError(f"norm must be 2 or inf to project onto its ball, got {norm!r}")
     target_rate = checks.in_range(target_rate, 0, 1, "target_rate", open_low=True)
-    checks.count(max_passes, "max_passes")
+    max_passes = checks.count(max_passes, "max_passes")
     checks.one_of(keep, ("last", "best"), "choice of keep")
     checks.one_of(projection, ("ball", "sphere"), "projection")
     made_by = {
         "method": "uap",
         **fitted_on(model, x),
-        "seed": int(seed),
+        "seed": checks.seed(seed),
         "block": checks.count(block, "block"),
         "discard_from": None if discard_from is None else checks.count(discard_from, "discard_from"),
         **{name: getattr(settings, name) for name in ("num_classes", "overshoot", "max_iter", "linearise")},
