@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,7 +25,19 @@ def test_exponent_below_one(value):
 def test_exponent_of_another_type():
     with pytest.raises(TypeError, match="q must be a number, got 'five'"):
         checks.exponent("five", "q")
+    for text in ("inf", "2", b"2"):  # float() would take it
+        with pytest.raises(TypeError, match=f"q must be a number, got {text!r}"):
+            checks.exponent(text, "q")
     assert checks.exponent(math.inf, "q") == math.inf
+
+
+@pytest.mark.parametrize("value", [0.9, math.nan, math.inf, None, "1", b"1", 1j, torch.zeros(2)])
+def test_a_seed_is_whole(value):
+    with pytest.raises(ValueError, match="seed must be a whole number, got"):
+        checks.seed(value)
+    found = [checks.seed(whole) for whole in (3, -3, 3.0, np.int64(3), torch.tensor(3))]
+    assert found == [3, -3, 3, 3, 3]
+    assert {type(one) for one in found} == {int}
 
 
 @pytest.mark.parametrize(

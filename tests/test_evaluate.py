@@ -354,6 +354,10 @@ def test_whoever_reads_answers_batch_by_batch_can_take_gradients_between_them():
     assert not z.requires_grad, "the answers themselves carry none"
 
 
+def test_a_batch_size_may_be_a_float_that_is_whole():
+    assert torch.equal(evaluate.labels(above(0.5), X, batch_size=2.0), evaluate.labels(above(0.5), X))
+
+
 def test_how_many_images_are_predicted_at_once():
     sizes = {1: 512, 32: 512, 33: 481, 224: 10, 1024: 1, 2048: 1}
     assert {side: predict.default_batch(side, side) for side in sizes} == sizes
@@ -397,6 +401,50 @@ def test_one_perturbation_may_have_an_axis_in_front_and_many_belong_to_their_ima
     each = torch.stack([shift(a) for a in (0.6, 0.0, 0.6, -0.6, -0.6)])
     for batch_size in (None, 2):
         assert evaluate.labels(model, X, each, batch_size=batch_size).tolist() == [1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("rows", [2, 4, 6])
+@pytest.mark.parametrize("kind", ["fooling_rate", "error_rate", "labels", "probabilities", "norm_sweep", "transfer"])
+def test_one_perturbation_an_image_means_as_many(kind, rows):
+    v = torch.stack([shift(0.3)] * rows)
+    given = {
+        "transfer": ([above(0.5)], X, {"v": v}),
+        "error_rate": (above(0.5), Images(X, Y), v),
+        "norm_sweep": (above(0.5), X, v, [0.1]),
+    }
+    with pytest.raises(ValueError, match=rf"one for each of 5 images, got \({rows}, 1, 2, 2\)"):
+        getattr(evaluate, kind)(*given.get(kind, (above(0.5), X, v)))
+
+
+def test_one_perturbation_an_image_needs_images_in_their_order():
+    each = torch.stack([shift(a) for a in (0.6, 0.0, 0.6, -0.6, -0.6)])
+    shuffling = torch.utils.data.DataLoader(X, 2, shuffle=True)
+    for call in (
+        lambda: evaluate.fooling_rate(above(0.5), shuffling, each),
+        lambda: evaluate.norm_sweep(above(0.5), shuffling, each + 0.01, [0.1]),
+        lambda: evaluate.transfer([above(0.5)], shuffling, {"v": each}),
+    ):
+        with pytest.raises(ValueError, match=r"v, one perturbation an image, cannot .* or give one for all"):
+            call()
+    assert evaluate.labels(above(0.5), [X[:2], X[2:]], each).tolist() == [1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("norm", [1.0, 2.0, math.inf])
+def test_a_sweep_scales_each_perturbation_of_one_an_image(norm):
+    each = torch.stack([shift(a) for a in (5.0, -0.1, 0.02, -0.3, 1.0)])
+    unit = torch.stack([v / torch.linalg.vector_norm(v, norm) for v in each])
+    norms = [-0.5, 0.2, 6.0]
+    found = evaluate.norm_sweep(above(0.5), X, each, norms, norm=norm).fooling_rate.tolist()
+    assert found == [float(evaluate.fooling_rate(above(0.5), X, unit * eps)) for eps in norms]
+    each[3] = 0
+    with pytest.raises(ValueError, match=r"got 0.0 for 1 of the 5 images; leave these out"):
+        evaluate.norm_sweep(above(0.5), X, each, norms)
+
+
+@pytest.mark.parametrize("norms", [0.1, [], ["a"]])
+def test_norms_of_a_sweep_are_a_list_of_numbers(norms):
+    with pytest.raises((TypeError, ValueError), match="norms must"):
+        evaluate.norm_sweep(lambda x: pytest.fail("the network ran"), X, shift(1.0), norms)
 
 
 @pytest.mark.parametrize("rows", [1, 4])

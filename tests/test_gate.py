@@ -8,6 +8,7 @@ from torch import nn
 
 from uapkit import attacks, checks, data, evaluate, gate, models, probe
 from uapkit.curvature import principal_curvatures
+from uapkit.lab.identity import identity
 from uapkit.operators import HessianOperator, JacobianOperator
 
 X = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -131,6 +132,68 @@ def test_probabilities_are_turned_into_the_logits_that_they_came_from():
     torch.testing.assert_close(taken.r, right.r, rtol=1e-3, atol=1e-5)
     p = evaluate.probabilities(models.wrap(soft, outputs="probabilities"), X)
     torch.testing.assert_close(p, net(X).softmax(1).detach())
+
+
+@pytest.mark.parametrize(
+    ("last", "classes", "words"),
+    [
+        (nn.LogSoftmax(1), 3, "negative"),
+        (nn.Identity(), 3, "negative|sums to"),
+        (nn.Sigmoid(), 3, "sums to"),
+        (nn.ReLU(), 1, "above 1"),
+        (nn.Identity(), 1, "negative"),
+    ],
+)
+def test_what_is_called_probabilities_is_none(last, classes, words):
+    """Their logarithm, or that of what is cut off at 0, would be taken for logits."""
+    net = linear(scale=20, classes=classes)
+    net[-1].bias.data.fill_(3 if isinstance(last, nn.ReLU) else -3)
+    for call in (
+        lambda m: evaluate.labels(m, X),
+        lambda m: attacks.deepfool(m, X),
+        lambda m: m(X),
+        lambda m: m.predict(X),
+    ):
+        with pytest.raises(ValueError, match=rf'outputs="probabilities" but .*({words})'):
+            call(models.wrap(nn.Sequential(net, last), outputs="probabilities"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_probabilities_that_are_rounded_are_probabilities(dtype):
+    z = torch.randn(64, 1000, generator=torch.Generator().manual_seed(0)) * 3
+
+    class Soft(nn.Module):
+        def forward(self, x):
+            return (z.softmax(1)[: len(x)] + 0 * x.sum()).to(dtype)
+
+    model = models.wrap(Soft(), outputs="probabilities")
+    assert torch.equal(model(X).argmax(1), z[: len(X)].softmax(1).to(dtype).argmax(1))
+
+
+def test_a_sigmoid_is_no_logit():
+    def model():
+        return models.wrap(nn.Sequential(linear(classes=1), nn.Sigmoid()), outputs="binary", input_size=X.shape[1:])
+
+    for call in (
+        lambda m: evaluate.labels(m, X),
+        lambda m: attacks.deepfool(m, X),
+        lambda m: m.layers(),
+        lambda m: torch.inference_mode()(m)(X),
+    ):
+        with pytest.raises(
+            ValueError, match='outputs="binary", one logit an image, but returns the probabilities of a'
+        ):
+            call(model())
+
+
+def test_trying_a_model_is_no_call_of_its_layers():
+    net = nn.Sequential(nn.ReLU(inplace=True), *linear(classes=1))
+    model = models.wrap(net, outputs="binary", input_size=X.shape[1:])
+    assert model.layers() == ["0", "1", "2", "logits"]
+    with pytest.raises(ValueError, match="called only 1 times"):
+        models.wrap(net, outputs="binary").until("2:2")(X)
+    untried = models.wrap(net, outputs="binary", input_size=X.shape[1:])
+    assert identity(model) == identity(untried)
 
 
 @pytest.mark.parametrize("shape", [lambda z: z, lambda z: z[:, 0]], ids=["(n, 1)", "(n,)"])

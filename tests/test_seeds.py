@@ -19,6 +19,12 @@ def test_a_child_seed_is_what_it_was(seed, name):
     assert torch.equal(torch.rand(5, generator=generator(seed, name)), torch.rand(5, generator=expected))
 
 
+def test_a_part_of_a_seed_is_not_lost():
+    with pytest.raises(ValueError, match=r"seed must be a whole number, got 0\.9"):
+        child_seed(0.9, "draw")
+    assert child_seed(2.0, "draw") == child_seed(2, "draw")
+
+
 def test_seeds_fit_into_a_generator_and_are_as_many_as_there_are_names():
     found = [child_seed(seed, name) for seed in range(60) for name in ("a", "b", "a/b")]
     assert len(set(found)) == len(found)

@@ -167,6 +167,30 @@ def test_bad_arguments_are_named(call, message):
         call()
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_rows_are_finite(bad):
+    rows = torch.ones(3, 4)
+    rows[1, 2] = bad
+    for call in (
+        lambda r: top_singular(r, 1),
+        lambda r: top_singular([r], 1),
+        singular_values,
+        lambda r: singular_values([r]),
+    ):
+        with pytest.raises(ValueError, match="rows hold values that are not finite"):
+            call(rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("method", ["exact", "gram", "randomised"])
+def test_rows_of_sixteen_bits(dtype, method):
+    rows = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    found, right = top_singular(rows, 2.0, method), top_singular(rows.float(), 2, method)
+    assert found.values.dtype == dtype
+    assert torch.equal(found.values, right.values.to(dtype))
+    assert torch.equal(singular_values(rows), singular_values(rows.double()))
+
+
 def test_sphere_dimension_is_one_over_the_mean_squared_cosine():
     a = direction_matrix(gaussian(3, 7, 5))
     cosines = (a @ a.T)[~torch.eye(7, dtype=torch.bool)]

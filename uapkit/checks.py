@@ -38,6 +38,8 @@ def one_of(name: str, allowed: Iterable[str], what: str, see: str = "") -> str:
 def in_range(value: float, low: float, high: float, name: str, *, open_low: bool = False) -> float:
     """Return ``float(value)`` if low <= value <= high (low < value with ``open_low``); else ValueError."""
     try:
+        if isinstance(value, str | bytes):  # float() reads some of them, what comes behind does not
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
@@ -79,6 +81,17 @@ def count(value: int, name: str, low: int = 1, high: float = math.inf) -> int:
     if not fits:
         most = f" and at most {high}" if high < math.inf else ""
         raise ValueError(f"{name} must be an integer of at least {low}{most}, got {value!r}")
+    return int(value)
+
+
+def seed(value: int) -> int:
+    """A whole number as an integer; ValueError otherwise."""
+    try:
+        whole = not isinstance(value, str | bytes) and int(value) == value
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"seed must be a whole number, got {value!r}")
     return int(value)
 
 
@@ -140,6 +153,13 @@ def images(x: torch.Tensor, name: str = "x") -> torch.Tensor:
             "divide by 255 and leave normalisation to the model"
         )
     return x
+
+
+def logits(found: torch.Tensor) -> torch.Tensor:
+    """A network's answers if all are finite; ValueError otherwise."""
+    if not bool(found.isfinite().all()):
+        raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
+    return found
 
 
 def perturbation(v: torch.Tensor, shape: Iterable[int], name: str = "v") -> torch.Tensor:

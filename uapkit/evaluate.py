@@ -23,7 +23,7 @@ from uapkit.data.sets import Stream
 from uapkit.gate import Network
 from uapkit.intervals import Interval, Rate, mean_interval, paired_difference
 from uapkit.norms import lp_norm
-from uapkit.predict import Pixels, added, answers, count, default_batch, labels, probabilities
+from uapkit.predict import Pixels, added, answers, default_batch, labels, ordered, probabilities
 from uapkit.seeds import generator
 
 __all__ = [
@@ -58,7 +58,7 @@ def fooled(
 
     clean: (n,) the labels of x itself; computed once by :func:`labels` they serve any number of perturbations.
     """
-    change = added(v, clip, bits)
+    change = added(v, x, clip, bits)
     if clean is None:
         pairs = answers(model, x, None, change, batch_size=batch_size)
         return torch.cat([(after.argmax(1) != before.argmax(1)).cpu() for _, (before, after) in pairs])
@@ -68,13 +68,7 @@ def fooled(
 
 def _ordered(x: Pixels, y: Any, name: str, classes: int | None = None) -> Tensor:
     """Labels given beside the images, (n,); ValueError for batches, whose order they may not have been made in."""
-    n = count(x)
-    if n is None:
-        raise ValueError(
-            f"{name} cannot be given beside batches of somebody's own, whose order may be another one each time; give x "
-            f"as a tensor or an Images, or leave {name} out"
-        )
-    return labels_of(y, n, name, classes)
+    return labels_of(y, ordered(x, name, f"leave {name} out"), name, classes)
 
 
 def fooling_rate(
@@ -111,7 +105,7 @@ def error_rate(
     ValueError where there are no true labels, for labels outside the network's classes, and where the images' classes
     are the network's in another order; warns where their names differ otherwise.
     """
-    change = None if v is None else added(v, clip, bits)
+    change = None if v is None else added(v, x, clip, bits)
     batches = _Labelled(x) if y is None and not isinstance(x, Tensor | Images | Stream) else None
     given = x if batches is None else batches
     found, classes = [], 0
@@ -209,7 +203,7 @@ def transfer(
             f"at least one model and one perturbation are needed, got {len(targets)} and {len(perturbations)}"
         )
     for v in perturbations.values():
-        added(v)  # None too, which to labels is no perturbation, is refused before anything runs
+        added(v, images)  # None too, which to labels is no perturbation, is refused before anything runs
     rows = []
     images = _fixed(images)
     for target, model in targets.items():
@@ -235,35 +229,46 @@ def norm_sweep(
     batch_size: int | None = None,
     clip: bool = False,
 ) -> pd.DataFrame:
-    """Rates along the line of ``v``. One row a norm: eps, fooling_rate, low, high, n.
+    """Rates along the line of ``v``, or of one v an image, (n, c, h, w). One row a norm: eps, fooling_rate, low, high, n.
 
-    norms: what v is scaled to, in the images' unit; a negative one takes -v, whose rates are others. norm: the exponent
-    they are measured with, [1, inf]; None takes the perturbation's own, 2 for a tensor. Where true labels are known,
-    error_rate, error_low and error_high stand beside. Source: [moosavi2017], Figure 8; [equivariant2019], Figures 5 and
-    6. Raises ValueError for a perturbation that is zero everywhere.
+    norms: what each v is scaled to, in the images' unit; a negative one takes -v, whose rates are others. norm: the
+    exponent they are measured with, [1, inf]; None takes the perturbation's own, 2 for a tensor. Where true labels are
+    known, error_rate, error_low and error_high stand beside. Source: [moosavi2017], Figure 8; [equivariant2019], Figures
+    5 and 6. Raises ValueError for a perturbation that is zero everywhere, or norms that are no list.
     """
     own = 2.0 if isinstance(v, Tensor) else getattr(v, "norm", 2.0)  # a tensor's .norm is a method
     p = checks.exponent(own if norm is None else norm, "norm")
     direction = checks.tensor(getattr(v, "v", v), "v", checks.PERTURBATION)
-    length = float(lp_norm(direction, p))
-    if not 0 < length < math.inf:
-        raise ValueError(f"v must have a positive finite norm to be scaled, got {length}")
+    most = torch.finfo(torch.float32).max
+    sizes = [checks.in_range(eps, -most, most, "norms") for eps in checks.some(norms, "norms")]
+    length = _lengths(direction, p)
     images = _fixed(images)
+    added(direction, images)
     clean = labels(model, images, batch_size=batch_size)
     try:
         truth = _truth(images, None)
     except ValueError:
         truth = None
     rows = []
-    for eps in norms:
-        scale = checks.in_range(eps, -torch.finfo(torch.float32).max, torch.finfo(torch.float32).max, "norms") / length
-        after = labels(model, images, direction * scale, batch_size=batch_size, clip=clip)
-        row: dict[str, float] = {"eps": float(eps), **Rate.mean(after != clean).columns("fooling_rate")}
+    for eps in sizes:
+        after = labels(model, images, direction * (eps / length), batch_size=batch_size, clip=clip)
+        row: dict[str, float] = {"eps": eps, **Rate.mean(after != clean).columns("fooling_rate")}
         if truth is not None:
             error = Rate.mean(after != truth)
             row |= {"error_rate": error.value, "error_low": error.low, "error_high": error.high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _lengths(v: Tensor, p: float) -> float | Tensor:
+    """The p-norm of a perturbation (c, h, w); of one an image those of all, (n, 1, 1, 1)."""
+    each = v.ndim == 4 and len(v) > 1
+    length = lp_norm(v.flatten(1), p, 1) if each else lp_norm(v, p)[None]
+    wrong = length[~((length > 0) & length.isfinite())]
+    if len(wrong):
+        which = f" for {len(wrong)} of the {len(v)} images; leave these out" if each else ""
+        raise ValueError(f"v must have a positive finite norm to be scaled, got {float(wrong[0])}{which}")
+    return length.view(-1, 1, 1, 1) if each else float(length)
 
 
 def random_perturbation(shape: Sequence[int], *, eps: float, norm: float = math.inf, seed: int) -> Tensor:

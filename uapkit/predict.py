@@ -43,7 +43,7 @@ def inference(model: Network) -> Iterator[None]:
 def blocks(x: Pixels, batch_size: int | None) -> Iterator[tuple[int, Tensor]]:
     """(place of the first image, pixels), a batch at a time."""
     if batch_size is not None:
-        checks.count(batch_size, "batch_size")
+        batch_size = checks.count(batch_size, "batch_size")
     parts = (images.x for images in x) if isinstance(x, Stream) else (pixels for pixels, _ in batches_of(x))
     start = 0
     with Bar(total=count(x), desc="predicting", unit="image") as bar:
@@ -61,16 +61,27 @@ def count(x: Pixels) -> int | None:
     return x.n if isinstance(x, Stream) else batches_of(x).n
 
 
-def added(v: Any, clip: bool = False, bits: int | None = None) -> Change:
-    """Images plus v: one (c, h, w), also as (1, c, h, w), or for one an image (n, c, h, w)."""
+def ordered(x: Pixels, name: str, otherwise: str) -> int:
+    """Number of images that something is given beside; ValueError for batches, whose order it may not have been made in."""
+    n = count(x)
+    if n is None:
+        raise ValueError(
+            f"{name} cannot be given beside batches of somebody's own, whose order may be another one each time; give x "
+            f"as a tensor or an Images, or {otherwise}"
+        )
+    return n
+
+
+def added(v: Any, x: Pixels, clip: bool = False, bits: int | None = None) -> Change:
+    """Images plus v: one (c, h, w), also as (1, c, h, w), or for one an image (n, c, h, w), as many as x has."""
     v = checks.tensor(getattr(v, "v", v), "v", checks.PERTURBATION)
+    each = v.ndim == 4 and len(v) > 1
+    if each and len(v) != (n := ordered(x, "v, one perturbation an image,", "give one for all")):
+        raise ValueError(f"v must be one perturbation (c, h, w) or one for each of {n} images, got {tuple(v.shape)}")
     levels = None if bits is None else 2 ** checks.count(bits, "bits", high=24) - 1  # 24: those of a float32
 
     def moved(x: Tensor, start: int) -> Tensor:
-        if v.ndim == 4 and len(v) > 1:
-            here = checks.perturbation(v[start : start + len(x)], x.shape)
-        else:
-            here = checks.perturbation(v, x.shape[1:])
+        here = checks.perturbation(*((v[start : start + len(x)], x.shape) if each else (v, x.shape[1:])))
         moved = x + here.to(x)
         if levels is not None:
             return (moved.clamp(0, 1) * levels).round() / levels
@@ -87,9 +98,7 @@ def logits(model: Network, x: Tensor) -> Tensor:
     found = model(x)
     if found.ndim != 2 or len(found) != len(x):
         raise ValueError(f"the model must return logits (n, classes), here ({len(x)}, ...), got {tuple(found.shape)}")
-    if not bool(torch.isfinite(found).all()):
-        raise ValueError("the model's logits are not finite (NaN or infinity), so no label can be predicted")
-    return found
+    return checks.logits(found)
 
 
 def answers(
@@ -118,7 +127,7 @@ def probabilities(
     bits: int | None = None,
 ) -> Tensor:
     """(n, classes) softmax of the logits of x, or of x + v, on the CPU; arguments and errors as in :func:`labels`."""
-    change = None if v is None else added(v, clip, bits)
+    change = None if v is None else added(v, x, clip, bits)
     return torch.cat([z.softmax(1).cpu() for _, (z,) in answers(model, x, change, batch_size=batch_size, soft=True)])
 
 
@@ -134,10 +143,11 @@ def labels(
     """(n,) int64 predicted labels of x, or of x + v, on the CPU; memory for one batch.
 
     model: from pixels in [0, 1] to logits (n, classes); a module runs in evaluation mode. x: (n, c, h, w), an Images, a
-    Stream, or batches as a DataLoader gives them. v: (c, h, w), a Perturbation, or (n, c, h, w), one an image. clip: cut
-    x + v back to [0, 1]. bits: do so and round x + v to so many bits, at most 24, 8 for what is left of it in a picture file.
-    Raises ValueError for pixels or a perturbation that are not finite or of the wrong shape, and for useless logits; see
-    :mod:`uapkit.gate` for the networks that are refused.
+    Stream, or batches as a DataLoader gives them. v: (c, h, w), a Perturbation, or (n, c, h, w), one an image in the
+    order of x, which must then be no batches of somebody's own. clip: cut x + v back to [0, 1]. bits: do so and round
+    x + v to so many bits, at most 24, 8 for what is left of it in a picture file. Raises ValueError for pixels or a
+    perturbation that are not finite or of the wrong shape, and for useless logits; see :mod:`uapkit.gate` for the
+    networks that are refused.
     """
-    change = None if v is None else added(v, clip, bits)
+    change = None if v is None else added(v, x, clip, bits)
     return torch.cat([z.argmax(1).cpu() for _, (z,) in answers(model, x, change, batch_size=batch_size)])

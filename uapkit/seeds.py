@@ -8,10 +8,15 @@ from collections.abc import Iterator
 
 import torch
 
+from uapkit import checks
+
 
 def child_seed(seed: int, name: str) -> int:
-    """Integer in [0, 2**63) derived from a master ``seed`` and the ``name`` of what is drawn."""
-    digest = hashlib.sha256(f"{int(seed)}/{name}".encode()).digest()
+    """Integer in [0, 2**63) derived from a master ``seed`` and the ``name`` of what is drawn.
+
+    Raises ValueError for a seed that is no whole number.
+    """
+    digest = hashlib.sha256(f"{checks.seed(seed)}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

@@ -32,6 +32,8 @@ def _flat(rows: Tensor) -> Tensor:
     if not isinstance(rows, Tensor) or not rows.is_floating_point() or rows.ndim < 2 or rows.numel() == 0:
         shape = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
         raise ValueError(f"rows must be floating-point directions (n, d) or (n, c, h, w), got {shape}")
+    if not bool(torch.isfinite(rows).all()):
+        raise ValueError("rows hold values that are not finite (NaN or infinity)")
     return rows.flatten(1)
 
 
@@ -44,8 +46,6 @@ def direction_matrix(rows: Tensor) -> Tensor:
     finite, or if all rows are zero.
     """
     a = _flat(rows)
-    if not bool(torch.isfinite(a).all()):
-        raise ValueError("rows hold values that are not finite (NaN or infinity)")
     largest = a.abs().amax(1, keepdim=True)
     kept = largest[:, 0] > 0
     zero = len(a) - int(kept.sum())
@@ -73,16 +73,19 @@ def top_singular(rows: Rows, k: int, method: str = "auto", *, seed: int = 0) -> 
     iteration from a random start of k + 10 vectors, drawn with ``seed``; a few per cent low on spectra that hardly
     decay), or "auto": exact up to 16 million entries, else gram up to a side of 8192, else randomised; gram for blocks.
     Signs are free: each vector is turned so that its entry of largest modulus is positive. The dtype is that of the
-    rows, float64 for blocks. Raises ValueError for k > min(n, d), or blocks with another method than gram.
+    rows, float64 for blocks. Raises ValueError for k > min(n, d), entries that are not finite, or blocks with
+    another method than gram.
     """
     checks.one_of(method, METHODS, "method")
-    checks.count(k, "k")
+    k = checks.count(k, "k")
     if not isinstance(rows, Tensor):
         if method not in ("auto", "gram"):
             raise ValueError(f'blocks of rows can only be accumulated, method="gram", got method={method!r}')
         n, moment = _moment(rows)
         return _finish(*_from_gram(moment, _at_most(k, n, len(moment))), "gram", torch.float64)
     a = _flat(rows).detach()
+    if a.dtype in (torch.float16, torch.bfloat16):  # none of the decompositions takes them
+        a = a.float()
     n, d = a.shape
     _at_most(k, n, d)
     if method == "auto":
@@ -150,8 +153,7 @@ def random_directions(n: int, d: int, seed: int, *, inside: Tensor | None = None
     inside: (d, m) orthonormal basis; then uniform on the unit sphere of its span, the null for directions that cannot
     leave the data's own principal subspace. Source: [moosavi2017], Figure 9 (columns uniform on the unit sphere).
     """
-    checks.count(n, "n")
-    checks.count(d, "d")
+    n, d = checks.count(n, "n"), checks.count(d, "d")
     if inside is not None and (inside.ndim != 2 or len(inside) != d):
         raise ValueError(f"inside must have the shape (d, m) with d = {d}, got {tuple(inside.shape)}")
     m = d if inside is None else inside.shape[1]

@@ -150,6 +150,16 @@ class Runs:
         return os.mkdir, ("executed",)
 
 
+def test_from_array_takes_bfloat16_in_and_out_of_files(tmp_path):
+    v = (torch.arange(48).view(3, 4, 4) / 1000).bfloat16()
+    torch.save(v, tmp_path / "v.pt")
+    save_file({"v": v}, tmp_path / "v.safetensors")
+    for array in (v, tmp_path / "v.pt", tmp_path / "v.safetensors"):
+        assert torch.equal(Perturbation.from_array(array, layout="chw").v, v.float())
+    with pytest.raises(TypeError, match="norm must be a number, got 'inf'"):
+        Perturbation.from_array(v, norm="inf")
+
+
 def test_from_array_executes_nothing_and_asks_where_it_cannot_know(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"v": torch.zeros(3, 4, 4), "x": Runs()}, "evil.pt")

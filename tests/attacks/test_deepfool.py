@@ -1,4 +1,5 @@
 import math
+import sys
 
 import pytest
 import torch
@@ -249,6 +250,34 @@ def test_nan_logits_are_no_success():
     assert torch.isfinite(result.r).all()
 
 
+class Gap(nn.Module):
+    """Class 1 from a sum of 3 on, class 0 below; no number around 2, half-way from a sum of 1."""
+
+    def forward(self, x):
+        s = x.flatten(1).sum(1)
+        return torch.stack([s * 0 + 1, s - 2, torch.where((s - 2).abs() < 0.1, math.nan, s * 0 - 9)], 1)
+
+
+@pytest.mark.parametrize("kind", [{}, {"target": 1}])
+def test_refining_does_not_end_where_logits_are_nan(kind):
+    x = torch.full((2, 1, 2, 2), 0.25)
+    result = deepfool(Gap().eval(), x, refine=4, **kind)
+    assert result.adversarial.tolist() == [1, 1]
+    assert ((x + result.r).sum((1, 2, 3)) >= 3).all()
+
+
+def test_superdeepfool_does_not_end_where_logits_are_nan(monkeypatch):
+    x = torch.full((2, 1, 2, 2), 0.25)
+    monkeypatch.setattr(
+        sys.modules[superdeepfool.__module__],
+        "_normal_part",
+        lambda model, point, step, label, there: (step / 2, torch.ones(len(step), dtype=torch.bool)),
+    )
+    result = superdeepfool(Gap().eval(), x)
+    assert result.adversarial.tolist() == [1, 1]
+    assert ((x + result.r).sum((1, 2, 3)) >= 3).all()
+
+
 def test_an_image_on_the_boundary_is_pushed_off_it():
     model = affine(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.tensor([1.0, 0.0]))
     x = torch.full((1, 1, 1, 2), 0.5)
@@ -298,6 +327,23 @@ def test_a_basis_is_a_dense_real_tensor(small, basis):
     model, x = small
     with pytest.raises(TypeError, match=r"basis must be a tensor \(d, k\) with orthonormal columns"):
         deepfool(model, x, basis=basis)
+
+
+@pytest.mark.parametrize("kind", [{"overshoot": inf}, {"extra": inf}])
+def test_lengths_are_finite(small, kind):
+    with pytest.raises(ValueError, match=next(iter(kind))):
+        deepfool(*small, **kind)
+
+
+def test_counts_may_come_as_floats_that_are_whole(small):
+    model, x = small[0], small[1][:5]
+    as_told, whole = (
+        {"num_classes": 4, "max_iter": 5, "refine": 2, "batch_size": 2},
+        deepfool(model, x, max_iter=5, num_classes=4, refine=2),
+    )
+    floats = deepfool(model, x, **{name: float(n) for name, n in as_told.items()})
+    torch.testing.assert_close(floats.r, whole.r)
+    assert superdeepfool(model, x, num_classes=4.0, max_iter=5.0, max_rounds=2.0).success.all()
 
 
 def test_one_score_is_not_enough():

@@ -1,6 +1,7 @@
 import functools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -28,6 +29,22 @@ def stacked(model: models.Model, x: torch.Tensor, layer: str) -> torch.Tensor:
     """The dense Jacobian of the layer, all images below each other."""
     one = torch.func.jacrev(lambda z: model.until(layer)(z[None]).flatten())
     return torch.cat([one(image).reshape(-1, 36) for image in x])
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [({"p": "inf"}, "p must be a number"), ({"q": "2"}, "q must"), ({"seed": 0.5}, "seed must")]
+)
+def test_bad_numbers_are_refused_before_any_work(x, kind, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        singular_uap(wrapped(), x, layer=lambda x: pytest.fail("the layer ran"), **kind)
+
+
+def test_numbers_of_numpy_become_plain(x):
+    kinds = {"p": np.float64(2), "q": np.int64(3), "seed": np.int64(1), "max_iter": np.int64(3)}
+    told = singular_uap(wrapped(), x, layer="2", **kinds)
+    plain = singular_uap(wrapped(), x, layer="2", p=2, q=3, seed=1, max_iter=3)
+    assert told.made_by == plain.made_by
+    assert torch.equal(told.v, plain.v)
 
 
 @pytest.mark.parametrize("layer", ["0", "2", "4"])

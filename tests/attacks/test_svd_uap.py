@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -143,3 +144,12 @@ def test_bad_arguments_are_named(net, x):
         svd_uap(dead, x, eps=1, directions="deepfool")
     with pytest.raises(ValueError, match="rows are zero"):
         svd_uap(dead, x, eps=1)
+
+
+@pytest.mark.parametrize("vector", [2.0, np.int64(2)])
+def test_a_whole_number_is_one_in_any_type(net, x, vector):
+    told, plain = (svd_uap(net, x, eps=0.5, vector=n) for n in (vector, 2))
+    assert told.made_by == plain.made_by
+    assert torch.equal(told.v, plain.v)
+    with pytest.raises(ValueError, match=r"seed must be a whole number, got 0\.5"):
+        svd_uap(lambda x: pytest.fail("the network ran"), x, eps=0.5, seed=0.5)

@@ -1,9 +1,13 @@
 import copy
+import json
 import math
 import sys
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from uapkit.attacks import deepfool, uap
@@ -12,6 +16,8 @@ from uapkit.attacks.labelled import Labelled
 from uapkit.data import Images
 from uapkit.data.views import viewed
 from uapkit.evaluate import fooling_rate
+from uapkit.lab.memo import keep, keeping
+from uapkit.models import wrap
 from uapkit.seeds import generator
 
 inf = math.inf
@@ -294,6 +300,76 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(net, x, tmp_path
         uap(net, x, eps=0.08, max_passes=1, checkpoint=path)
 
 
+def test_a_checkpoint_knows_its_network_its_pixels_and_what_is_held_out(net, x, tmp_path):
+    """Where the labels, the names and the settings are those of the run that wrote it, too."""
+    path, settings = tmp_path / "run.safetensors", {"eps": 0.08, "target_rate": 1, "max_passes": 1}
+    uap(net, x, **settings, checkpoint=path)
+    other = copy.deepcopy(net)
+    other[4].weight.data *= 0.999
+    other[4].bias.data *= 0.999
+    moved = x.clone()
+    moved[3, 0, 0, 0] += 1e-9
+    for model, images, more, name in (
+        (other, x, {}, "weights"),
+        (net, moved, {}, "pixels"),
+        (net, list(x.split(12)), {}, "pixels"),
+        (net, x, {"held_out": x[:5]}, "held_out"),
+    ):
+        assert torch.equal(model(x).argmax(1), net(x).argmax(1))
+        with pytest.raises(ValueError, match=f"of another run: {name} was"):
+            uap(model, images, **settings, **more, checkpoint=path)
+    path.unlink()
+    normalised = wrap(net, mean=0.0)
+    uap(normalised, x.float(), **settings, checkpoint=path)
+    with pytest.raises(ValueError, match="of another run: weights was"):  # mean and std lie in no state dict
+        uap(wrap(net, std=1.001), x.float(), **settings, checkpoint=path)
+
+
+def test_a_checkpoint_of_a_function_knows_its_logits(net, x, tmp_path):
+    path, settings = tmp_path / "run.safetensors", {"eps": 0.08, "target_rate": 1, "max_passes": 1}
+    first = uap(lambda x: net(x), x, **settings, checkpoint=path)
+    assert torch.equal(uap(lambda x: net(x), x, **settings, checkpoint=path).v, first.v)
+    with pytest.raises(ValueError, match="of another run: weights was"):
+        uap(lambda x: 1.001 * net(x), x, **settings, checkpoint=path)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(net, x, tmp_path):
+    path, settings = (
+        tmp_path / "run.safetensors",
+        {"eps": 0.08, "max_passes": 1, "checkpoint": tmp_path / "run.safetensors"},
+    )
+    uap(net, x, **settings)
+    with safe_open(path, "pt") as file:
+        about, tensors = json.loads(file.metadata()["uapkit.uap"]), {n: file.get_tensor(n) for n in ("v", "best")}
+    for name in ("pixels", "weights", "held_out"):
+        del about["run"][name]
+    save_file(tensors, path, {"uapkit.uap": json.dumps(about)})
+    with pytest.raises(ValueError, match=r"by an earlier version of uapkit, which did not note pixels, .* delete it"):
+        uap(net, x, **settings)
+
+
+def test_the_state_that_a_memo_keeps_is_gone_on_from(x, tmp_path, monkeypatch):
+    model = wrap(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), input_size=(1, 8, 8))
+    settings = {"eps": 0.05, "target_rate": 1.0, "max_passes": 3, "held_out": x[:5].float()}
+    whole, passes = uap(model, x.float(), **settings), []
+    sweep = module._Sweep.__call__
+
+    def interrupted(self, state):
+        passes.append(len(state.rates))
+        if len(passes) == 2:
+            raise KeyboardInterrupt
+        sweep(self, state)
+
+    monkeypatch.setattr(module._Sweep, "__call__", interrupted)
+    with keeping(tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            keep(uap, model, x.float(), **settings)
+        again = keep(uap, model, x.float(), **settings)
+    assert passes == [0, 1, *range(1, len(whole.history))]
+    assert torch.equal(again.v, whole.v)
+    assert again.made_by == whole.made_by
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -319,6 +395,13 @@ def test_bad_arguments_are_named(net, x, kind, message):
         uap(copy.deepcopy(net).train(), x)
 
 
+def test_numbers_of_numpy_become_plain(net, x):
+    told = uap(net, x, overshoot=np.float64(0.02), seed=np.int64(1), max_iter=np.int32(5), max_passes=1.0, block=2.0)
+    plain = uap(net, x, overshoot=0.02, seed=1, max_iter=5, max_passes=1, block=2)
+    assert told.made_by == plain.made_by
+    assert torch.equal(told.v, plain.v)
+
+
 class Root(nn.Module):
     """No number for an image with a pixel above 0.99."""
 
@@ -332,12 +415,29 @@ class Root(nn.Module):
 
 def test_an_image_needs_a_label_as_it_is_but_not_under_v(net, x):
     images = Labelled(Root(net).eval(), [0.9 * x])
-    share = float((images.clean[0] != 0).double().mean())
-    assert images.rate(torch.full((1, 8, 8), 0.5)) == pytest.approx(share), "without a number the first class counts"
+    with pytest.warns(UserWarning, match="not finite .* for 24 of 24 images of x; they count as not fooled"):
+        assert images.rate(torch.full((1, 8, 8), 0.5)) == 0
     with pytest.raises(ValueError, match="logits are not finite"):
         Labelled(Root(net).eval(), [0.9 * x, torch.ones_like(x)])
     with pytest.raises(ValueError, match=r"one shape for one v, got \(1, 8, 8\) and \(1, 8, 9\)"):
         Labelled(net, [x, torch.cat([x, x[..., :1]], -1)])
+
+
+def test_images_without_a_number_under_v_are_not_fooled_and_said():
+    class Gamma(nn.Module):
+        """Nothing is a number below black."""
+
+        def forward(self, x):
+            s = (x**2.2).flatten(1).sum(1)
+            return torch.stack([s * 0 + 1, s], 1)
+
+    x = torch.cat(
+        [torch.full((3, 1, 2, 2), 0.75), torch.full((3, 1, 2, 2), 0.01)]
+    )  # a step for those takes these below 0
+    with pytest.warns(UserWarning, match="3 of 6 images of x"):
+        result = uap(Gamma().eval(), x, norm=2, eps=5, target_rate=0.6, max_passes=2)
+    assert result.history[-1] == 0.5
+    assert result.made_by["end"] == "stalled"
 
 
 @pytest.mark.slow  # the import alone takes seconds

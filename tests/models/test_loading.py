@@ -165,6 +165,10 @@ def test_predict_takes_images_and_batches():
         model.predict(images, batch_size=0)
     with pytest.raises(ValueError, match="leave normalisation to the model"):
         model.predict(images.x * 255)
+    without_label = models.wrap(nn.Sequential(nn.Flatten(), nn.Linear(images.x[0].numel(), 3)))
+    without_label.net[1].bias[1] = float("nan")
+    with pytest.raises(ValueError, match="logits are not finite"):
+        without_label.predict(images)
 
 
 def test_caffe_names_of_googlenet():

@@ -173,7 +173,7 @@ class Perturbation:
         in front are dropped. eps becomes the norm that the array has in ``norm``. Raises ValueError where a reading is
         ambiguous, naming the argument that decides, and for anything that is not an image-shaped array of numbers.
         """
-        source = "array"
+        source, norm = "array", checks.exponent(norm, "norm")
         if isinstance(array, (str, Path)):
             source = Path(array).name
             array = read_array(Path(array), key)

@@ -57,12 +57,16 @@ class Settings:
     refine: int = 0
 
     def __post_init__(self) -> None:
-        checks.count(self.num_classes, "num_classes", 2)
-        checks.count(self.max_iter, "max_iter")
-        checks.in_range(self.overshoot, 0, math.inf, "overshoot")
-        checks.in_range(self.norm, 1, math.inf, "norm", open_low=True)
-        checks.in_range(self.extra, 0, math.inf, "extra")
-        checks.count(self.refine, "refine", 0)
+        checked = {
+            "num_classes": checks.count(self.num_classes, "num_classes", 2),
+            "overshoot": checks.radius(self.overshoot, "overshoot"),
+            "max_iter": checks.count(self.max_iter, "max_iter"),
+            "norm": checks.in_range(self.norm, 1, math.inf, "norm", open_low=True),
+            "extra": checks.radius(self.extra, "extra"),
+            "refine": checks.count(self.refine, "refine", 0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         checks.one_of(self.linearise, ("overshot", "plain"), "linearise")
         if self.bounds is not None:
             object.__setattr__(self, "bounds", checks.bounds(self.bounds))
@@ -133,7 +137,7 @@ def deepfool(
     if box is not None and not box[0] <= float(x.min()) <= float(x.max()) <= box[1]:
         raise ValueError(f"x has pixels in [{float(x.min()):g}, {float(x.max()):g}], outside the bounds {box!r}")
     goal = None if target is None else class_index(target, len(x), "target").to(x.device)
-    size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
+    size = batch_for(x, settings.num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
     use = ready(model, x)
     parts = [
         walk(use, x[i : i + size], settings, goal if goal is None else goal[i : i + size])
@@ -166,7 +170,7 @@ def walk(
             label, adversarial = now if away is None else away, now.clone()
             candidates = _candidates(logits, settings.num_classes, target)
         adversarial[alive] = now
-        crossed = (now != label[alive] if target is None else now == target[alive]) & ~logits.isnan().any(1)
+        crossed = (now != label[alive] if target is None else now == target[alive]) & answered(logits)
         success[alive] = crossed
         finished = int(crossed.sum())
         alive = alive[~crossed]
@@ -192,12 +196,18 @@ def walk(
     short, long = torch.zeros_like(success, dtype=x.dtype), torch.ones_like(success, dtype=x.dtype)
     for _ in range(settings.refine if bool(success.any()) else 0):
         middle = (short + long)[success] / 2
-        now = model(x[success] + middle[:, None, None, None] * r[success]).argmax(1)
-        crossed = now != label[success] if target is None else now == target[success]
+        logits = model(x[success] + middle[:, None, None, None] * r[success])
+        now = logits.argmax(1)
+        crossed = (now != label[success] if target is None else now == target[success]) & answered(logits)
         long[success], short[success] = middle.where(crossed, long[success]), middle.where(~crossed, short[success])
         adversarial[success] = now.where(crossed, adversarial[success])
     r = r * long[:, None, None, None]
     return DeepFoolResult(r, success, n_iter, label, adversarial, n_iter * max(1, candidates.shape[1] - 1))
+
+
+def answered(logits: Tensor) -> Tensor:
+    """(n,) which rows have a label: argmax takes NaN for the largest number."""
+    return ~logits.isnan().any(1)
 
 
 def _inside(point: Tensor, settings: Settings) -> Tensor:

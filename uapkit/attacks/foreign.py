@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from uapkit import checks
@@ -66,6 +66,8 @@ def to_chw(array: Any, layout: str | None, channels: str, scale: float | None) -
         raise TypeError(f"a tensor or a NumPy array is needed, got {type(array).__name__}")
     if isinstance(array, Tensor):
         checks.tensor(array, "a perturbation's array", "a tensor or a NumPy array")
+        if array.is_floating_point() and array.dtype not in (torch.float16, torch.float64):
+            array = array.float()  # NumPy has no bfloat16
     a = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
     if a.size * 8 > LARGEST:  # a view of few numbers may claim any shape
         raise ValueError(f"an array in the shape of an image is needed, got {a.shape}")

@@ -58,7 +58,8 @@ def singular_uap(
             f"a layer by name needs a network that knows its layers: give models.wrap(module), got {type(model).__name__}"
         )
     eps = checks.radius(eps)
-    norm = checks.exponent(norm, "norm")
+    norm, p, q = checks.exponent(norm, "norm"), checks.exponent(p, "p"), checks.exponent(q, "q")
+    seed = checks.seed(seed)
     images = pixels(x)
     warn_of_size(eps, norm, images.shape[1:])
     if layer == "logits":

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uapkit import checks
 from uapkit.attacks.base import batch_for, ready
-from uapkit.attacks.deepfool import DeepFoolResult, Settings, walk
+from uapkit.attacks.deepfool import DeepFoolResult, Settings, answered, walk
 from uapkit.data.images import Images
 from uapkit.data.images import as_tensor as pixels
 from uapkit.gate import Network, own
@@ -42,7 +42,7 @@ def superdeepfool(
     x = own(pixels(x))
     settings = Settings(num_classes, overshoot, max_iter)
     rounds = checks.count(max_rounds, "max_rounds")
-    size = batch_for(x, num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
+    size = batch_for(x, settings.num_classes) if batch_size is None else checks.count(batch_size, "batch_size")
     use = ready(model, x)
     parts = [
         _rounds(use, x[i : i + size], settings, rounds)
@@ -68,8 +68,9 @@ def _rounds(model: Network, x: Tensor, settings: Settings, rounds: int) -> DeepF
         alive, step = alive[moved], step[moved]
         if not len(alive):
             break
-        now = model(x[alive] + step).argmax(1)
-        crossed = now != first.label[alive]
+        logits = model(x[alive] + step)
+        now = logits.argmax(1)
+        crossed = (now != first.label[alive]) & answered(logits)
         _keep_shorter(shortest, adversarial, alive[crossed], step[crossed], now[crossed])
         alive, step = alive[~crossed], step[~crossed]
         if number == rounds - 1 or not len(alive):

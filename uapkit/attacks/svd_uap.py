@@ -65,7 +65,7 @@ def svd_uap(
     norm = checks.exponent(norm, "norm")
     warn_of_size(eps, norm, images.shape[1:])
     checks.one_of(sign, ("both", "+", "-"), "sign")
-    checks.count(vector, "vector")
+    vector, seed = checks.count(vector, "vector"), checks.seed(seed)
     if isinstance(directions, Tensor):
         rows, kind = checks.tensor(directions, "directions", "a tensor (m, c, h, w)"), "given"
         if rows.ndim != 4 or rows.shape[1:] != images.shape[1:]:

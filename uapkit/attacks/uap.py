@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -105,31 +106,34 @@ def uap(
     a tenth of eps, norm inf), all in the unit of the pixels; and "gradients" of one class's score at one image so far.
 
     num_classes, overshoot, max_iter, linearise: of DeepFool, which minimises the 2-norm whatever ``norm`` is. A DeepFool
-    that does not reach another label changes nothing. discard_from: also those that needed this many steps or more
+    that does not reach another label changes nothing, and an image whose logits under v are not finite is not fooled.
+    discard_from: also those that needed this many steps or more
     (the released code has 9; the paper says nothing, so None). block: how many images not yet fooled are gathered at
     the same v; their steps are found together and added up before the projection. 1 is the paper's algorithm.
 
     callback: called with a :class:`Pass` after each pass. checkpoint: a file that the state is kept in, after each pass
-    and once a minute; a run with the same settings goes on from there, with a larger ``max_passes`` too.
+    and once a minute; a run with the same settings, images, held_out and network goes on from there, with a larger
+    ``max_passes`` too.
 
-    Raises ValueError for settings out of range, a checkpoint of another run, or batches that change from pass to pass;
-    TypeError for batches that can be gone through once only. Warns where ``eps`` covers all of [0, 1]. Source:
-    [moosavi2017], Algorithm 1; 10 steps of DeepFool and the target of 0.8 are those of its code, which has no pass limit
-    in Python. In 2016 the code projected the 2-norm onto the sphere, and its MATLAB version let DeepFool take 100 steps
-    (``max_iter``). Departures: ``block`` > 1, ``views`` and the sphere of the infinity norm are ours.
+    Raises ValueError for settings out of range, a checkpoint of another run or of an earlier version, or batches that
+    change from pass to pass; TypeError for batches that can be gone through once only. Warns where ``eps`` covers all of
+    [0, 1], and of images whose logits under v are not finite. Source: [moosavi2017], Algorithm 1; 10 steps of DeepFool
+    and the target of 0.8 are those of its code, which has no pass limit in Python. In 2016 the code projected the 2-norm
+    onto the sphere, and its MATLAB version let DeepFool take 100 steps (``max_iter``). Departures: ``block`` > 1,
+    ``views`` and the sphere of the infinity norm are ours.
     """
     settings = Settings(num_classes, overshoot, max_iter, linearise=linearise)
     eps = checks.radius(eps)
     if norm not in (2, math.inf):
         raise ValueError(f"norm must be 2 or inf to project onto its ball, got {norm!r}")
     target_rate = checks.in_range(target_rate, 0, 1, "target_rate", open_low=True)
-    checks.count(max_passes, "max_passes")
+    max_passes = checks.count(max_passes, "max_passes")
     checks.one_of(keep, ("last", "best"), "choice of keep")
     checks.one_of(projection, ("ball", "sphere"), "projection")
     made_by = {
         "method": "uap",
         **fitted_on(model, x),
-        "seed": int(seed),
+        "seed": checks.seed(seed),
         "block": checks.count(block, "block"),
         "discard_from": None if discard_from is None else checks.count(discard_from, "discard_from"),
         **{name: getattr(settings, name) for name in ("num_classes", "overshoot", "max_iter", "linearise")},
@@ -138,7 +142,8 @@ def uap(
     }
     fit, held = Labelled(model, x), None if held_out is None else Labelled(model, held_out, "held_out")
     made_by["n_fit"] = fit.n
-    sweep = _Sweep(fit, settings, float(norm), eps, made_by, None if checkpoint is None else Path(checkpoint), views)
+    path = None if checkpoint is None else Path(checkpoint)
+    sweep = _Sweep(fit, held, settings, float(norm), eps, made_by, path, views)
     state = sweep.start()
     warn_of_size(eps, norm, state.v.shape)
     while not (end := _end(state, target_rate, max_passes)):
@@ -195,6 +200,7 @@ class _Sweep:
     """One pass through the images, from wherever the state stands."""
 
     fit: Labelled
+    held: Labelled | None
     settings: Settings
     norm: float
     eps: float
@@ -228,7 +234,6 @@ class _Sweep:
             if time.monotonic() - self.saved > SAVE_EVERY:
                 self.save(state)
 
-    @torch.no_grad()
     def _not_fooled(self, state: _State, x: Tensor, clean: Tensor, order: Tensor) -> Tensor:
         """The next ``block`` images, in their order, that v does not fool, fewer at the end; moves the place behind them.
 
@@ -240,7 +245,8 @@ class _Sweep:
             missing = block - len(found)
             look = min(math.ceil(missing / max(state.unfooled, 1e-3)), batch_for(x))
             window = order[state.place : state.place + look]
-            places = (self.fit.model(x[window] + state.v).argmax(1) == clean[window]).nonzero()[:missing, 0]
+            fooled, _ = self.fit.fooled(x[window], clean[window], state.v)
+            places = (~fooled).nonzero()[:missing, 0]
             seen = int(places[-1]) + 1 if len(places) == missing else len(window)
             found, state.place = torch.cat([found, window[places]]), state.place + seen
             weight = 0.9**seen
@@ -259,11 +265,19 @@ class _Sweep:
             state.v, state.steps = v, state.steps + int(used.sum())
             state.way += float(result.r[used].flatten(1).double().norm(dim=1).sum())
 
-    def _identity(self) -> dict[str, Any]:
-        """What two runs must share to be one: the settings, the images and what the model makes of them."""
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What two runs must share to be one: the settings, the images, the network and what it makes of them."""
         labels = torch.cat(self.fit.clean).cpu().numpy().tobytes()
-        about = {**self.made_by, "norm": plain(self.norm), "eps": self.eps}
-        return {**about, "clean labels": hashlib.sha256(labels).hexdigest()}
+        return {
+            **self.made_by,
+            "norm": plain(self.norm),
+            "eps": self.eps,
+            "clean labels": hashlib.sha256(labels).hexdigest(),
+            "pixels": self.fit.sha256,
+            "weights": self.fit.network_sha256(),
+            "held_out": None if self.held is None else self.held.sha256,
+        }
 
     def start(self) -> _State:
         """A new state, or the one that the checkpoint holds."""
@@ -280,8 +294,13 @@ class _Sweep:
             raise ValueError(
                 f"{self.path.name} is no checkpoint of uap, or is damaged ({error}); delete it or name another file"
             ) from None
-        for name, here in self._identity().items():
-            if about["run"].get(name) != here:
+        for name, here in self.identity.items():
+            if name not in about["run"]:
+                raise ValueError(
+                    f"checkpoint {self.path.name} was written by an earlier version of uapkit, which did not note {name}, "
+                    "so whether it is of this run cannot be told; delete it or name another file"
+                )
+            if about["run"][name] != here:
                 raise ValueError(
                     f"checkpoint {self.path.name} is of another run: {name} was {about['run'].get(name)!r} there and "
                     f"is {here!r} here; delete it or name another file"
@@ -293,5 +312,5 @@ class _Sweep:
         self.saved = time.monotonic()
         if self.path is not None:
             rest = {name: value for name, value in vars(state).items() if name not in ("v", "best")}
-            about = json.dumps({"run": self._identity(), "state": rest})
+            about = json.dumps({"run": self.identity, "state": rest})
             write_whole(self.path, save({"v": state.v.cpu(), "best": state.best.cpu().clone()}, {"uapkit.uap": about}))

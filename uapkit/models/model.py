@@ -19,6 +19,7 @@ from uapkit.models.names import KINDS, aliases_of, kind_of
 
 LOGITS = "logits"
 OUTPUTS = ("logits", "probabilities", "binary")
+SUMS = 0.01  # how far rows of probabilities may sum from 1; rounding to 16 bits stays below
 
 
 class Model(nn.Module):
@@ -30,13 +31,15 @@ class Model(nn.Module):
     [0, 1]: ``net`` sees ``(x - mean) / std``. Caffe's ``x * 255 - m`` is mean = m/255, std = 1/255. bounds: smallest
     and largest pixel. classes: the labels' names. input_size: (c, h, w) or None if unknown. card: see :class:`Card`.
     outputs: what ``net`` answers with: "logits" (also as ``.logits`` of an object, or in a tuple or mapping where one
-    reading fits); "probabilities" (their logarithm is taken; one that has rounded to 0 has no gradient left); "binary",
-    one logit for class 1 against class 0, of which two are made.
+    reading fits); "probabilities" (their logarithm is taken; one that has rounded to 0 has no gradient left; none may be
+    negative and rows must sum to 1 within 0.01, one an image must lie in [0, 1]); "binary", one logit for class 1 against
+    class 0, of which two are made. The first answer is looked at.
 
-    Raises ValueError for a std that is not positive, empty bounds, or images of another number of channels.
+    Raises ValueError for a std that is not positive, empty bounds, images of another number of channels, or answers that
+    are not what ``outputs`` says: at the first call.
     """
 
-    derived = ("_order",)  # attributes that follow from the others
+    derived = ("_order", "_tried")  # attributes that follow from the others, or change no answer
     turns_dtype = True  # images of any floating type are taken: the network's own comes behind the normalisation
 
     def __init__(
@@ -99,6 +102,7 @@ class Model(nn.Module):
             std=tuple(std_.flatten().tolist()),
         )
         self._order: list[tuple[str, str]] | None = None
+        self._tried = self.outputs == "logits"  # has an answer been what ``outputs`` says
         with gate.eval_as_it_is(net):
             self.eval()
         gate.no_inference_parameters(self)
@@ -112,9 +116,38 @@ class Model(nn.Module):
             raise ValueError(f"{self.name} takes images of {channels} channels, got shape {tuple(x.shape)}")
         x = (x - self.mean) / self.std
         dtype = gate.dtype_of(self.net)
+        x = x if dtype in (None, x.dtype) else x.to(dtype)
         with gate.eager(self.compiled):
-            output = gate.logits_of(self.net(x if dtype in (None, x.dtype) else x.to(dtype)), self.name)
+            output = gate.logits_of(self.net(x), self.name)
+            if not self._tried and len(x) and not torch.compiler.is_compiling():
+                self._try(x, output)
+                self._tried = True
         return output if self.outputs == "logits" else _as_logits(output, self.outputs, self.name)
+
+    def _try(self, x: Tensor, output: Tensor) -> None:
+        """ValueError where an answer of ``net`` is surely not what ``outputs`` says."""
+        if self.outputs == "probabilities":
+            if (wrong := _no_probabilities(output.detach())) is not None:
+                raise ValueError(
+                    f'{self.name} has outputs="probabilities" but {wrong}; give the outputs that it has (logits or their '
+                    "log-softmax are logits), or a module that ends in a softmax"
+                )
+            return
+        run = current_run.set(None)  # no layer's hook counts this call
+        try:
+            with (
+                torch.random.fork_rng([x.device] if x.is_cuda else []),
+                torch.inference_mode(False),
+                torch.enable_grad(),
+            ):
+                one = self.net(x[:1].detach().clone().requires_grad_().clone())  # no leaf: it may be changed in place
+        finally:
+            current_run.reset(run)
+        if type(gate.logits_of(one, self.name).grad_fn).__name__.startswith("Sigmoid"):
+            raise ValueError(
+                f'{self.name} has outputs="binary", one logit an image, but returns the probabilities of a sigmoid; give '
+                'the module before it, or outputs="probabilities"'
+            )
 
     def layers(self, kind: str | Sequence[str] | None = None) -> list[str]:
         """Names that ``layer=`` takes, in the order in which the layers finish.
@@ -208,11 +241,12 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def predict(self, x: Tensor | Images, batch_size: int = 64) -> Tensor:
-        """Predicted labels (n,), int64, on the device of ``x``."""
+        """Predicted labels (n,), int64, on the device of ``x``. ValueError for logits that are not finite."""
         pixels = as_tensor(x)
         use = gate.admit(self, pixels)
         batches = pixels.split(checks.count(batch_size, "batch_size"))
-        return torch.cat([use(batch.to(self.mean.device)).argmax(1) for batch in batches]).to(pixels.device)
+        found = [checks.logits(use(batch.to(self.mean.device))).argmax(1) for batch in batches]
+        return torch.cat(found).to(pixels.device)
 
     def extra_repr(self) -> str:
         """Name and weights, for ``print``."""
@@ -248,6 +282,18 @@ def wrap(
     )
     provenance.note_input(f"{model.name}[wrapped]", model.card.sha256)
     return model
+
+
+def _no_probabilities(output: Tensor) -> str | None:
+    """What an answer has that probabilities (n, classes), (n,) or (n, 1) have not; None if nothing, as for NaN."""
+    low, high = output.min(), output.max()
+    if bool(low < 0):
+        return f"returns {float(low):.4g}, which is negative"
+    if output.ndim == 1 or output.shape[1:] == (1,):
+        return f"returns {float(high):.4g}, which is above 1" if bool(high > 1) else None
+    sums = output.double().sum(1)
+    off = sums[(sums - 1).abs() > SUMS]
+    return f"a row of what it returns sums to {float(off[0]):.4g}, not to 1" if output.ndim == 2 and len(off) else None
 
 
 def _as_logits(output: Tensor, outputs: str, name: str) -> Tensor:
