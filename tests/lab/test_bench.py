@@ -87,6 +87,15 @@ def test_an_own_network_goes_by_its_name_and_its_untrained_copy_is_another():
     assert not torch.equal(weights[1], weights[3])
 
 
+@pytest.mark.parametrize("other", ["linear_digits", models.wrap(torch.nn.Flatten(), name="linear_digits")])
+def test_two_networks_of_one_name_are_refused(other):
+    own = models.wrap(torch.nn.Flatten(), name="linear_digits")
+    for wanted in ([own, "mlp_digits", other], [other, own]):
+        with pytest.raises(ValueError, match=r"two of the networks are called 'linear_digits'; .* another name, wrap"):
+            Bench("digits", 8, 0, 20).names(wanted)
+    assert Bench("digits", 8, 0, 20).names([own, own]) == ["linear_digits"] * 2, "the same one twice is itself"
+
+
 def test_values_by_network():
     value = {"a": 1, "b[x]": 2, "default": 3}
     assert [for_network(value, name) for name in ("a", "a[t]", "b[x]", "b", "c")] == [1, 1, 2, 3, 3]

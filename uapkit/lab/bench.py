@@ -71,9 +71,20 @@ class Bench:
     _clean: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
     def names(self, wanted: Sequence[str | models.Model]) -> list[str]:
-        """Names of the networks; a :class:`~uapkit.models.Model` of the caller's own goes by its own name."""
-        self._own |= {m.name: m.to(self.device) for m in wanted if isinstance(m, models.Model)}
-        return [m.name if isinstance(m, models.Model) else m for m in wanted]
+        """Names of the networks; a :class:`~uapkit.models.Model` of the caller's own goes by its own name.
+
+        ValueError where another network in the list goes by that name.
+        """
+        names = [m.name if isinstance(m, models.Model) else m for m in wanted]
+        own = {m.name: m for m in wanted if isinstance(m, models.Model)}
+        for m, name in zip(wanted, names, strict=True):
+            if own.get(name, m) is not m:  # the rows of both would be those of one
+                raise ValueError(
+                    f"two of the networks are called {name!r}; give one of your own another name, wrap(..., "
+                    f"name={name + '_2'!r}) say"
+                )
+        self._own |= {name: m.to(self.device) for name, m in own.items()}
+        return names
 
     def own(self, name: str) -> models.Model | None:
         """The caller's own network of this name, if it is one."""
