@@ -96,6 +96,68 @@ def test_two_networks_of_one_name_are_refused(other):
     assert Bench("digits", 8, 0, 20).names([own, own]) == ["linear_digits"] * 2, "the same one twice is itself"
 
 
+class Plain(torch.nn.Module):
+    """Weights in parameters of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(10, 784))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.w.T
+
+
+class Told(Plain):
+    def reset_parameters(self):
+        self.w = torch.nn.Parameter(torch.randn(10, 784))
+
+
+class Attends(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = torch.nn.MultiheadAttention(28, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.mix(x[:, 0], x[:, 0], x[:, 0], need_weights=False)[0].mean(1)
+
+
+def untrained(net):
+    bench = Bench("digits", 8, 0, 20)
+    (name,) = bench.names([models.wrap(net, input_size=(1, 28, 28), name="mine")])
+    return bench.untrained(name)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Plain, "w would stay as trained; give Plain a method reset_parameters"),
+        (
+            lambda: torch.nn.Sequential(torch.nn.Linear(28, 2), torch.nn.Sequential(Plain())),
+            r"1\.0\.w would stay as trained; give 1\.0, a Plain, or what holds it, a method",
+        ),
+        (
+            lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(28, 2)),
+            r"parametrizations\.weight\.original0 would stay",
+        ),
+        (torch.nn.Flatten, "all that it holds would stay as trained; give Flatten"),
+    ],
+)
+def test_weights_that_nothing_draws_anew_have_no_untrained_copy(make, words):
+    with pytest.raises(ValueError, match=f"mine has no untrained copy to be compared with: {words}"):
+        untrained(make())
+
+
+@pytest.mark.parametrize("make", [Told, Attends, lambda: torch.nn.BatchNorm2d(1)])
+def test_an_untrained_copy_is_fresh_in_every_parameter(make):
+    net = make()
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights.fill_(7.0)
+    for weights in untrained(net).net.parameters():
+        assert not bool((weights == 7).any())
+        assert not weights.requires_grad
+
+
 def test_values_by_network():
     value = {"a": 1, "b[x]": 2, "default": 3}
     assert [for_network(value, name) for name in ("a", "a[t]", "b[x]", "b", "c")] == [1, 1, 2, 3, 3]

@@ -107,17 +107,14 @@ class Bench:
         return find(plain, tag).weights if tag == "default" and plain in models.list() else tag
 
     def untrained(self, name: str, seed: int | None = None) -> models.Model:
-        """A null: the same architecture with fresh weights, drawn by ``seed`` (None: the bench's)."""
+        """A null: the same architecture with fresh weights, drawn by ``seed`` (None: the bench's).
+
+        ValueError for a network of the caller's own where some parameter has no ``reset_parameters()`` to draw it.
+        """
         seed = self.seed if seed is None else seed
         if name not in self._own:
             return models.load(split_name(name)[0], weights="random", device=self.device, seed=seed)
-        fresh = copy.deepcopy(self._own[name])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(child_seed(seed, "untrained"))
-            for module in fresh.modules():
-                if callable(reset := getattr(module, "reset_parameters", None)):
-                    reset()
-        return fresh
+        return _redrawn(self._own[name], seed)
 
     def setting(self, name: str, what: str) -> Any:
         """One of the settings by network (``"data"``, ``"n_fit"``, ...) for this network."""
@@ -191,6 +188,35 @@ class Bench:
         if "data" not in table:
             table["data"] = [self.setting(m, "data") for m in table["model"]]
         return table
+
+
+def _redrawn(model: models.Model, seed: int) -> models.Model:
+    """A copy with fresh weights; ValueError where a parameter still follows from the model's own."""
+    fresh, other = copy.deepcopy(model), copy.deepcopy(model)
+    with torch.no_grad():
+        for weights in other.parameters():  # what is drawn anew is the same in both all the same
+            weights.copy_(2 * weights + 1)
+    for method in (
+        "reset_parameters",
+        "_reset_parameters",
+    ):  # the second, as of attention, only where the first leaves some
+        for one in (fresh, other):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(child_seed(seed, {"reset_parameters": "untrained"}.get(method, method)))
+                for module in one.modules():
+                    if callable(reset := getattr(module, method, None)):
+                        reset()
+            one.requires_grad_(False)  # a parameter that the module put in its place asks for a gradient
+        drawn, again = dict(fresh.net.named_parameters()), dict(other.net.named_parameters())
+        kept = [name for name, weights in drawn.items() if not torch.equal(weights, again[name])]
+        if drawn and not kept:
+            return fresh
+    left, owner = (kept[0], kept[0].rpartition(".")[0]) if kept else ("all that it holds", "")
+    kind = type(dict(fresh.net.named_modules())[owner]).__name__
+    raise ValueError(
+        f"{model.name} has no untrained copy to be compared with: {left} would stay as trained; give "
+        f"{f'{owner}, a {kind}, or what holds it,' if owner else kind} a method reset_parameters() that draws it by torch's seed"
+    )
 
 
 def shards(images: Images) -> list[Images]:
