@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from uapkit import data, evaluate, models
 from uapkit.lab import Bench, Run, class_names, for_network, keeping, layers_of, split_name
@@ -310,3 +312,43 @@ def test_photographs_are_resized_to_the_network_and_drawings_are_not():
     assert bench.split("small").fit.shape == (3, 24, 24)
     assert bench.split("own").fit.shape == (1, 28, 28)
     assert min(bench.split("free").fit.shape[1:]) > 24, "a network of any size takes them as they are"
+
+
+def written(folder, *sizes):
+    """A folder of pictures of these sizes, (height, width)."""
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for k, size in enumerate(sizes):
+        Image.fromarray(noise.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+    return str(folder)
+
+
+@pytest.mark.parametrize("resize", ["squash", "squash256", "crop"])
+def test_an_own_folder_is_fitted_to_the_network_and_left_alone_where_it_fits(tmp_path, resize):
+    folders = {
+        "same": written(tmp_path / "same", *[(24, 24)] * 4),
+        "large": written(tmp_path / "large", *[(48, 48)] * 4),
+        "mixed": written(tmp_path / "mixed", (24, 24), (24, 24), (24, 24), (30, 20)),
+    }
+    for name, size in (("small", (3, 24, 24)), ("free", None)):
+        bench = Bench(folders["same"], 2, 1, 1, resize=resize)
+        bench.names([models.wrap(torch.nn.Flatten(), input_size=size, name=name)])
+        split = bench.split(name)
+        assert torch.equal(split.fit.x, data.load(folders["same"], n=4, seed=0).x[:2]), "not a bit changes"
+        for which, without in (("large", (48, 48)), ("mixed", (224, 224))):
+            bench.data = folders[which]
+            split = bench.split(name)
+            assert split.fit.shape == split.scored.shape == ((3, 24, 24) if size else (3, *without))
+
+
+def test_pictures_are_made_squares_only(tmp_path):
+    wide = models.wrap(torch.nn.Flatten(), input_size=(3, 20, 30), name="wide")
+    bench = Bench(written(tmp_path / "wide", *[(20, 30)] * 3), 1, 0, 2)
+    bench.names([wide])
+    assert bench.split("wide").fit.shape == (3, 20, 30)
+    bench.data = written(tmp_path / "other", *[(30, 20)] * 3)
+    with pytest.raises(ValueError, match=r"made squares, but the network's input_size is \(3, 20, 30\); give a folder"):
+        bench.split("wide")
+    bench.data = "no_such_set"
+    with pytest.raises(ValueError, match="unknown data set"):
+        bench.split("wide")

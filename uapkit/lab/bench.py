@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uapkit import checks, evaluate, models
+from uapkit import checks, evaluate, models, provenance
 from uapkit import data as sets
 from uapkit.checks import NotHere
 from uapkit.data.images import Images
@@ -29,6 +30,7 @@ SIZED = (
     "caltech101",
 )  # sets of photographs that are resized to the network's input
 SHARD = 10_000  # images that are scored at once; what is kept of them is what several processes divide among themselves
+Size = tuple[int, int, int] | None  # of a network's input
 TRAINED_APART = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet")  # sets with a training split
 
 
@@ -54,7 +56,8 @@ class Bench:
     data, n_fit, n_held_in, n_eval: for all networks, or a mapping by network (:func:`uapkit.lab.for_network`). n_fit
     images to fit on, the next n_held_in to choose with (0: the fitted ones), the next n_eval (None: all the rest) to
     score on; the three never overlap. from_training: fit and choose on the training split where the set has one, score
-    on the test split. resize: how photographs reach the network's size. A Model of the caller's own goes by its name.
+    on the test split. resize: how photographs reach the network's size, see :func:`fitted`. A Model of the caller's own
+    goes by its name.
     """
 
     data: PerNetwork
@@ -125,19 +128,17 @@ class Bench:
         size = self.network(name).input_size
         data = str(self.setting(name, "data"))
         n_fit, n_held_in, n_eval = (self.setting(name, what) for what in ("n_fit", "n_held_in", "n_eval"))
-        side = size[-1] if size and data in SIZED else None
-        key = (data, n_fit, n_held_in, n_eval, side)
+        key = (data, n_fit, n_held_in, n_eval, size if data in SIZED or data not in sets.list() else None)
         if key not in self._splits:
-            self._splits = {key: self._loaded(data, n_fit, n_held_in, n_eval, side)}  # one at a time bounds memory
+            self._splits = {key: self._loaded(data, n_fit, n_held_in, n_eval, size)}  # one at a time bounds memory
         return self._splits[key]
 
-    def _loaded(self, data: str, n_fit: int, n_held_in: int, n_eval: int | None, size: int | None) -> Split:
-        sizing: dict[str, Any] = {} if size is None else {"size": size, "resize": self.resize}
+    def _loaded(self, data: str, n_fit: int, n_held_in: int, n_eval: int | None, size: Size) -> Split:
         if self.from_training and data in TRAINED_APART:
-            fit = self._set(data, "train", n_fit + n_held_in, sizing)
-            return self._parts(fit, n_fit, n_held_in, self._set(data, "test", n_eval, sizing))
+            fit = self._set(data, "train", n_fit + n_held_in, size)
+            return self._parts(fit, n_fit, n_held_in, self._set(data, "test", n_eval, size))
         total = None if n_eval is None else n_fit + n_held_in + n_eval
-        found = self._set(data, "test", total, sizing)
+        found = self._set(data, "test", total, size)
         if total is None:  # the whole set comes in its own order, which is by class for photographs
             found = found[torch.randperm(len(found), generator=generator(self.seed, "order of images"))]
         if len(found) <= n_fit + n_held_in:
@@ -146,10 +147,10 @@ class Bench:
             )
         return self._parts(found, n_fit, n_held_in, found[n_fit + n_held_in :])
 
-    def _set(self, data: str, split: str, n: int | None, sizing: Mapping[str, Any]) -> Images:
+    def _set(self, data: str, split: str, n: int | None, size: Size) -> Images:
         """A set of images. NotHere where it is not on this machine."""
         try:
-            return sets.load(data, split=split, n=n, seed=self.seed, **sizing)
+            return fitted(data, size, self.resize, split=split, n=n, seed=self.seed)
         except NotHere:
             raise
         except FileNotFoundError as error:
@@ -188,6 +189,36 @@ class Bench:
         if "data" not in table:
             table["data"] = [self.setting(m, "data") for m in table["model"]]
         return table
+
+
+def fitted(data: str, size: Size, resize: str, *, split: str = "test", n: int | None = None, seed: int = 0) -> Images:
+    """Images of a set, see :func:`uapkit.data.load`, in the size (c, h, w) of a network's input, None if it has none.
+
+    Photographs of a known set are resized (224 without a size), and so are the pictures of a folder unless all have the
+    network's size already (without one: the same size). The other sets stay as they are. ValueError for pictures that
+    would have to become another shape than a square.
+    """
+    load = partial(sets.load, data, split=split, seed=seed)
+    folder = data not in sets.list()
+    if folder:
+        with provenance.recording():  # one of them, looked at before all are decoded
+            first = load(n=1)
+        if size is None or first.shape[1:] == size[1:]:
+            with contextlib.suppress(ValueError):  # what else than a mixture of sizes is wrong is said below
+                found = load(n=n)
+                if size is None or found.shape[1:] == size[1:]:
+                    return found
+    load = partial(load, n=n)
+    if not folder and (size is None or data not in SIZED):
+        return load()
+    if size is None:
+        return load(size=224)
+    if size[1] != size[2]:
+        raise ValueError(
+            f"the pictures of {data!r} are made squares, but the network's input_size is {size}; give a folder of pictures "
+            f"of {size[1]} x {size[2]}"
+        )
+    return load(size=size[2], resize=resize)
 
 
 def _redrawn(model: models.Model, seed: int) -> models.Model:
