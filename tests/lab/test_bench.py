@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from uapkit import data, evaluate, models
 from uapkit.lab import Bench, Run, class_names, for_network, keeping, layers_of, split_name
@@ -85,6 +87,77 @@ def test_an_own_network_goes_by_its_name_and_its_untrained_copy_is_another():
     assert torch.equal(weights[1], weights[2])
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[3])
+
+
+@pytest.mark.parametrize("other", ["linear_digits", models.wrap(torch.nn.Flatten(), name="linear_digits")])
+def test_two_networks_of_one_name_are_refused(other):
+    own = models.wrap(torch.nn.Flatten(), name="linear_digits")
+    for wanted in ([own, "mlp_digits", other], [other, own]):
+        with pytest.raises(ValueError, match=r"two of the networks are called 'linear_digits'; .* another name, wrap"):
+            Bench("digits", 8, 0, 20).names(wanted)
+    assert Bench("digits", 8, 0, 20).names([own, own]) == ["linear_digits"] * 2, "the same one twice is itself"
+
+
+class Plain(torch.nn.Module):
+    """Weights in parameters of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(10, 784))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.w.T
+
+
+class Told(Plain):
+    def reset_parameters(self):
+        self.w = torch.nn.Parameter(torch.randn(10, 784))
+
+
+class Attends(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = torch.nn.MultiheadAttention(28, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.mix(x[:, 0], x[:, 0], x[:, 0], need_weights=False)[0].mean(1)
+
+
+def untrained(net):
+    bench = Bench("digits", 8, 0, 20)
+    (name,) = bench.names([models.wrap(net, input_size=(1, 28, 28), name="mine")])
+    return bench.untrained(name)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Plain, "w would stay as trained; give Plain a method reset_parameters"),
+        (
+            lambda: torch.nn.Sequential(torch.nn.Linear(28, 2), torch.nn.Sequential(Plain())),
+            r"1\.0\.w would stay as trained; give 1\.0, a Plain, or what holds it, a method",
+        ),
+        (
+            lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(28, 2)),
+            r"parametrizations\.weight\.original0 would stay",
+        ),
+        (torch.nn.Flatten, "all that it holds would stay as trained; give Flatten"),
+    ],
+)
+def test_weights_that_nothing_draws_anew_have_no_untrained_copy(make, words):
+    with pytest.raises(ValueError, match=f"mine has no untrained copy to be compared with: {words}"):
+        untrained(make())
+
+
+@pytest.mark.parametrize("make", [Told, Attends, lambda: torch.nn.BatchNorm2d(1)])
+def test_an_untrained_copy_is_fresh_in_every_parameter(make):
+    net = make()
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights.fill_(7.0)
+    for weights in untrained(net).net.parameters():
+        assert not bool((weights == 7).any())
+        assert not weights.requires_grad
 
 
 def test_values_by_network():
@@ -239,3 +312,43 @@ def test_photographs_are_resized_to_the_network_and_drawings_are_not():
     assert bench.split("small").fit.shape == (3, 24, 24)
     assert bench.split("own").fit.shape == (1, 28, 28)
     assert min(bench.split("free").fit.shape[1:]) > 24, "a network of any size takes them as they are"
+
+
+def written(folder, *sizes):
+    """A folder of pictures of these sizes, (height, width)."""
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for k, size in enumerate(sizes):
+        Image.fromarray(noise.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+    return str(folder)
+
+
+@pytest.mark.parametrize("resize", ["squash", "squash256", "crop"])
+def test_an_own_folder_is_fitted_to_the_network_and_left_alone_where_it_fits(tmp_path, resize):
+    folders = {
+        "same": written(tmp_path / "same", *[(24, 24)] * 4),
+        "large": written(tmp_path / "large", *[(48, 48)] * 4),
+        "mixed": written(tmp_path / "mixed", (24, 24), (24, 24), (24, 24), (30, 20)),
+    }
+    for name, size in (("small", (3, 24, 24)), ("free", None)):
+        bench = Bench(folders["same"], 2, 1, 1, resize=resize)
+        bench.names([models.wrap(torch.nn.Flatten(), input_size=size, name=name)])
+        split = bench.split(name)
+        assert torch.equal(split.fit.x, data.load(folders["same"], n=4, seed=0).x[:2]), "not a bit changes"
+        for which, without in (("large", (48, 48)), ("mixed", (224, 224))):
+            bench.data = folders[which]
+            split = bench.split(name)
+            assert split.fit.shape == split.scored.shape == ((3, 24, 24) if size else (3, *without))
+
+
+def test_pictures_are_made_squares_only(tmp_path):
+    wide = models.wrap(torch.nn.Flatten(), input_size=(3, 20, 30), name="wide")
+    bench = Bench(written(tmp_path / "wide", *[(20, 30)] * 3), 1, 0, 2)
+    bench.names([wide])
+    assert bench.split("wide").fit.shape == (3, 20, 30)
+    bench.data = written(tmp_path / "other", *[(30, 20)] * 3)
+    with pytest.raises(ValueError, match=r"made squares, but the network's input_size is \(3, 20, 30\); give a folder"):
+        bench.split("wide")
+    bench.data = "no_such_set"
+    with pytest.raises(ValueError, match="unknown data set"):
+        bench.split("wide")

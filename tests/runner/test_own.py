@@ -141,3 +141,40 @@ def test_a_file_that_breaks_is_one_sentence_with_its_line(tmp_path, monkeypatch,
     assert "\n" not in str(said.value)
     assert said.value.__cause__ is not None, "the whole story is there for whoever wants it"
     assert str(tmp_path) not in sys.path
+
+
+@pytest.fixture
+def two_folders(tmp_path, monkeypatch):
+    """a and b, each a net.py with a helper of the same name."""
+    for folder, bias in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "helper_of_two.py").write_text(f"BIAS = {bias}")
+        (tmp_path / folder / "net.py").write_text(FILE.replace("helper", "helper_of_two"))
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("helper_of_two", None)
+
+
+def test_a_helper_is_never_another_folders(two_folders):
+    first = own.load("a/net.py", "make")
+    loaded = sys.modules["helper_of_two"]
+    with pytest.raises(
+        ValueError, match=r"b/net\.py imports 'helper_of_two' from its folder, but another .*; rename"
+    ) as said:
+        own.load("b/net.py", "make")
+    assert "could not be run" not in str(said.value)
+    assert sys.modules["helper_of_two"] is loaded
+    assert first(torch.zeros(1, 1, 2, 2)).tolist() == [[1.0, 1.0]]
+    (two_folders / "b" / "net.py").write_text(FILE.replace("from helper import BIAS", "BIAS = 3.0"))
+    assert own.load("b/net.py", "make")(torch.zeros(1, 1, 2, 2)).tolist() == [[3.0, 3.0]], (
+        "it does not ask for the helper"
+    )
+    assert sys.modules["helper_of_two"] is loaded
+
+
+def test_a_function_may_import_what_lies_beside_its_file(folder):
+    text = FILE.replace("from helper import BIAS", "").replace("made = make()\nbare = Net()\n", "")
+    text = text.replace("def make():", "def make():\n    global BIAS\n    from helper_of_own import BIAS")
+    (folder / "my_net.py").write_text(text)
+    assert own.load("my_net.py", "make")(torch.zeros(1, 1, 2, 2)).tolist() == [[1.0, 1.0]]
+    assert str(folder) not in sys.path

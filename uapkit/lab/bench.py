@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uapkit import checks, evaluate, models
+from uapkit import checks, evaluate, models, provenance
 from uapkit import data as sets
 from uapkit.checks import NotHere
 from uapkit.data.images import Images
@@ -29,6 +30,7 @@ SIZED = (
     "caltech101",
 )  # sets of photographs that are resized to the network's input
 SHARD = 10_000  # images that are scored at once; what is kept of them is what several processes divide among themselves
+Size = tuple[int, int, int] | None  # of a network's input
 TRAINED_APART = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "imagenet")  # sets with a training split
 
 
@@ -54,7 +56,8 @@ class Bench:
     data, n_fit, n_held_in, n_eval: for all networks, or a mapping by network (:func:`uapkit.lab.for_network`). n_fit
     images to fit on, the next n_held_in to choose with (0: the fitted ones), the next n_eval (None: all the rest) to
     score on; the three never overlap. from_training: fit and choose on the training split where the set has one, score
-    on the test split. resize: how photographs reach the network's size. A Model of the caller's own goes by its name.
+    on the test split. resize: how photographs reach the network's size, see :func:`fitted`. A Model of the caller's own
+    goes by its name.
     """
 
     data: PerNetwork
@@ -71,9 +74,20 @@ class Bench:
     _clean: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
     def names(self, wanted: Sequence[str | models.Model]) -> list[str]:
-        """Names of the networks; a :class:`~uapkit.models.Model` of the caller's own goes by its own name."""
-        self._own |= {m.name: m.to(self.device) for m in wanted if isinstance(m, models.Model)}
-        return [m.name if isinstance(m, models.Model) else m for m in wanted]
+        """Names of the networks; a :class:`~uapkit.models.Model` of the caller's own goes by its own name.
+
+        ValueError where another network in the list goes by that name.
+        """
+        names = [m.name if isinstance(m, models.Model) else m for m in wanted]
+        own = {m.name: m for m in wanted if isinstance(m, models.Model)}
+        for m, name in zip(wanted, names, strict=True):
+            if own.get(name, m) is not m:  # the rows of both would be those of one
+                raise ValueError(
+                    f"two of the networks are called {name!r}; give one of your own another name, wrap(..., "
+                    f"name={name + '_2'!r}) say"
+                )
+        self._own |= {name: m.to(self.device) for name, m in own.items()}
+        return names
 
     def own(self, name: str) -> models.Model | None:
         """The caller's own network of this name, if it is one."""
@@ -96,17 +110,14 @@ class Bench:
         return find(plain, tag).weights if tag == "default" and plain in models.list() else tag
 
     def untrained(self, name: str, seed: int | None = None) -> models.Model:
-        """A null: the same architecture with fresh weights, drawn by ``seed`` (None: the bench's)."""
+        """A null: the same architecture with fresh weights, drawn by ``seed`` (None: the bench's).
+
+        ValueError for a network of the caller's own where some parameter has no ``reset_parameters()`` to draw it.
+        """
         seed = self.seed if seed is None else seed
         if name not in self._own:
             return models.load(split_name(name)[0], weights="random", device=self.device, seed=seed)
-        fresh = copy.deepcopy(self._own[name])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(child_seed(seed, "untrained"))
-            for module in fresh.modules():
-                if callable(reset := getattr(module, "reset_parameters", None)):
-                    reset()
-        return fresh
+        return _redrawn(self._own[name], seed)
 
     def setting(self, name: str, what: str) -> Any:
         """One of the settings by network (``"data"``, ``"n_fit"``, ...) for this network."""
@@ -117,19 +128,17 @@ class Bench:
         size = self.network(name).input_size
         data = str(self.setting(name, "data"))
         n_fit, n_held_in, n_eval = (self.setting(name, what) for what in ("n_fit", "n_held_in", "n_eval"))
-        side = size[-1] if size and data in SIZED else None
-        key = (data, n_fit, n_held_in, n_eval, side)
+        key = (data, n_fit, n_held_in, n_eval, size if data in SIZED or data not in sets.list() else None)
         if key not in self._splits:
-            self._splits = {key: self._loaded(data, n_fit, n_held_in, n_eval, side)}  # one at a time bounds memory
+            self._splits = {key: self._loaded(data, n_fit, n_held_in, n_eval, size)}  # one at a time bounds memory
         return self._splits[key]
 
-    def _loaded(self, data: str, n_fit: int, n_held_in: int, n_eval: int | None, size: int | None) -> Split:
-        sizing: dict[str, Any] = {} if size is None else {"size": size, "resize": self.resize}
+    def _loaded(self, data: str, n_fit: int, n_held_in: int, n_eval: int | None, size: Size) -> Split:
         if self.from_training and data in TRAINED_APART:
-            fit = self._set(data, "train", n_fit + n_held_in, sizing)
-            return self._parts(fit, n_fit, n_held_in, self._set(data, "test", n_eval, sizing))
+            fit = self._set(data, "train", n_fit + n_held_in, size)
+            return self._parts(fit, n_fit, n_held_in, self._set(data, "test", n_eval, size))
         total = None if n_eval is None else n_fit + n_held_in + n_eval
-        found = self._set(data, "test", total, sizing)
+        found = self._set(data, "test", total, size)
         if total is None:  # the whole set comes in its own order, which is by class for photographs
             found = found[torch.randperm(len(found), generator=generator(self.seed, "order of images"))]
         if len(found) <= n_fit + n_held_in:
@@ -138,10 +147,10 @@ class Bench:
             )
         return self._parts(found, n_fit, n_held_in, found[n_fit + n_held_in :])
 
-    def _set(self, data: str, split: str, n: int | None, sizing: Mapping[str, Any]) -> Images:
+    def _set(self, data: str, split: str, n: int | None, size: Size) -> Images:
         """A set of images. NotHere where it is not on this machine."""
         try:
-            return sets.load(data, split=split, n=n, seed=self.seed, **sizing)
+            return fitted(data, size, self.resize, split=split, n=n, seed=self.seed)
         except NotHere:
             raise
         except FileNotFoundError as error:
@@ -180,6 +189,65 @@ class Bench:
         if "data" not in table:
             table["data"] = [self.setting(m, "data") for m in table["model"]]
         return table
+
+
+def fitted(data: str, size: Size, resize: str, *, split: str = "test", n: int | None = None, seed: int = 0) -> Images:
+    """Images of a set, see :func:`uapkit.data.load`, in the size (c, h, w) of a network's input, None if it has none.
+
+    Photographs of a known set are resized (224 without a size), and so are the pictures of a folder unless all have the
+    network's size already (without one: the same size). The other sets stay as they are. ValueError for pictures that
+    would have to become another shape than a square.
+    """
+    load = partial(sets.load, data, split=split, seed=seed)
+    folder = data not in sets.list()
+    if folder:
+        with provenance.recording():  # one of them, looked at before all are decoded
+            first = load(n=1)
+        if size is None or first.shape[1:] == size[1:]:
+            with contextlib.suppress(ValueError):  # what else than a mixture of sizes is wrong is said below
+                found = load(n=n)
+                if size is None or found.shape[1:] == size[1:]:
+                    return found
+    load = partial(load, n=n)
+    if not folder and (size is None or data not in SIZED):
+        return load()
+    if size is None:
+        return load(size=224)
+    if size[1] != size[2]:
+        raise ValueError(
+            f"the pictures of {data!r} are made squares, but the network's input_size is {size}; give a folder of pictures "
+            f"of {size[1]} x {size[2]}"
+        )
+    return load(size=size[2], resize=resize)
+
+
+def _redrawn(model: models.Model, seed: int) -> models.Model:
+    """A copy with fresh weights; ValueError where a parameter still follows from the model's own."""
+    fresh, other = copy.deepcopy(model), copy.deepcopy(model)
+    with torch.no_grad():
+        for weights in other.parameters():  # what is drawn anew is the same in both all the same
+            weights.copy_(2 * weights + 1)
+    for method in (
+        "reset_parameters",
+        "_reset_parameters",
+    ):  # the second, as of attention, only where the first leaves some
+        for one in (fresh, other):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(child_seed(seed, {"reset_parameters": "untrained"}.get(method, method)))
+                for module in one.modules():
+                    if callable(reset := getattr(module, method, None)):
+                        reset()
+            one.requires_grad_(False)  # a parameter that the module put in its place asks for a gradient
+        drawn, again = dict(fresh.net.named_parameters()), dict(other.net.named_parameters())
+        kept = [name for name, weights in drawn.items() if not torch.equal(weights, again[name])]
+        if drawn and not kept:
+            return fresh
+    left, owner = (kept[0], kept[0].rpartition(".")[0]) if kept else ("all that it holds", "")
+    kind = type(dict(fresh.net.named_modules())[owner]).__name__
+    raise ValueError(
+        f"{model.name} has no untrained copy to be compared with: {left} would stay as trained; give "
+        f"{f'{owner}, a {kind}, or what holds it,' if owner else kind} a method reset_parameters() that draws it by torch's seed"
+    )
 
 
 def shards(images: Images) -> list[Images]:

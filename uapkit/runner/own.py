@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -35,8 +36,10 @@ def networks(value: Any) -> Any:
 def load(file: str, name: str) -> Model:
     """The :class:`~uapkit.models.Model` called ``name`` in the Python file, or what a function of that name returns.
 
-    The file is run, with its own folder first among those that it imports from. Raises ValueError for a missing file
-    or name, for what it raises itself, and for what is no Model (:func:`uapkit.models.wrap` makes one).
+    The file and the function are run, with the file's own folder first among those that they import from. Raises
+    ValueError for a missing file or name, for what they raise themselves, for what is no Model
+    (:func:`uapkit.models.wrap` makes one), and for an import of a module beside the file where another module of that
+    name is loaded.
     """
     path = Path(file).expanduser().resolve()
     if not path.is_file():
@@ -48,24 +51,58 @@ def load(file: str, name: str) -> Model:
     sources.forget(module.__name__)
     module.__source__ = text  # type: ignore[attr-defined]  # what runs, should the file be edited later
     sys.modules[module.__name__] = module  # where the code of a network's class is looked for
-    sys.path.insert(0, str(path.parent))
-    with _said(file, path):
-        try:
-            exec(compile(text, str(path), "exec"), vars(module))
-        finally:
-            sys.path.remove(str(path.parent))
+    with _beside(file, path), _said(file, path):
+        exec(compile(text, str(path), "exec"), vars(module))
+        made = getattr(module, name, None)
+        if callable(made) and not isinstance(made, nn.Module):
+            made = made()
     if not hasattr(module, name):
         names = ", ".join(n for n in vars(module) if not n.startswith("_"))
         raise ValueError(f"{file} has no {name!r}; it has {names or 'nothing'}")
-    made = getattr(module, name)
-    if callable(made) and not isinstance(made, nn.Module):
-        with _said(file, path):
-            made = made()
     if not isinstance(made, Model):
         raise ValueError(
             f"{file}:{name} must be, or return, a network made by uapkit.models.wrap, got {type(made).__name__}"
         )
     return made
+
+
+@contextlib.contextmanager
+def _beside(file: str, path: Path) -> Iterator[None]:
+    """Imports look beside the file first. ValueError where one meant a module there and another of its name is loaded."""
+    folder = path.parent
+    ours = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/__init__.py")}
+    others = {
+        name: module for name, module in list(sys.modules.items()) if name in ours and _of_another(module, folder)
+    }
+    parts = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in others}
+    for name in parts:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        twice = sorted(others.keys() & sys.modules.keys())
+        for name in [name for name in sys.modules if name.partition(".")[0] in others]:
+            del sys.modules[name]
+        sys.modules.update(parts)
+    if twice:
+        raise ValueError(
+            f"{file} imports {twice[0]!r} from its folder, but another folder's module of that name is loaded; rename "
+            "one of the two, or use the two networks in a Python process each"
+        )
+
+
+def _of_another(module: ModuleType, folder: Path) -> bool:
+    """Is it a module of the user's own from outside the folder?"""
+    file = getattr(module, "__file__", None)
+    if (
+        file is None
+        or module.__name__.partition(".")[0] in ("uapkit", "__main__")
+        or not sources.is_ours(module.__name__)
+    ):
+        return False
+    return not Path(file).resolve().is_relative_to(folder)
 
 
 @contextlib.contextmanager
