@@ -227,10 +227,8 @@ def _redrawn(model: models.Model, seed: int) -> models.Model:
     with torch.no_grad():
         for weights in other.parameters():  # what is drawn anew is the same in both all the same
             weights.copy_(2 * weights + 1)
-    for method in (
-        "reset_parameters",
-        "_reset_parameters",
-    ):  # the second, as of attention, only where the first leaves some
+    # attention has the second only, which is not asked where the first leaves nothing
+    for method in ("reset_parameters", "_reset_parameters"):
         for one in (fresh, other):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(child_seed(seed, {"reset_parameters": "untrained"}.get(method, method)))
