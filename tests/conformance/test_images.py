@@ -279,9 +279,11 @@ def test_deep_colour_in_other_layouts_is_refused(tmp_path):
             read(path)
 
 
-def test_a_tiff_without_its_width_is_damaged(tmp_path):
+def test_a_tiff_with_an_empty_second_picture_is_damaged(tmp_path):
     path = tiff(tmp_path / "a.tif", colours16(), 2)
-    path.write_bytes(path.read_bytes().replace(struct.pack("<H", 256), struct.pack("<H", 250), 1))
+    content = path.read_bytes()
+    after = 8 + 2 + 12 * 11  # where the file tells the place of the next picture
+    path.write_bytes(content[:after] + struct.pack("<I", len(content)) + content[after + 4 :] + bytes(6))
     with pytest.raises(ValueError, match="damaged or not a picture"):
         read(path)
 
