@@ -9,6 +9,7 @@ import pytest
 from uapkit import runner, sources
 from uapkit.lab import memo
 from uapkit.runner import catalogue
+from uapkit.runner.execute import full_parameters
 
 NAME = "khrulkov2018/tab1_layers"
 
@@ -136,6 +137,15 @@ WRONG = [
     ({"seed": -1}, "seed .* must be a whole number, not negative"),
     ({"data": ["digits"]}, "data .* must be text, such as digits"),
     ({"device": 0}, "device .* must be text, such as cpu"),
+    ({"n_fit": None}, "n_fit .* must be a number, got None"),
+    ({"n_fit": {"a": 1.5}}, "n_fit .* must be a whole number, not negative, got {'a': 1.5}"),
+    ({"n_eval": "many"}, "n_eval .* must be a number"),
+    ({"seed": None}, "seed .* must be a number, got None"),
+    ({"data": None}, "data .* must be text, such as digits, got None"),
+    ({"models": None}, "models .* must be a list, got None"),
+    ({"layers": 7}, r"layers .* must be a list, \[7\] say, got 7"),
+    ({"layers": "conv1"}, r"layers .* must be a list, \[conv1\] say"),
+    ({"layers": {"a": 7}}, r"layers .* must be a list, \[7\] say"),
 ]
 
 
@@ -147,13 +157,53 @@ def test_values_of_another_kind_are_refused_before_anything_runs(given, said):
 
 
 def test_values_of_the_right_kind_pass():
-    fine = {"models": ["a"], "n_fit": 16.0, "p": math.inf, "q": "1e1", "layers": {"a": ["b"]}, "n_eval": None}
+    fine = {"models": ["a"], "n_fit": 16.0, "p": math.inf, "layers": {"a": ["b"]}, "n_eval": None}
     assert runner.check_parameters(runner.item(NAME), fine).items() >= fine.items()
     by_network = {"n_fit": {"mlp_digits": 4, "other": 0}, "data": {"other": "digits"}}
     assert runner.check_parameters(runner.item("jetley2018/fig1_scores"), by_network).items() >= by_network.items()
     assert runner.check_parameters(runner.item(NAME), {"eps": {"vgg_digits": 0, "other": "0.1"}})
     beside = {"betas": [], "noises": []}
     assert runner.check_parameters(runner.item("jetley2018/ext_step"), beside).items() >= beside.items()
+
+
+@pytest.mark.parametrize(
+    ("item", "given", "taken"),
+    [
+        (NAME, {"n_fit": 1e1, "n_eval": 1e2, "n_random": 1.0}, "{'n_fit': 10, 'n_eval': 100, 'n_random': 1}"),
+        (NAME, {"q": "1e1", "eps": np.float32(0.5)}, "{'q': 10.0, 'eps': 0.5}"),
+        (NAME, {"seed": np.int64(2**60), "max_iter": "20", "p": 2}, f"{{'seed': {2**60}, 'max_iter': 20, 'p': 2}}"),
+        (NAME, {"n_fit": {"a": 4.0, "other": "8"}, "layers": None}, "{'n_fit': {'a': 4, 'other': 8}, 'layers': None}"),
+        ("moosavi2017/fig1_teaser", {"n_images": 8.0, "n_eval": {"other": None}}, "{'n_images': 8, 'n_eval': {'other': None}}"),
+        ("jetley2018/fig1_scores", {"k": 25.0, "targets": [3.0, 8.0]}, "{'k': 25, 'targets': [3, 8]}"),
+        ("khrulkov2018/ext_patterns", {"angles": [0.5, 45]}, "{'angles': [0.5, 45]}"),
+        ("khrulkov2018/fig_q_sweep", {"qs": (1, "inf")}, "{'qs': (1, inf)}"),
+    ],
+)  # fmt: skip
+def test_numbers_come_as_the_kind_that_the_item_counts_with(item, given, taken):
+    full = runner.check_parameters(runner.item(item), given)
+    assert repr({name: full[name] for name in given}) == taken
+
+
+@pytest.mark.parametrize(
+    ("item", "given", "said"),
+    [
+        ("jetley2018/fig1_scores", {"targets": [3, 1.5]}, "targets .* must be a list, each a whole number, not negative"),
+        ("khrulkov2018/fig_q_sweep", {"qs": [1, None]}, "qs .* must be a list, each a number"),
+        ("khrulkov2018/fig_examples", {"layer": 7}, "layer .* must be text, such as conv1"),
+        ("moosavi2017/fig1_teaser", {"n_fit": None}, "n_fit .* must be a number, got None"),
+    ],
+)  # fmt: skip
+def test_values_of_another_kind_are_refused_in_lists_and_beside_none(item, given, said):
+    with pytest.raises(ValueError, match=said):
+        runner.check_parameters(runner.item(item), given)
+
+
+def test_full_runs_are_taken_as_they_are_written():
+    for about in runner.items().values():
+        if about.function is not None and about.path("full").is_file():
+            given = full_parameters(about)
+            full = runner.check_parameters(about, given)
+            assert repr({name: full[name] for name in given}) == repr(given)
 
 
 def test_an_error_of_pythons_own_names_the_parameters_that_were_given(project, counted, monkeypatch):

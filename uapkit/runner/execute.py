@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import time
 import traceback
@@ -35,48 +36,90 @@ def full_parameters(about: Item) -> dict[str, Any]:
 
 
 def check_parameters(about: Item, given: dict[str, Any]) -> dict[str, Any]:
-    """Defaults of the item overlaid with ``given``; ValueError naming the nearest parameters for an unknown one."""
+    """Defaults of the item overlaid with ``given``, numbers of the kind that the item takes: 10.0 images are 10.
+
+    ValueError naming the nearest parameters for an unknown one, and for a value of another kind.
+    """
     allowed = about.parameters
     for name in given:
         checks.one_of(
             name, [*allowed, *RUN_ONLY], f"parameter of {about.name}", f"`uapkit list {about.name}` shows them"
         )
+    signature = inspect.signature(about.function).parameters if about.function else {}
+    taken = dict(allowed)
     for name, value in given.items():
-        if name in allowed and (must := _must_be(name, value, allowed[name])):
-            raise ValueError(f"parameter {name} of {about.name} must be {must}, got {value!r}")
-    return allowed | {k: v for k, v in given.items() if k not in RUN_ONLY}
+        if name in allowed:
+            like, empty = _kind(signature[name])
+            if must := _must_be(name, value, like, empty):
+                raise ValueError(f"parameter {name} of {about.name} must be {must}, got {value!r}")
+            taken[name] = _as(value, like)
+    return taken
 
 
-def _must_be(name: str, value: Any, default: Any) -> str:
-    """What a parameter with this default has to be, "" where the value may be it; a mapping gives a value by network."""
+def _kind(parameter: inspect.Parameter) -> tuple[Any, bool]:
+    """(a value of the kind that the parameter takes, None if that is unknown; whether it may be None)."""
+    default, kind, name = parameter.default, str(parameter.annotation), parameter.name
+    empty = default is None or "None" in kind or (kind == "PerNetwork" and name == "n_eval")
+    if isinstance(default, Mapping):
+        default = next(iter(default.values()))
+    if isinstance(default, list | tuple) and "float" in kind:
+        default = tuple(map(float, default))
+    if default is None and "Sequence" in kind:
+        default = ()
+    if default is None and (kind.startswith("int") or name.startswith("n_")):
+        default = 0
+    if default is None and kind == "Layer":
+        default = ""
+    return default, empty
+
+
+def _must_be(name: str, value: Any, like: Any, empty: bool) -> str:
+    """What a parameter of this kind has to be, "" where the value may be it; a mapping gives a value by network."""
+    if isinstance(value, Mapping):
+        return next(filter(None, (_must_be(name, one, like, empty) for one in value.values())), "")
     if name == "eps" or name.endswith("_eps"):
-        sizes = list(value.values()) if isinstance(value, Mapping) else [value]
-        return "" if all(_is_radius(size) for size in sizes) else "a number in [0, 1e+30]"
-    if value is None or default is None or isinstance(value, Mapping) or isinstance(default, Mapping):
+        return "" if _is_radius(value) else "a number in [0, 1e+30]"
+    if like is None or (value is None and empty):
         return ""
-    if isinstance(default, bool):
+    if isinstance(like, bool):
         return "" if isinstance(value, bool) else "true or false"
-    if isinstance(default, int | float):
+    if isinstance(like, int | float):
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):
             return "a number"
         if math.isnan(number):
             return "a number"
-        whole = isinstance(default, int)
+        whole = isinstance(like, int)
         return (
             "a whole number, not negative" if whole and not (0 <= number < math.inf and number == int(number)) else ""
         )
-    if isinstance(default, str):
-        return "" if isinstance(value, str) and (value.strip() or not default) else f"text, such as {default}"
-    if isinstance(default, list | tuple):
+    if isinstance(like, str):
+        return "" if isinstance(value, str) and (value.strip() or not like) else f"text, such as {like or 'conv1'}"
+    if isinstance(like, list | tuple):
         if not isinstance(value, list | tuple):
-            return f"a list, [{value}] say"
-        if name == "models" and any(one is None or isinstance(one, int | float | list | tuple | dict) for one in value):
-            return "a list of networks by name"
-        if not value and default and name not in BESIDES:
+            return "a list" if value is None else f"a list, [{value}] say"
+        if name == "models":
+            if any(one is None or isinstance(one, int | float | list | tuple | dict) for one in value):
+                return "a list of networks by name"
+        elif like and (must := next(filter(None, (_must_be("", one, like[0], False) for one in value)), "")):
+            return f"a list, each {must}"
+        if not value and like and name not in BESIDES:
             return f"a list of one {'network' if name == 'models' else 'value'} at least"
     return ""
+
+
+def _as(value: Any, like: Any) -> Any:
+    """A value that may be of this kind, as it is counted with: 10.0 is 10 where a whole number is wanted, "0.1" is 0.1."""
+    if isinstance(value, Mapping):
+        return {key: _as(one, like) for key, one in value.items()}
+    if isinstance(like, list | tuple) and like and isinstance(value, list | tuple):
+        return type(value)(_as(one, like[0]) for one in value)
+    if value is None or isinstance(like, bool) or not isinstance(like, int | float):
+        return value
+    if isinstance(like, int):
+        return int(float(value) if isinstance(value, str) else value)
+    return value if type(value) in (int, float) else float(value)
 
 
 def _is_radius(value: Any) -> bool:
