@@ -530,8 +530,16 @@ def test_bad_arguments():
             op.matmat(block)
     with pytest.raises(TypeError, match="torch tensor or a NumPy array"):
         op.matvec([0.0] * 4)
+    for v in (torch.zeros(4, dtype=torch.complex64), np.zeros(4, complex)):
+        with pytest.raises(TypeError, match="real vectors"):
+            op.matvec(v)
+        with pytest.raises(TypeError, match="real vectors"):
+            op.matmat(v[:, None])
     with pytest.raises(TypeError, match=r"Linear\) computes in bfloat16, too coarse"):
         JacobianOperator(nn.Linear(2, 3).bfloat16().eval(), x)
+    for a in (np.array([[1, 2j]]), torch.ones(2, 2, dtype=torch.complex64)):
+        with pytest.raises(TypeError, match="a must be a matrix of real numbers"):
+            DenseOperator(a)
     for a in (torch.zeros(3), torch.zeros(2, 2, 2), torch.zeros(0, 2), torch.tensor([[math.nan]])):
         with pytest.raises(ValueError, match="a "):
             DenseOperator(a)
