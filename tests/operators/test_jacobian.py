@@ -483,6 +483,12 @@ def test_detached_parts_have_no_slope():
     torch.testing.assert_close(op.rmatvec(torch.ones(8, dtype=torch.float64)), x.sum(0).flatten())
 
 
+def test_products_that_are_not_numbers_are_refused():
+    """The sum's logarithm is differentiated twice at a weight of zero, whose logarithm is none."""
+    with pytest.raises(ValueError, match="not each other's adjoint: <w, J v> = nan"):
+        JacobianOperator(lambda x: x.flatten(1).logcumsumexp(1), pixels(0, 2, 1, 2))
+
+
 def test_singular_vector_of_a_network_is_that_of_its_dense_jacobian():
     fn, x = network(SMALL), pixels(0, 3, 3, 8)
     op, dense = JacobianOperator(fn, x, chunk=2), DenseOperator(jacobian(fn, x))
