@@ -61,6 +61,15 @@ def test_projection_takes_vectors_and_images_and_keeps_the_shape():
         project(x, gaussian(0, 12))
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_whole_numbers_are_projected_as_such(dtype):
+    q, x = orthonormal(torch.ones(4, 1, dtype=torch.float64)), torch.tensor([3, 0, 1, 0]).to(dtype)
+    p = project(x, q)
+    assert p.dtype == torch.float64
+    assert torch.equal(p, project(x.double(), q))
+    assert torch.equal(project(x.view(1, 1, 2, 2), q).flatten(), p)
+
+
 @settings(max_examples=25)
 @given(seed=seeds, degrees=st.floats(1e-6, 90))
 def test_a_planted_angle_comes_out_in_any_basis(seed, degrees):

@@ -48,14 +48,16 @@ def orthonormal(vectors: Tensor, *, rtol: float = 1e-6) -> Tensor:
 def project(x: Tensor, basis: Tensor) -> Tensor:
     """Q Q^T x for every row of ``x``: (d,), (n, d), (c, h, w) or (n, c, h, w) with d = c h w; same shape.
 
-    basis: (d, k) with orthonormal columns, see :func:`orthonormal`. Source: [jetley2018], images and attacks projected
-    on spans of principal directions. Raises ValueError where the sizes do not fit.
+    The result has the dtype of ``x``; that of ``basis`` where ``x`` holds integers. basis: (d, k) with orthonormal
+    columns, see :func:`orthonormal`. Source: [jetley2018], images and attacks projected on spans of principal
+    directions. Raises ValueError where the sizes do not fit.
     """
     d = len(_columns(basis, "basis"))
     image = x.ndim >= 3
     own = x.shape[-3:].numel() if image else x.shape[-1] if x.ndim else 0
     if x.ndim > 4 or own != d:
         raise ValueError(f"x must hold vectors or images of {d} entries, as basis has rows, got {tuple(x.shape)}")
+    x = x if x.is_floating_point() or x.is_complex() else x.to(basis.dtype)
     q = basis.to(x)
     return (x.reshape(-1, d) @ q @ q.T).view(x.shape)
 

@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import resnet18
 from torchvision.models.squeezenet import Fire
 
-from uapkit.models import trust
-from uapkit.operators import DenseOperator, HessianOperator, JacobianOperator
+from uapkit.models import trust, wrap
+from uapkit.operators import DenseOperator, HessianOperator, JacobianOperator, LayerJacobians
 from uapkit.operators.base import default_chunk
 from uapkit.operators.replay.record import Replay
 from uapkit.singular import pq_singular
@@ -225,6 +225,73 @@ def test_chunks_beyond_the_record_run_anew(name, record_bytes, monkeypatch):
         assert error(op.rmatvec(w), full.rmatvec(w)) < 1e-12
 
 
+class Routed(nn.Module):
+    """Each image goes to a head by its brightness, ``apart`` from the first head; a head without images is not run."""
+
+    def __init__(self, *edges, apart=1.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.edges = edges
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(12, 12))
+        self.heads = nn.ModuleList(nn.Linear(12, 5) for _ in range(len(edges) + 1))
+        for head in self.heads[1:]:
+            for t, first in zip(head.parameters(), self.heads[0].parameters(), strict=True):
+                t.data = torch.lerp(first.data, t.data, apart)
+
+    def forward(self, x):
+        to = sum((x.mean((1, 2, 3)) > edge).long() for edge in self.edges)
+        z = self.body(x)
+        out = self.heads[0](z)
+        for k, head in enumerate(self.heads):
+            which = (to == k).nonzero()[:, 0]
+            if k and len(which):
+                out = out.index_copy(0, which, head(z[which]))
+        return out
+
+
+def dark_then_bright(n, bright):
+    x = pixels(0, n, 3, 2) / 2
+    x[n - bright :] += 0.5
+    return x
+
+
+@pytest.mark.parametrize(
+    ("net", "x"),
+    [
+        (Routed(0.5), dark_then_bright(12, 6)),
+        (Routed(0.4, 0.5, 0.6), pixels(0, 12, 3, 2)),  # all heads in every chunk, of other numbers of images
+        (Routed(0.5, apart=1e-5), dark_then_bright(60, 1)),  # one image in a chunk of many, and that by little
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_network_that_sends_images_to_its_parts_is_right_in_every_chunk(net, x, backwards):
+    x = x.flip(0) if backwards else x
+    net = net.double().eval()
+    dense, half = jacobian(net, x), len(x) // 2
+    ops = [JacobianOperator(net, x, chunk=chunk) for chunk in (None, half, 4, 1)]
+    assert [op.way for op in ops] == ["replay"] + ["general"] * 3
+    w = vector(1, len(dense))
+    for op in ops:
+        assert error(op.matvec(v := vector(0, 12)), dense @ v) < 1e-12
+        assert error(op.rmatvec(w), dense.T @ w) < 1e-12
+    largest = float(torch.linalg.svdvals(dense)[0])
+    assert pq_singular(ops[1], p=2, q=2, max_iter=100).value == pytest.approx(largest, rel=1e-3)
+
+
+def test_chunks_that_are_not_kept_and_layers_recorded_together_are_held_against_the_network_too(monkeypatch):
+    net, x = Routed(0.5).double().eval(), dark_then_bright(4, 2)
+    together = LayerJacobians(wrap(net, input_size=(3, 2, 2), name="routed"), ["body", "logits"], x, chunk=2)
+    assert [together.at(layer).way for layer in ("body", "logits")] == ["replay", "general"]
+    monkeypatch.setattr(JacobianOperator, "record_bytes", 0)
+    assert JacobianOperator(net, x, chunk=2).way == "general"
+
+
+def test_a_network_that_looks_at_values_but_does_the_same_everywhere_is_replayed():
+    net, x = Routed(0.5).double().eval(), dark_then_bright(12, 6)
+    for images in (x[:6], x[6:], torch.cat([x[4:8], x[4:8]])):
+        assert JacobianOperator(net, images, chunk=len(images) // 2).way == "replay"
+
+
 @pytest.mark.parametrize("name", ["leaky", "squeezenet", "pool before relu"])
 def test_other_order_in_memory_gives_the_same(name, monkeypatch):
     """Graphics processors keep channels outermost; the entries' order is ours to get right, so it is tested here."""
@@ -416,6 +483,12 @@ def test_detached_parts_have_no_slope():
     torch.testing.assert_close(op.rmatvec(torch.ones(8, dtype=torch.float64)), x.sum(0).flatten())
 
 
+def test_products_that_are_not_numbers_are_refused():
+    """The sum's logarithm is differentiated twice at a weight of zero, whose logarithm is none."""
+    with pytest.raises(ValueError, match="not each other's adjoint: <w, J v> = nan"):
+        JacobianOperator(lambda x: x.flatten(1).logcumsumexp(1), pixels(0, 2, 1, 2))
+
+
 def test_singular_vector_of_a_network_is_that_of_its_dense_jacobian():
     fn, x = network(SMALL), pixels(0, 3, 3, 8)
     op, dense = JacobianOperator(fn, x, chunk=2), DenseOperator(jacobian(fn, x))
@@ -463,8 +536,16 @@ def test_bad_arguments():
             op.matmat(block)
     with pytest.raises(TypeError, match="torch tensor or a NumPy array"):
         op.matvec([0.0] * 4)
+    for v in (torch.zeros(4, dtype=torch.complex64), np.zeros(4, complex)):
+        with pytest.raises(TypeError, match="real vectors"):
+            op.matvec(v)
+        with pytest.raises(TypeError, match="real vectors"):
+            op.matmat(v[:, None])
     with pytest.raises(TypeError, match=r"Linear\) computes in bfloat16, too coarse"):
         JacobianOperator(nn.Linear(2, 3).bfloat16().eval(), x)
+    for a in (np.array([[1, 2j]]), torch.ones(2, 2, dtype=torch.complex64)):
+        with pytest.raises(TypeError, match="a must be a matrix of real numbers"):
+            DenseOperator(a)
     for a in (torch.zeros(3), torch.zeros(2, 2, 2), torch.zeros(0, 2), torch.tensor([[math.nan]])):
         with pytest.raises(ValueError, match="a "):
             DenseOperator(a)

@@ -27,7 +27,7 @@ class Operator(ABC):
         self.dtype = np.dtype(str(dtype).removeprefix("torch."))
 
     def matvec(self, v: Vector) -> Vector:
-        """A v: (columns,) to (rows,). Raises ValueError for a wrong number of entries, TypeError for another type."""
+        """A v: (columns,) to (rows,). ValueError for a wrong number of entries, TypeError for another type or complex v."""
         return self._product(self._matvec, v, self.shape[1])
 
     def rmatvec(self, w: Vector) -> Vector:
@@ -51,6 +51,8 @@ class Operator(ABC):
         return self._applied(product, flat)
 
     def _applied(self, product, v):  # type: ignore[no-untyped-def]
+        if v.is_complex() if isinstance(v, Tensor) else np.iscomplexobj(v):
+            raise TypeError(f"an operator takes real vectors, got {v.dtype}; give real and imaginary part one by one")
         with torch.inference_mode(False), torch.no_grad():
             if isinstance(v, Tensor):
                 return product(own(v).to(self.device, self.torch_dtype))

@@ -29,7 +29,8 @@ class JacobianOperator(Operator):
     - ``"replay"``: the layer is traced to elementary operations and their derivatives are kept (one byte for a ReLU's
       entry, eight for a max-pool's output, the slope of a smooth activation). Before the first operation that looks at
       the image, the direction is the same for all images and is computed once. Verified on the first images against
-      automatic differentiation; layers that cannot be traced, or fail this, go
+      automatic differentiation, and at every further chunk against the layer's own answers if tracing had to look at the
+      images' values (a network that sends images to its parts); layers that cannot be traced, or fail this, go
     - ``"general"``: autograd's own graph, retained. Verified against finite differences, and the two products against
       each other.
 

@@ -1,5 +1,7 @@
 """Which steps a layer is planned into: products stay those of the derivative, and nothing is recorded twice."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -83,7 +85,7 @@ def test_what_is_not_kept_has_no_bytes(monkeypatch):
     assert JacobianOperator(net, x, chunk=2)._products.nbytes == 0
 
 
-@pytest.mark.parametrize(("off", "fits"), [(0.0, True), (1e-7, True), (1e-2, False)])
+@pytest.mark.parametrize(("off", "fits"), [(0.0, True), (1e-7, True), (1e-2, False), (math.nan, False)])
 def test_two_products_that_are_not_each_others_adjoint_are_refused(off, fits):
     """Beyond rounding, whose third root is what finite differences leave."""
     products = General(lambda x: x.flatten(1).sin(), [pixels(0, 3, 2, 3)], 2**30)

@@ -62,7 +62,7 @@ class General:
         pushed, pulled = next(iter(self.push(v))).detach(), self.pull([w, *rest]).detach()
         forward, backward = float((pushed * w).sum()), float((pulled * v).sum())
         size = max(float(pulled.norm()) * float(v.norm()), float(pushed.norm()) * float(w.norm()))
-        if abs(forward - backward) > torch.finfo(x.dtype).eps ** (1 / 3) * size:
+        if not abs(forward - backward) <= torch.finfo(x.dtype).eps ** (1 / 3) * size:  # NaN does not pass either
             raise ValueError(
                 f"the two products of {name} are not each other's adjoint: <w, J v> = {forward:.4g}, <J^T w, v> = "
                 f"{backward:.4g} (a gradient of its own, or a part that cannot be differentiated twice?)"

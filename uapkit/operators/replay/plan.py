@@ -39,20 +39,20 @@ def plain_operations() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def trace(fn: Layer, x: Tensor) -> fx.GraphModule:
+def trace(fn: Layer, x: Tensor) -> tuple[fx.GraphModule, bool]:
     """``fn`` at ``x`` as a graph of ATen operations without in-place ones; raises whatever tracing raises.
 
-    With shapes alone, so that nothing is computed, unless ``fn`` looks at values.
+    With shapes alone, so that nothing is computed, unless ``fn`` looks at values; True where it does.
     """
-    plain = torch.func.functionalize(fn)
+    plain, looks = torch.func.functionalize(fn), False
     with torch.no_grad(), plain_operations(), _attributes_kept(fn), warnings.catch_warnings():
         try:
             warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, on its way to say that values are looked at
             graph_module = make_fx(plain, tracing_mode="fake", _allow_non_fake_inputs=True)(x)
         except Exception:  # whatever it does with values; the real trace raises what is to be raised
-            graph_module = make_fx(plain)(x)
+            graph_module, looks = make_fx(plain)(x), True
     graph_module.graph.eliminate_dead_code()
-    return graph_module
+    return graph_module, looks
 
 
 @contextmanager
@@ -72,11 +72,12 @@ def _attributes_kept(fn: Layer) -> Iterator[None]:
 class Traced:
     """``fn`` at ``x`` (n, c, h, w) as a graph: its nodes in order, and those whose values no image enters.
 
-    ``outputs``: the node of each tensor that ``fn`` returns, of the one or of several.
+    ``outputs``: the node of each tensor that ``fn`` returns, of the one or of several. ``looks``: whether the values of
+    ``x`` were looked at, so that ``fn`` may do something else at other images.
     """
 
     def __init__(self, fn: Callable[[Tensor], Any], x: Tensor) -> None:
-        self.graph_module = trace(fn, x)
+        self.graph_module, self.looks = trace(fn, x)
         nodes = list(self.graph_module.graph.nodes)
         self.input = next(n for n in nodes if n.op == "placeholder")
         returned = next(n for n in nodes if n.op == "output").args[0]

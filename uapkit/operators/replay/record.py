@@ -105,7 +105,8 @@ class Recording:
 class Forward:
     """``fn``, which returns one tensor or several, at chunks of images (n, c, h, w): traced once for each size of chunk.
 
-    keep_bytes: how much of the values on the way to keep, so that no later recording has to run the network.
+    keep_bytes: how much of the values on the way to keep, so that no later recording has to run the network. Raises
+    ValueError where the trace looked at the values of one chunk and is not what ``fn`` does at another.
     """
 
     def __init__(self, fn: Callable[[Tensor], Any], chunks: Sequence[Tensor], keep_bytes: int = 0) -> None:
@@ -116,6 +117,8 @@ class Forward:
         for x in chunks:
             if len(x) not in self.traced:
                 self.traced[len(x)] = Traced(fn, x)
+            elif self.traced[len(x)].looks:
+                self._compare(self.traced[len(x)], x)
             values = self._run(self.traced[len(x)], x) if kept < keep_bytes else None
             kept += 0 if values is None else sum(v.nbytes for v in values.values() if isinstance(v, Tensor))
             self.known.append(None if values is None else Known(values))
@@ -127,6 +130,18 @@ class Forward:
                 with torch.no_grad(), plain_operations():
                     values[node] = run(node, values)
         return values
+
+    def _compare(self, traced: Traced, x: Tensor) -> None:
+        """ValueError unless the graph of another chunk keeps its shapes at ``x``, and each image gets the answer of ``fn``."""
+        values = self._run(traced, x)
+        with torch.no_grad():
+            answer = self.fn(x)
+        if any(values[n].shape != n.meta["val"].shape for n in traced.nodes if isinstance(n.meta.get("val"), Tensor)):
+            raise ValueError("the shapes on the way depend on the images")
+        for node, y in zip(traced.outputs, [answer] if isinstance(answer, Tensor) else answer, strict=True):
+            gap, size = (t.reshape(len(x), -1).norm(dim=1) for t in (values[node] - y, y))
+            if not bool((gap <= torch.finfo(y.dtype).eps ** (1 / 3) * size).all()):
+                raise ValueError("what is computed depends on the images")
 
 
 class Replay:
