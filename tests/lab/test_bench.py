@@ -1,6 +1,7 @@
 """Networks and images of a bench: parts by name that never overlap, one definition of the nulls, tags without a load."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -130,23 +131,34 @@ def untrained(net):
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "left"),
     [
-        (Plain, "w would stay as trained; give Plain a method reset_parameters"),
-        (
-            lambda: torch.nn.Sequential(torch.nn.Linear(28, 2), torch.nn.Sequential(Plain())),
-            r"1\.0\.w would stay as trained; give 1\.0, a Plain, or what holds it, a method",
-        ),
+        (Plain, "w"),
+        (lambda: torch.nn.Sequential(torch.nn.Linear(28, 2), torch.nn.Sequential(Plain())), "1.0.w"),
         (
             lambda: torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(28, 2)),
-            r"parametrizations\.weight\.original0 would stay",
+            "parametrizations.weight.original0, parametrizations.weight.original1",
         ),
-        (torch.nn.Flatten, "all that it holds would stay as trained; give Flatten"),
     ],
 )
-def test_weights_that_nothing_draws_anew_have_no_untrained_copy(make, words):
-    with pytest.raises(ValueError, match=f"mine has no untrained copy to be compared with: {words}"):
-        untrained(make())
+def test_weights_that_no_module_draws_anew_get_normal_entries_of_their_spread(make, left):
+    net = make()
+    with torch.no_grad():
+        for k, weights in enumerate(net.parameters()):
+            weights.copy_(3 + torch.rand(weights.shape, generator=torch.Generator().manual_seed(k)))
+    with pytest.warns(UserWarning, match=f"nothing in mine draws {re.escape(left)} anew"):
+        fresh = dict(untrained(net).net.named_parameters())
+    for name, weights in net.named_parameters():
+        assert not bool((fresh[name] == weights).any()), name
+    redrawn, was = fresh[left.partition(",")[0]], dict(net.named_parameters())[left.partition(",")[0]]
+    assert float(redrawn.mean()) == pytest.approx(float(was.mean()), abs=0.5)
+    if was.numel() > 100:
+        assert float(redrawn.std()) == pytest.approx(float(was.std()), rel=0.1)
+
+
+def test_a_network_without_parameters_has_no_untrained_copy():
+    with pytest.raises(ValueError, match="mine has no parameters, so there is no untrained copy"):
+        untrained(torch.nn.Flatten())
 
 
 @pytest.mark.parametrize("make", [Told, Attends, lambda: torch.nn.BatchNorm2d(1)])

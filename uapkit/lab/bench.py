@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,7 +113,8 @@ class Bench:
     def untrained(self, name: str, seed: int | None = None) -> models.Model:
         """A null: the same architecture with fresh weights, drawn by ``seed`` (None: the bench's).
 
-        ValueError for a network of the caller's own where some parameter has no ``reset_parameters()`` to draw it.
+        ValueError for a network of the caller's own without parameters. Warns where some have no ``reset_parameters()`` to
+        draw them.
         """
         seed = self.seed if seed is None else seed
         if name not in self._own:
@@ -222,11 +224,18 @@ def fitted(data: str, size: Size, resize: str, *, split: str = "test", n: int | 
 
 
 def _redrawn(model: models.Model, seed: int) -> models.Model:
-    """A copy with fresh weights; ValueError where a parameter still follows from the model's own."""
+    """A copy with fresh weights: by the modules' own ``reset_parameters()``; what these leave, from a normal distribution.
+
+    It has the mean and the spread of the parameter's entries, so that a single number keeps its value; a warning names them.
+    ValueError for a network without parameters.
+    """
     fresh, other = copy.deepcopy(model), copy.deepcopy(model)
+    if next(fresh.net.parameters(), None) is None:
+        raise ValueError(f"{model.name} has no parameters, so there is no untrained copy to compare it with")
     with torch.no_grad():
         for weights in other.parameters():  # what is drawn anew is the same in both all the same
             weights.copy_(2 * weights + 1)
+    kept: list[str] = []
     # attention has the second only, which is not asked where the first leaves nothing
     for method in ("reset_parameters", "_reset_parameters"):
         for one in (fresh, other):
@@ -238,14 +247,19 @@ def _redrawn(model: models.Model, seed: int) -> models.Model:
             one.requires_grad_(False)  # a parameter that the module put in its place asks for a gradient
         drawn, again = dict(fresh.net.named_parameters()), dict(other.net.named_parameters())
         kept = [name for name, weights in drawn.items() if not torch.equal(weights, again[name])]
-        if drawn and not kept:
+        if not kept:
             return fresh
-    left, owner = (kept[0], kept[0].rpartition(".")[0]) if kept else ("all that it holds", "")
-    kind = type(dict(fresh.net.named_modules())[owner]).__name__
-    raise ValueError(
-        f"{model.name} has no untrained copy to be compared with: {left} would stay as trained; give "
-        f"{f'{owner}, a {kind}, or what holds it,' if owner else kind} a method reset_parameters() that draws it by torch's seed"
+    warnings.warn(
+        f"nothing in {model.name} draws {', '.join(kept[:3])}{' and others' if len(kept) > 3 else ''} anew; its untrained copy "
+        "gets normal entries of the same mean and spread there; give the module that holds them a reset_parameters()",
+        stacklevel=3,
     )
+    with torch.no_grad():
+        for name in kept:
+            noise = torch.randn(drawn[name].shape, generator=generator(seed, f"untrained {name}"), dtype=torch.float64)
+            entries = drawn[name].double().cpu()
+            drawn[name].copy_(entries.mean() + entries.std(correction=0) * noise)
+    return fresh
 
 
 def shards(images: Images) -> list[Images]:
