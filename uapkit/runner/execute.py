@@ -124,7 +124,7 @@ def _as(value: Any, like: Any) -> Any:
 
 def _is_radius(value: Any) -> bool:
     try:
-        checks.radius(value)
+        checks.radius(float(value) if isinstance(value, str) else value)  # as a command line gives it
     except (TypeError, ValueError):
         return False
     return not isinstance(value, bool)
