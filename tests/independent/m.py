@@ -139,7 +139,7 @@ def _(stored: float) -> Found:
     "M",
     "moosavi2017/tab2_transfer",
     "ResNet-20: share of labels changed by the vector of ResNet-56",
-    lambda: cell("moosavi2017/tab2_transfer", "fooling_rate", model=SMALL, source="cifar10_resnet56"),
+    lambda: cell("moosavi2017/tab2_transfer", "fooling_rate", model=SMALL, source="cifar10_resnet56", kind="foreign"),
 )
 def _(stored: float) -> Found:
     return of_test_set(vector("moosavi2017/fig4_gallery", "v/cifar10_resnet56/"), stored)
