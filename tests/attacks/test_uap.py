@@ -241,7 +241,7 @@ def test_the_bar_ends_at_the_last_image_and_a_quick_pass_is_kept_once(net, x, tm
             bars.append(self)
 
     monkeypatch.setattr(module, "Bar", Bar)
-    monkeypatch.setattr(module, "write_whole", lambda path, content: written.append(path))
+    monkeypatch.setattr(module, "write_state", lambda path, *state: written.append(path))
     uap(net, [x[:10], x[10:]], eps=0.08, target_rate=1, max_passes=2, checkpoint=tmp_path / "run.safetensors")
     assert [(bar.n, bar.total) for bar in bars] == [(24, 24)] * 2
     assert len(written) == 2

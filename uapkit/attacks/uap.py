@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
@@ -13,17 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from uapkit import checks
 from uapkit.attacks.base import Perturbation, batch_for, fitted_on, plain, warn_of_size
+from uapkit.attacks.checkpoint import read_state, write_state
 from uapkit.attacks.deepfool import Settings, walk
 from uapkit.attacks.labelled import Labelled
 from uapkit.data.batches import Pictures
 from uapkit.data.views import View, viewed
-from uapkit.files import write_whole
 from uapkit.gate import Network
 from uapkit.norms import lp_norm, project
 from uapkit.progress import Bar
@@ -286,31 +283,12 @@ class _Sweep:
             raise IsADirectoryError(f"checkpoint must be a file, {self.path.name} is a folder")
         if self.path is None or not self.path.exists():
             return _State(torch.zeros_like(first[0]), torch.zeros_like(first[0]))
-        try:
-            with safe_open(self.path, "pt") as file:
-                about, v = json.loads((file.metadata() or {})["uapkit.uap"]), file.get_tensor("v").to(first)
-                best = file.get_tensor("best").to(first)
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(
-                f"{self.path.name} is no checkpoint of uap, or is damaged ({error}); delete it or name another file"
-            ) from None
-        for name, here in self.identity.items():
-            if name not in about["run"]:
-                raise ValueError(
-                    f"checkpoint {self.path.name} was written by an earlier version of uapkit, which did not note {name}, "
-                    "so whether it is of this run cannot be told; delete it or name another file"
-                )
-            if about["run"][name] != here:
-                raise ValueError(
-                    f"checkpoint {self.path.name} is of another run: {name} was {about['run'].get(name)!r} there and "
-                    f"is {here!r} here; delete it or name another file"
-                )
-        return _State(v, best, **about["state"])
+        v, best, rest = read_state(self.path, self.identity)
+        return _State(v.to(first), best.to(first), **rest)
 
     def save(self, state: _State) -> None:
         """Keep the state, whole or not at all."""
         self.saved = time.monotonic()
         if self.path is not None:
             rest = {name: value for name, value in vars(state).items() if name not in ("v", "best")}
-            about = json.dumps({"run": self.identity, "state": rest})
-            write_whole(self.path, save({"v": state.v.cpu(), "best": state.best.cpu().clone()}, {"uapkit.uap": about}))
+            write_state(self.path, self.identity, state.v, state.best, rest)

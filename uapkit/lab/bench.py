@@ -214,7 +214,7 @@ def fitted(data: str, size: Size, resize: str, *, split: str = "test", n: int | 
     if not folder and (size is None or data not in SIZED):
         return load()
     if size is None:
-        return load(size=224)
+        return load(size=224, resize=resize)
     if size[1] != size[2]:
         raise ValueError(
             f"the pictures of {data!r} are made squares, but the network's input_size is {size}; give a folder of pictures "
