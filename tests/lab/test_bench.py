@@ -351,6 +351,10 @@ def test_an_own_folder_is_fitted_to_the_network_and_left_alone_where_it_fits(tmp
             bench.data = folders[which]
             split = bench.split(name)
             assert split.fit.shape == split.scored.shape == ((3, 24, 24) if size else (3, *without))
+            if split.fit.shape[1:] != (48, 48):
+                side = split.fit.shape[-1]
+                as_asked = data.load(folders[which], n=4, seed=0, size=side, resize=resize).x[:2]
+                assert torch.equal(split.fit.x, as_asked), "resized as the bench says, with an input_size or without"
 
 
 def test_pictures_are_made_squares_only(tmp_path):
