@@ -161,6 +161,21 @@ def test_a_network_without_parameters_has_no_untrained_copy():
         untrained(torch.nn.Flatten())
 
 
+@pytest.mark.parametrize("name", ["gcnn_digits", "roteqnet_digits", "stdcnn_digits", "vgg_digits", "cifar10_resnet20"])
+def test_the_untrained_copy_of_a_network_of_ours_is_drawn_as_the_catalogue_draws_it(name, recwarn):
+    net = models.load(name, weights="random").net
+    as_drawn = {key: weights.double().clone() for key, weights in net.state_dict().items()}
+    for weights in net.state_dict().values():
+        weights.mul_(5).add_(3)
+    fresh = untrained(net).net.state_dict()
+    assert not [warning for warning in recwarn if "anew" in str(warning.message)]
+    for key, weights in as_drawn.items():
+        assert float(fresh[key].double().mean()) == pytest.approx(float(weights.mean()), abs=0.3), key
+        assert float(fresh[key].double().std(correction=0)) == pytest.approx(
+            float(weights.std(correction=0)), rel=0.5, abs=0.05
+        ), key
+
+
 @pytest.mark.parametrize("make", [Told, Attends, lambda: torch.nn.BatchNorm2d(1)])
 def test_an_untrained_copy_is_fresh_in_every_parameter(make):
     net = make()

@@ -27,9 +27,15 @@ class _P4Conv(nn.Module):
 
     def __init__(self, out_channels: int, *fan_in: int) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(math.prod(fan_in))  # torch's own rule for convolutions
-        self.weight = nn.Parameter(torch.empty(out_channels, *fan_in).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(out_channels, *fan_in))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, by torch's own rule for convolutions."""
+        bound = 1 / math.sqrt(self.weight[0].numel())
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
 
     def _convolve(self, x: Tensor, turned: list[Tensor]) -> Tensor:
         """Correlate planes x (n, i, h, w) with four turned copies of the weight, each (out, i, k, k)."""

@@ -63,13 +63,19 @@ class RotConv(nn.Module):
         super().__init__()
         parts = 2 if field else 1
         self.field, self.padding, self.orientations = field, padding, orientations
-        deviation = math.sqrt(2 / (in_channels * parts * math.pi * size**2 / 4))  # He's rule on the disc's taps
-        self.weight = nn.Parameter(deviation * torch.randn(out_channels, in_channels, parts, size, size))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, parts, size, size))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
         angle = 2 * math.pi * torch.arange(orientations, dtype=torch.float64) / orientations
         self.register_buffer("turn", rotation_matrices(size, orientations), persistent=False)
         self.register_buffer("cosine", angle.cos().to(self.turn.dtype)[:, None], persistent=False)
         self.register_buffer("sine", angle.sin().to(self.turn.dtype)[:, None], persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Draw the weight anew, by He's rule on the disc's taps; the bias starts at zero."""
+        _, inside, parts, size, _ = self.weight.shape
+        nn.init.normal_(self.weight, std=math.sqrt(2 / (inside * parts * math.pi * size**2 / 4)))
+        nn.init.zeros_(self.bias)
 
     def bank(self) -> Tensor:
         """All rotated filters, (out * orientations, in * parts, size, size)."""
@@ -142,6 +148,11 @@ class VectorBatchNorm(nn.Module):
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(channels))
         self.register_buffer("running_var", torch.ones(channels))
+
+    def reset_parameters(self) -> None:
+        """Scale and running deviation as before any training: 1."""
+        nn.init.ones_(self.weight)
+        nn.init.ones_(self.running_var)
 
     def forward(self, field: Tensor) -> Tensor:
         """Same shape as the input (n, c, 2, h, w)."""
