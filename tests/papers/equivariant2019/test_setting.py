@@ -28,6 +28,18 @@ def test_images_are_those_of_the_rotated_set_and_samples_are_nested(setting):
     assert not torch.equal(few.x, data.load("digits", rotation=30.0)[:20].x), "the set's own order is not random"
 
 
+@pytest.mark.parametrize("attack", ["gradient", "fgsm", "deepfool"])
+def test_a_network_whose_attack_gives_no_direction_is_refused_by_its_name(setting, attack):
+    here = setting()
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    with torch.no_grad():
+        flat[1].weight.zero_()
+        flat[1].bias.copy_(torch.arange(10.0))
+    (name,) = here.bench.names([models.wrap(flat, input_size=(1, 28, 28), name="mine")])
+    with pytest.raises(ValueError, match=r"gives no direction on any of the 20 images of mine; give the item another"):
+        here.directions(name, attack, 20)
+
+
 def test_directions_are_unit_gradients_and_their_signs(setting, net):
     here = setting()
     images, model = here.turned(20), here.network(net)

@@ -49,9 +49,3 @@ def test_principal_subspace_holds_99_per_cent_with_the_fewest_directions():
     energy = [float((rows.double() @ basis[:, :m]).square().sum() / rows.double().square().sum()) for m in (1, 2)]
     assert basis.shape == (5, 2)
     assert energy[0] < 0.99 <= energy[1]
-
-
-@pytest.mark.parametrize("ask", [spectrum.leading, lambda rows: spectrum.top_share(rows, 2)])
-def test_directions_that_are_all_zero_have_no_spectrum(ask):
-    with pytest.raises(ValueError, match="all directions are zero, so they have no spectrum"):
-        ask(torch.zeros(30, 6))

@@ -7,7 +7,14 @@ from PIL import Image
 
 from uapkit import lab, models
 from uapkit.lab.identity import identity
-from uapkit.papers.jetley2018.resampling import Resampled, attacked, defended, random_directions, side_of
+from uapkit.papers.jetley2018.resampling import (
+    Resampled,
+    attacked,
+    defended,
+    images_of,
+    random_directions,
+    side_of,
+)
 
 
 @pytest.mark.parametrize("side", [7, 13, 20])
@@ -49,6 +56,17 @@ def test_only_images_that_deepfool_fools_are_kept():
     assert side_of(100, few.images) == 12
     with pytest.raises(ValueError, match="n_eval"):
         attacked(lab.Bench("digits", 1, 0, 1), "mlp_digits", 50)
+
+
+def test_pictures_of_a_folder_are_cropped_to_the_networks_input(tmp_path):
+    pixels = np.arange(40, dtype=np.uint8)[None].repeat(30, 0) * 6  # a ramp from left to right, wider than it is high
+    for k in range(3):
+        Image.fromarray(pixels).save(tmp_path / f"{k}.png")
+    bench = lab.Bench(str(tmp_path), 1, 0, 2)
+    (name,) = bench.names([models.wrap(torch.nn.Flatten(), input_size=(3, 28, 28), name="mine")])
+    found = images_of(bench, name).x
+    assert found.shape == (2, 3, 28, 28)
+    assert float(found[0, 0, 0, 0]) > 4 * 6 / 255, "the middle is kept, not the left edge"
 
 
 def test_random_directions_have_the_norms_of_the_attacks():

@@ -151,7 +151,8 @@ class Setting:
     def directions(self, network: str, attack: str, n: int, *, untrained: bool = False) -> Tensor:
         """(n, d) unit attack directions of the first n images; a row is zero where the attack gave none.
 
-        untrained: those of a copy of the network with fresh weights, drawn by the bench's seed.
+        untrained: those of a copy of the network with fresh weights, drawn by the bench's seed. ValueError where all are
+        zero: then there is nothing to decompose, compare or add.
         """
         checks.one_of(attack, ATTACKS, "attack")
         if attack == "fgsm":
@@ -164,7 +165,13 @@ class Setting:
         else:
             made = lab.keep(attacks.deepfool, net, images.x, batch_size=BATCH)
             found = made.r * made.success[:, None, None, None]
-        return unit_rows(found.flatten(1)).cpu()[:n]
+        rows = unit_rows(found.flatten(1)).cpu()[:n]
+        if not rows.any():
+            raise ValueError(
+                f"{attack} gives no direction on any of the {n} images of {network}{' with fresh weights' if untrained else ''}; "
+                "give the item another network, more images or another attack"
+            )
+        return rows
 
     def invariant(self, n: int, step: float) -> Tensor:
         """(n, d) unit differences between an image turned by ``step`` degrees more and the image."""

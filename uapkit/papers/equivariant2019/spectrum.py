@@ -28,29 +28,15 @@ def _largest(k: int | None, d: int) -> list[int] | None:
     return None if k is None else [d - k, d - 1]
 
 
-def _of_trace_one(moment: Tensor) -> np.ndarray:
-    """The moment over its trace; ValueError where all directions are zero."""
-    trace = float(moment.trace())
-    if not trace > 0:
-        raise ValueError(
-            "all directions are zero, so they have no spectrum: the network, or its untrained copy, has no gradient on these "
-            "images; give the item another network, more images, or another initialisation (reset_parameters())"
-        )
-    return (moment / trace).numpy()
-
-
 def top_values(moment: Tensor, k: int | None = None) -> np.ndarray:
-    """(k,) largest eigenvalues as shares of the trace, largest first; all of them for None.
-
-    ValueError for k > d, and for a moment of zeros.
-    """
+    """(k,) largest eigenvalues as shares of the trace, largest first; all of them for None. ValueError for k > d."""
     subset = _largest(k, len(moment))
-    return eigh(_of_trace_one(moment), subset_by_index=subset, eigvals_only=True)[::-1].clip(0)
+    return eigh((moment / moment.trace()).numpy(), subset_by_index=subset, eigvals_only=True)[::-1].clip(0)
 
 
 def top(moment: Tensor, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(k largest eigenvalues as shares of the trace, (d, k) eigenvectors), largest first; all of them for None."""
-    values, vectors = eigh(_of_trace_one(moment), subset_by_index=_largest(k, len(moment)))
+    values, vectors = eigh((moment / moment.trace()).numpy(), subset_by_index=_largest(k, len(moment)))
     return values[::-1].clip(0), vectors[:, ::-1].copy()
 
 

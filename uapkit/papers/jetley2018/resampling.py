@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from uapkit import checks, lab, models
-from uapkit import data as sets
 from uapkit.checks import NotHere
 from uapkit.data.images import Images
-from uapkit.lab.bench import SIZED
+from uapkit.lab.bench import fitted
 from uapkit.models import Model
 from uapkit.papers.jetley2018.setting import deepfool, norms
 from uapkit.seeds import generator
@@ -60,14 +58,11 @@ def defended(net: Model, side: int) -> Model:
 
 
 def images_of(bench: lab.Bench, network: str, spare: int = 0) -> Images:
-    """The images that a network is attacked on, and ``spare`` more after them. Photographs are cropped to its input."""
+    """The images that a network is attacked on, and ``spare`` more after them. Pictures are cropped to its input."""
     model, data = bench.network(network), bench.setting(network, "data")
     n = checks.count(bench.setting(network, "n_eval"), "n_eval", 2) + spare
-    sizing: dict[str, Any] = (
-        {"size": model.input_size[-1], "resize": "crop"} if model.input_size and data in SIZED else {}
-    )
     try:
-        return sets.load(data, n=n, seed=bench.seed, **sizing).to(bench.device)
+        return fitted(data, model.input_size, "crop", n=n, seed=bench.seed).to(bench.device)
     except FileNotFoundError as error:
         raise NotHere(str(error)) from None
 
