@@ -122,6 +122,19 @@ def test_page_reads_without_javascript(watched):
     assert page.locator("main table").count() >= 1, "the measured rates stand there all the same"
 
 
+@pytest.mark.parametrize("paper", ["equivariant2019", "jetley2018", "khrulkov2018", "moosavi2017"])
+def test_a_phone_shows_what_a_paper_said_and_what_we_found_as_cards(desk, paper):
+    page = desk.open(f"book/papers/{paper}")
+    rows, widths = page.locator("#they-said-we-found tbody tr"), {}
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        first = [rows.first.locator("td").nth(k).bounding_box() for k in range(3)]
+        widths[width] = [cell["x"] for cell in first], min(cell["width"] for cell in first)
+    assert len(set(widths[1280][0])) == 3, "three columns on a desktop"
+    assert len(set(widths[390][0])) == 1, "one below the other on a phone"
+    assert widths[390][1] > 300, "as wide as the text"
+
+
 def test_keyboard_reaches_links_and_shows_where_it_is(desk):
     desk.page.set_viewport_size({"width": 1280, "height": 900})
     page = desk.open("book/index")
