@@ -69,23 +69,41 @@ def test_at_full_length_all_are_as_long_and_noise_keeps_the_spectrum(matrix, mon
     assert full == pytest.approx(rate)
     own = rows_of(matrix, model=source, source=source, kind=item.FULL_OWN)["fooling_rate"].item()
     assert own == pytest.approx(float(bench.fooled(source, 0.2 * v.sign()).float().mean()))
-    noise = rows_of(matrix, model=target, kind=item.PHASES)
-    same = rephased(v, child_seed(3, f"phases of {source}"))
-    assert torch.allclose(torch.fft.fft2(same).abs(), torch.fft.fft2(v).abs(), atol=1e-3), "its spectrum"
-    assert noise["fooling_rate"].item() == pytest.approx(float(bench.fooled(target, 0.2 * same.sign()).float().mean()))
+    own_noise = rows_of(matrix, model=source, kind=item.OWN_PHASES).set_index("draw")["fooling_rate"]
+    noise = rows_of(matrix, model=target, kind=item.PHASES).set_index("draw")["fooling_rate"]
+    assert len(noise) == len(own_noise) == item.DRAWS
+    for draw in range(item.DRAWS):
+        same = rephased(v, child_seed(3, f"phases of {source}") + draw)
+        assert torch.allclose(torch.fft.fft2(same).abs(), torch.fft.fft2(v).abs(), atol=1e-3), "its spectrum"
+        for name, rates in ((target, noise), (source, own_noise)):
+            assert rates[draw] == pytest.approx(float(bench.fooled(name, 0.2 * same.sign()).float().mean()))
+    assert len(set(noise)) > 1, "draws differ"
     found = evidence(matrix).set_index(["claim", "network"])["estimate"]
     signs = cells(matrix)["random signs", target]
     assert found["transfers_at_full_length", f"{target}, over random"] == pytest.approx(full - signs)
-    mean = noise["fooling_rate"].mean()
+    mean = noise.mean()
     assert found["transfers_beyond_spectrum", f"{target}, over its spectrum"] == pytest.approx(full - mean)
+    assert found["own_beyond_spectrum", f"{source}, over its spectrum"] == pytest.approx(own - own_noise.mean())
+    null = evidence(matrix).set_index(["claim", "network"])["null"][
+        "transfers_beyond_spectrum", f"{target}, over its spectrum"
+    ]
+    best = max(noise)
+    assert null == pytest.approx(best - (noise.sum() - best) / (item.DRAWS - 1)), "the draw that fools most"
     grid = item.at_full_length(Run.of(matrix)).axes[0]
-    assert [t.get_text() for t in grid.get_yticklabels()][-3:] == ["all others", item.LIKE_OTHERS, "random signs"]
+    assert [t.get_text() for t in grid.get_yticklabels()][-4:] == [
+        item.LIKE_OWN,
+        "all others",
+        item.LIKE_OTHERS,
+        "random signs",
+    ]
     assert {f"{full:.2f}", f"{mean:.2f}", f"{signs:.2f}"} <= {text.get_text() for text in grid.texts}
 
 
 def test_a_run_without_full_length_makes_no_claim_of_it(matrix):
     arrays = {
-        name: a for name, a in matrix.attrs["arrays"].items() if item.PHASES not in name and item.FULL not in name
+        name: a
+        for name, a in matrix.attrs["arrays"].items()
+        if not any(kind in name for kind in (item.OWN_PHASES, item.FULL, item.FULL_OWN))
     }
     assert {c.name for c in item.claims(Run(matrix, arrays))} == {"transfers"}
 
@@ -152,7 +170,7 @@ def test_the_null_is_there_once_the_table_is_stored(matrix):
     """A table is stored as text, where a reader may take the word "null" for an empty cell."""
     again = results.read_table(results.table_bytes(matrix))
     run = Run.of(again)
-    assert run.rows["is_null"].sum() == 8
+    assert run.rows["is_null"].sum() == 6 + 4 * item.DRAWS
     assert [t.get_text() for t in item.figure(run).axes[0].get_yticklabels()][-1] == "random signs"
 
 

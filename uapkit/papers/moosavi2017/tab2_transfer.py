@@ -18,6 +18,7 @@ from uapkit import lab
 from uapkit.attacks import Perturbation
 from uapkit.figures.panels import models_of, of_a_run, panels
 from uapkit.figures.style import style
+from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, claim, nulls
 from uapkit.lab.sweep import PerNetwork
 from uapkit.papers.moosavi2017.drawing import matrix, published
@@ -29,6 +30,8 @@ from uapkit.seeds import child_seed
 OWN, FOREIGN, OTHERS, ON_OTHERS = "own", "foreign", "all others", "its own, on all others"
 EQUAL, LIKE_OTHERS = "equal length", "noise with their spectra"
 FULL, FULL_OWN = "foreign, full length", "own, full length"
+OWN_PHASES, LIKE_OWN = "random phase", "noise with its own spectrum"
+DRAWS = 3  # of noise with the spectrum of one perturbation
 
 
 def run(
@@ -55,10 +58,10 @@ def run(
     kind "row mean": the mean over all other networks of the perturbation of ``model``, "column mean": the mean over all
     others' perturbations on ``model``, with intervals over the images. Nulls: source
     "random signs" or "random direction", one row a draw; kind "equal length", noise as long in the 2-norm as a foreign
-    perturbation, which may not fill its ball; kind "random phases", a foreign one with new phases
-    (:func:`uapkit.papers.moosavi2017.setting.rephased`) that fills its ball, too. Networks on other images (``data`` by network)
-    make a table of their own. Flags as ``fooled/<model>/<source>``, with the kind before the source for all but
-    plain ones, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
+    perturbation, which may not fill its ball; kinds "random phases" and "random phase", three draws of a foreign and of the
+    network's own one with new phases (:func:`uapkit.papers.moosavi2017.setting.rephased`) that fill the ball, too. Networks on
+    other images (``data`` by network) make a table of their own. Flags as ``fooled/<model>/<source>``, with the kind before the
+    source for all but plain ones and the draw after it for phases, perturbations as ``v/<source>`` in ``attrs["arrays"]``.
     """
     bench = bench_of(data, n_fit, n_eval, seed, device)
     setting = Setting(bench, n_images, eps, target_rate, max_passes)
@@ -88,14 +91,16 @@ def run(
             score(made.v, source, OWN if own else FOREIGN, source)
             full = FULL_OWN if own else FULL
             score(amplified(made, math.inf), source, full, f"{full}/{source}")
+            kind = OWN_PHASES if own else PHASES
+            for draw in range(DRAWS):
+                phases = rephased(made.v, child_seed(seed, f"phases of {source}") + draw)
+                noise = amplified(replace(made, v=phases), math.inf)
+                score(noise, f"noise like {source}", kind, f"{kind}/{source}/{draw}", draw=draw)
             if own:
                 continue
             noise = setting.random(model, 0, norm)
             noise = noise * (made.v.to(noise).norm() / noise.norm())
             score(noise, f"noise as long as {source}", EQUAL, f"{EQUAL}/{source}")
-            phases = rephased(made.v, child_seed(seed, f"phases of {source}"))
-            noise = amplified(replace(made, v=phases), math.inf)
-            score(noise, f"noise like {source}", PHASES, f"{PHASES}/{source}")
         for k in range(n_random):
             score(setting.random(model, k, norm), nulls.kind_of(norm), "null", f"null/{k}", draw=k)
         return rows, arrays
@@ -128,8 +133,9 @@ def claims(run: Run) -> Iterator[Claim]:
 
     Random signs fill the ball; a perturbation that was stopped early does not. So each foreign one is compared with noise of its
     own length. "transfers_at_full_length": the foreign ones filling their ball against random signs, which fill it, too.
-    "transfers_beyond_spectrum": the same against noise with each one's spectrum, the mean of all. A run that did not score
-    such noise has random signs only: where every foreign perturbation is shorter than they
+    "transfers_beyond_spectrum": the same against the mean of all noise with their spectra; "own_beyond_spectrum": the network's own
+    against noise with its spectrum. Null of these: the draw of the noise that fools most, against the others. A run that did not
+    score noise of equal length has random signs only: where every foreign perturbation is shorter than they
     are in the 2-norm by more than a tenth, losing against them refutes nothing, and the interval reaches up to 1.
     """
     if "kind" not in run.table:
@@ -148,11 +154,28 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim(
             "transfers", f"{model}, over random", gain, ">", 0.0, null=lab.paired(draws[0], np.mean(draws[1:], axis=0))
         )
-        if spectrum := run.all_flags("fooled", model, PHASES):
-            full = np.mean([run.flags("fooled", model, FULL, source) for source in foreign], axis=0)
-            for name, noise in (("transfers_at_full_length", draws), ("transfers_beyond_spectrum", spectrum)):
-                beyond = lab.paired(full, np.mean(noise, axis=0))
-                yield claim(name, f"{model}, over {'random' if noise is draws else 'its spectrum'}", beyond, ">", 0.0)
+        full, own = (run.all_flags("fooled", model, kind) for kind in (FULL, FULL_OWN))
+        compared = [
+            ("transfers_at_full_length", "random", full, draws),
+            ("transfers_beyond_spectrum", "its spectrum", full, by_draw(run, model, PHASES, foreign)),
+            ("own_beyond_spectrum", "its spectrum", own, by_draw(run, model, OWN_PHASES, [model])),
+        ]
+        for name, words, ours, noise in compared:
+            if ours and noise:
+                beyond = lab.paired(np.mean(ours, axis=0), np.mean(noise, axis=0))
+                yield claim(name, f"{model}, over {words}", beyond, ">", 0.0, null=best_draw(noise), absence=True)
+
+
+def by_draw(run: Run, model: str, kind: str, sources: Sequence[str]) -> list[np.ndarray]:
+    """Of each draw of noise like the sources the (n,) share of the sources with which it fools an image."""
+    drawn = [run.all_flags("fooled", model, kind, source) for source in sources]
+    return [np.mean(one, axis=0) for one in zip(*drawn, strict=True)]
+
+
+def best_draw(draws: Sequence[np.ndarray]) -> Interval:
+    """What the draw that fools most has over the mean of the others."""
+    gains = [lab.paired(one, np.mean([*draws[:k], *draws[k + 1 :]], axis=0)) for k, one in enumerate(draws)]
+    return max(gains, key=lambda gain: gain.value)
 
 
 def source_lengths(run: Run) -> dict[str, float]:
@@ -224,12 +247,12 @@ def matrices(grids: Mapping[str, pd.DataFrame], *, means: bool = False) -> Figur
 
 @of_a_run
 def at_full_length(run: Run) -> Figure:
-    """As :func:`figure`, with every perturbation at full length. Lowest rows: noise as long, with the foreign spectra and white."""
+    """As :func:`figure`, with every perturbation at full length. Lowest rows: noise as long, with their spectra and white."""
     grids = {}
     for name in dict.fromkeys(lab.rows_of(run.rows, kind=FULL)["data"]):
         part = run.where(data=name)
-        grid = rates_of(part, [FULL_OWN, FULL, "null"], lowest=[OTHERS, LIKE_OTHERS])
-        for row, kind in ((OTHERS, FULL), (LIKE_OTHERS, PHASES)):
+        grid = rates_of(part, [FULL_OWN, FULL, "null"], lowest=[LIKE_OWN, OTHERS, LIKE_OTHERS])
+        for row, kind in ((LIKE_OWN, OWN_PHASES), (OTHERS, FULL), (LIKE_OTHERS, PHASES)):
             grid.loc[row] = lab.rows_of(part, kind=kind).groupby("model")["fooling_rate"].mean()
         grids[f"fooling rate at full length, {name}"] = grid
     return matrices(grids)
