@@ -26,6 +26,7 @@ from uapkit.seeds import child_seed, generator
 
 UNIVERSAL, SIGNS, LARGER, SHUFFLED = "universal", nulls.RANDOM_SIGNS, "random signs, larger", "shuffled labels"
 FULL, SPECTRUM = "universal, full length", "random phase"
+PHASE_DRAWS = 3
 PHOTOGRAPHS, NOISE, PHASES = "the images themselves", "uniform noise", "random phases"
 MEANINGS = {PHOTOGRAPHS: "clean"}  # of kinds that are drawn like something of another name
 
@@ -45,7 +46,6 @@ def run(
     larger: float = 4.0,
     n_shuffles: int = 20,
     n_noise: int = 200,
-    n_phases: int = 3,
     seed: int = 0,
     device: str = "cpu",
 ) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def run(
     most frequent labels of a few images hold many of them by chance); "regions" (share of images of another kind whose
     label is one of the universal perturbation's ``top`` new labels); "alone" (label and confidence of the perturbation
     by itself). Kinds: "universal"; "universal, full length", the same vector's signs at the full radius, because one that was
-    stopped early fools few images; its null "random phase", ``n_phases`` draws of noise with the vector's own spectrum, as
+    stopped early fools few images; its null "random phase", three draws of noise with the vector's own spectrum, as
     long (:func:`uapkit.papers.moosavi2017.setting.rephased`). Nulls of all: "random signs" of the same norm,
     "random signs, larger", ``larger`` times that, and "shuffled labels", one row a draw: the same fooled images with the
     clean label of another image as new label. Of the regions: "the images themselves" (not perturbed), "uniform noise", and
@@ -103,7 +103,7 @@ def run(
         return rows + alone(net, v, after[moved], labels)
 
     kinds: list[dict[str, Any]] = [{"kind": kind} for kind in (UNIVERSAL, SIGNS, LARGER, FULL)]
-    kinds += [{"kind": SPECTRUM, "draw": draw} for draw in range(n_phases)]
+    kinds += [{"kind": SPECTRUM, "draw": draw} for draw in range(PHASE_DRAWS)]
     points = [{"model": name, **about} for name in names for about in kinds]
     return setting.table([lab.sweep(points, graph, desc="labels")])
 
