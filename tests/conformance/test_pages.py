@@ -100,7 +100,9 @@ def test_the_stored_table_of_networks_is_of_this_zoo_and_misses_only_what_the_pa
 @pytest.mark.parametrize("name", sorted(ROUNDED))
 def test_what_rounding_decides_agrees_in_double_precision(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.delitem(sys.modules, "benchmarks", raising=False)  # it may be the folder of their tests, which is on the path, too
+    monkeypatch.delitem(
+        sys.modules, "benchmarks", raising=False
+    )  # it may be the folder of their tests, which is on the path, too
     networks, zoo = (importlib.import_module(f"benchmarks.{one}") for one in ("networks", "_zoo"))
     one = next(one for one in zoo.ZOO if one.name == name)
     net, x = zoo.built(one).double(), zoo.images(one).double()
