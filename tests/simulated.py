@@ -48,10 +48,25 @@ def differences(n, draws, seed=0):
     return hits
 
 
+def from_noise(n, count, seed=0, *, draws=3, spread=0.03):
+    """One attack and a few draws of noise on the same images; how much a draw fools varies from draw to draw."""
+    rng = np.random.default_rng((seed, n, draws))
+    hits = 0
+    for k in range(count):
+        hard = rng.random(n)
+        edges = [0.7, *rng.normal(0.5, spread, draws)]
+        own, *noise = (torch.from_numpy(hard + 0.3 * rng.random(n) < edge) for edge in edges)
+        # the truth over all draws: as above, for edges within [0.3, 1]
+        found = paired_difference(own, torch.stack(noise), seed=k, n_boot=400)
+        hits += found.low <= 0.2 <= found.high
+    return hits
+
+
 KINDS = {
     "a rate": (rates, (40, 136, 800), 1.0),
     "a mean over seeds": (means, (3, 5, 20), 1.0),
     "a difference of two rates on the same images": (differences, (136, 500), 0.5),
+    "a difference from three draws of noise": (from_noise, (500, 4000), 0.5),
 }
 
 

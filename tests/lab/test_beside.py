@@ -94,6 +94,19 @@ def test_several_draws_give_their_mean_and_the_hull_of_their_intervals():
     assert null.rate.high > one.rate.high
 
 
+def test_a_difference_from_several_draws_is_over_the_draws_too():
+    """The draws fool all images or none: whether an attack fools more is open, whatever the images say."""
+    draws, fooled = np.stack([np.ones(200, dtype=bool), np.zeros(200, dtype=bool)]), np.tile(bits("1110"), 50)
+    drawn, mean = (
+        beside.Null("random phase", "noise", flags, True) for flags in (draws, np.tile(bits("10"), 100)[None])
+    )
+    found, images = drawn.exceeded_by(fooled), mean.exceeded_by(fooled)
+    assert found.value == images.value == 0.25
+    assert images.low > 0 > found.low
+    assert beside.compared([({}, fooled, drawn)])["stands"].item() == "open"
+    assert drawn.exceeded_by(np.stack([fooled, fooled])) == found
+
+
 def test_a_row_stands_above_below_or_open_by_its_whole_interval():
     null = beside.Null("best pattern", "checks", np.tile(bits("10"), 100)[None], True)
     flags = {"above": np.ones(200), "below": np.zeros(200), "open": np.tile(bits("01"), 100)}

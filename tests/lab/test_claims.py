@@ -69,6 +69,11 @@ def test_rates_means_and_differences_are_those_of_the_intervals():
     assert claims.paired(flags, others) == paired_difference(torch.tensor(flags), torch.tensor(others), seed=0)
     drawn = torch.rand(2, 300, generator=torch.Generator().manual_seed(1)) < torch.tensor([[0.6], [0.5]])
     assert claims.paired(*drawn) == paired_difference(*drawn, seed=0)
+    draws = [np.array(others), np.array(flags), np.array(others)]
+    assert claims.paired(flags, draws) == paired_difference(torch.tensor(flags), torch.tensor(np.stack(draws)), seed=0)
+    ones = drawn[:, :4].numpy()
+    change = torch.tensor(ones.astype(float) - np.stack(draws[:2]))
+    assert claims.paired_draws(ones, draws[:2]) == paired_difference(change, torch.zeros(4), seed=0)
     assert claims.mean_of(np.array([1, 2, 4])) == mean_interval([1.0, 2.0, 4.0])
 
 

@@ -1,7 +1,7 @@
 """What every experiment needs, once: networks and images, one memo, sweeps, runs, claims, nulls."""
 
 from uapkit.lab.bench import Bench, Split, class_names, layers_of, split_name
-from uapkit.lab.claims import Claim, claim, from_row, hull, mean_of, paired, rank_correlation, rate
+from uapkit.lab.claims import Claim, claim, from_row, hull, mean_of, paired, paired_draws, rank_correlation, rate
 from uapkit.lab.memo import keep, keeping
 from uapkit.lab.run import Run, joined, rows_of
 from uapkit.lab.sweep import for_network, sweep
@@ -22,6 +22,7 @@ __all__ = [
     "layers_of",
     "mean_of",
     "paired",
+    "paired_draws",
     "rank_correlation",
     "rate",
     "rows_of",

@@ -54,7 +54,7 @@ class Null:
         return Interval(float(self.flags.mean()), self.flags.shape[1], low, high)
 
     def exceeded_by(self, fooled: np.ndarray) -> Interval:
-        """How much more ``fooled`` (n,) fools than the null does, paired over the images that both scored.
+        """How much more ``fooled`` (n,) or (draws, n) fools than the null does, over the images that both scored and over draws.
 
         ValueError where the images are not the same.
         """
@@ -62,11 +62,11 @@ class Null:
             raise ValueError(
                 f"{self.what} was scored on other images of the set, so no difference is paired; draw it only"
             )
-        n = min(len(fooled), self.flags.shape[1])
-        return paired(np.asarray(fooled, dtype=float)[-n:], self.flags.mean(0)[-n:])
+        n = min(np.shape(fooled)[-1], self.flags.shape[1])
+        return paired(np.asarray(fooled, dtype=float)[..., -n:], self.flags[:, -n:])
 
     def over(self, fooled: np.ndarray) -> Interval:
-        """How much more the null fools than ``fooled`` (n,): :meth:`exceeded_by` the other way round."""
+        """How much more the null fools than ``fooled``: :meth:`exceeded_by` the other way round."""
         found = self.exceeded_by(fooled)
         return Interval(-found.value, found.n, -found.high, -found.low)
 
@@ -170,7 +170,7 @@ def against_patterns(
 def compared(rated: Iterable[tuple[dict[str, Any], np.ndarray, Null | None]]) -> pd.DataFrame:
     """One row a measured row with a null whose images are the same: its settings, both rates, the paired difference.
 
-    rated: (settings as columns, (n,) flags or means of flags over draws, null). ``stands``: "above" where the whole 95 %
+    rated: (settings as columns, (n,) or (draws, n) flags, null). ``stands``: "above" where the whole 95 %
     interval of the difference lies above 0, "below", or "open". Rows without such a null are left out.
     """
     rows = []
@@ -180,7 +180,7 @@ def compared(rated: Iterable[tuple[dict[str, Any], np.ndarray, Null | None]]) ->
         difference = null.exceeded_by(fooled)
         stands = ABOVE if difference.low > 0 else BELOW if difference.high < 0 else OPEN
         rates = {
-            "fooling_rate": float(np.mean(fooled[-difference.n :])),
+            "fooling_rate": float(np.mean(np.asarray(fooled)[..., -difference.n :])),
             "null": null.what,
             "null_rate": null.rate.value,
         }

@@ -82,8 +82,17 @@ def hull(rows: pd.DataFrame, value: str = "fooling_rate") -> Interval:
 
 
 def paired(a: Any, b: Any) -> Interval:
-    """mean(a) - mean(b) over the same images, by paired bootstrap."""
-    return evaluate.paired_difference(torch.as_tensor(a), torch.as_tensor(b), seed=0)
+    """mean(a) - mean(b) over the same images; a, b: (n,), or (draws, n) or a list of draws, over which the interval is, too.
+
+    See :func:`uapkit.evaluate.paired_difference`.
+    """
+    return evaluate.paired_difference(*(torch.as_tensor(np.asarray(x)) for x in (a, b)), seed=0)
+
+
+def paired_draws(a: Any, b: Any) -> Interval:
+    """mean(a) - mean(b) over the same images and the same draws (seeds, starts); a, b: (draws, n), or lists of draws."""
+    change = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    return paired(change, np.zeros(change.shape[1]))
 
 
 def mean_of(values: Any) -> Interval:

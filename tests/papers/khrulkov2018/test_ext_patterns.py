@@ -19,6 +19,7 @@ def run():
         "n_eval": 60,
         "max_iter": 3,
         "n_random": 2,
+        "n_at_best": 4,
         "periods": [4, 8],
         "angles": [0, 90],
     }
@@ -31,7 +32,8 @@ def test_ext_patterns(run):
     layers = list(own["layer"])
     assert len(layers) == 3
     for kind in (item.PHASE, item.RADIAL):
-        assert len(run.where(kind=kind)) == 2 * len(layers)
+        drawn = run.where(kind=kind).groupby("layer")["draw"].apply(sorted).to_dict()
+        assert drawn == {layer: list(range(4 if layer == item.best_layer(run.rows) else 2)) for layer in layers}
     assert {k: len(run.where(kind=k)) for k in item.FAMILIES} == dict.fromkeys(item.FAMILIES, 1)
     assert len(run.where(kind="random signs")) == 2
     assert not own["is_null"].any()
@@ -80,6 +82,11 @@ def test_claims_say_both_directions_and_are_paired(run):
     random = run.where(kind="random signs")["fooling_rate"].mean()
     assert found["beats_random_signs"].found.value == pytest.approx(own - random, abs=1e-6)
     assert found["beats_random_signs"].found.n == 60
+    noise = run.all_flags("fooled", "lenet_digits", layer, item.strongest_noise(run.rows, layer))
+    assert len(noise) == 4
+    assert found["beats_its_own_spectrum"].found == lab.paired(
+        run.flags("fooled", "lenet_digits", layer, item.OWN, 0), noise
+    )
 
 
 def test_the_noise_that_counts_is_the_one_that_fools_more_held_in_images(run):

@@ -81,15 +81,6 @@ def test_batches_on_each_networks_own_images():
         fig_batch_size.run(**LINEAR | {"data": {"other_net": "digits"}})
 
 
-def test_an_interval_over_draws_holds_every_pair_of_them():
-    draws = [np.array([1.0] * a + [0.0] * (100 - a)) for a in (60, 40)]
-    other = np.zeros(100)
-    found = fig_batch_size.over_draws(draws, [other])
-    each = [lab.paired(one, other) for one in draws]
-    assert found.value == pytest.approx(0.5)
-    assert (found.low, found.high) == (each[1].low, each[0].high)
-
-
 def test_too_large_batches_are_refused():
     with pytest.raises(ValueError, match="batch_sizes must hold a size in \\[1, 8\\]"):
         fig_batch_size.run(**LINEAR, batch_sizes=(9,))

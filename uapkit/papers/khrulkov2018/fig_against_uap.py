@@ -108,7 +108,7 @@ def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
     """
     drawn = beside.strongest_patterns(run, patterns)
     for network, rows in run.by_network():
-        random = np.mean(run.all_flags("fooled", network, nulls.RANDOM_SIGNS), axis=0)
+        random = np.stack(run.all_flags("fooled", network, nulls.RANDOM_SIGNS))
         counts = sorted({int(n) for n in rows["n_images"].dropna()})
         against = [
             ("beats_uap_at_few_images", "UAP", counts[0]),

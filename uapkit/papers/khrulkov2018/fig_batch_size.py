@@ -13,7 +13,6 @@ from torch import Tensor
 
 from uapkit import lab
 from uapkit.attacks import Perturbation
-from uapkit.intervals import Interval
 from uapkit.lab import Claim, Run, beside, claim
 from uapkit.lab.sweep import PerNetwork, for_network
 from uapkit.models import Model
@@ -111,7 +110,7 @@ def claims(run: Run) -> Iterator[Claim]:
     """The largest batch gains less than 5 points over b = 16; redrawing moves the rate by less than 5 points at either.
 
     A batch of all images that batches are drawn from is one and the same in every draw, and redrawn it is that again: the
-    largest batch that counts is a smaller one. An interval reaches from the lowest to the highest end over the pairs of draws.
+    largest batch that counts is a smaller one. Intervals are over the images and over the draws.
     """
     for network, rows in run.by_network():
         rows = lab.rows_of(rows, kind="fixed batch")
@@ -123,22 +122,12 @@ def claims(run: Run) -> Iterator[Claim]:
         largest, small = sizes[-1], next((b for b in sizes if b >= 16), sizes[0])
         fixed = {b: [run.flags("fooled", network, b, "fixed", k) for k in draws] for b in (small, largest)}
         if small < largest:
-            gain = over_draws(fixed[largest], fixed[small])
+            gain = lab.paired(fixed[largest], fixed[small])
             yield claim("flat_in_batch_size", f"{network} ({largest} against {small})", gain, "<", 0.05)
         for b in fixed:
-            change = over_draws([run.flags("fooled", network, b, "redrawn", 0)], fixed[b])
+            change = lab.paired(run.flags("fooled", network, b, "redrawn", 0), fixed[b])
             yield claim("redrawing_hardly_matters", f"{network} (b = {b})", change, "<", 0.05)
             yield claim("redrawing_hardly_matters", f"{network} (b = {b})", change, ">", -0.05)
-
-
-def over_draws(ones: Sequence[Any], others: Sequence[Any]) -> Interval:
-    """The mean difference of two kinds of vector, several draws each, on the same images.
-
-    Its interval reaches from the lowest to the highest end of those over the images, one for every pair of draws.
-    """
-    pairs = [lab.paired(a, b) for a in ones for b in others]
-    value = sum(one.value for one in pairs) / len(pairs)
-    return Interval(value, pairs[0].n, min(one.low for one in pairs), max(one.high for one in pairs))
 
 
 def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
@@ -146,7 +135,7 @@ def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
     rated = []
     for (network, kind, size), _ in run.measured.groupby(["model", "kind", "batch_size"], sort=False):
         draws = run.all_flags("fooled", network, int(size), str(kind).split()[0])
-        rated.append(({"model": network, "kind": kind, "batch_size": int(size)}, np.mean(draws, axis=0)))
+        rated.append(({"model": network, "kind": kind, "batch_size": int(size)}, np.stack(draws)))
     return beside.against_patterns(run, patterns, rated)
 
 

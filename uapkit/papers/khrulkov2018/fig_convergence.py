@@ -144,8 +144,8 @@ def claims(run: Run) -> Iterator[Claim]:
         ends = [name.rpartition("/")[0] for name in run.arrays if name.startswith(f"fooled/{network}/")]
         both = [name for name in dict.fromkeys(ends) if f"{name}/few" in run.arrays and f"{name}/last" in run.arrays]
         if both:
-            last, early = (np.mean([run.flags(name, when) for name in both], axis=0) for when in ("last", "few"))
-            yield claim("rate_is_there_after_few", network, lab.paired(last, early), "<", 0.02)
+            last, early = ([run.flags(name, when) for name in both] for when in ("last", "few"))
+            yield claim("rate_is_there_after_few", network, lab.paired_draws(last, early), "<", 0.02)
 
 
 def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
@@ -153,7 +153,7 @@ def against_patterns(run: Run, patterns: Run | None) -> pd.DataFrame:
     rated = []
     for (network, layer), rows in lab.rows_of(run.rows, kind="trained").groupby(["model", "layer"], sort=False):
         last = [run.flags("fooled", network, layer, k, "last") for k in sorted(set(rows["start"].astype(int)))]
-        rated.append(({"model": network, "layer": layer}, np.mean(last, axis=0)))
+        rated.append(({"model": network, "layer": layer}, np.stack(last)))
     return beside.against_patterns(run, patterns, rated)
 
 

@@ -102,7 +102,7 @@ def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
         if not len(foreign):
             continue
         fresh = lab.rows_of(rows, kind=nulls.UNTRAINED)["built_on"]
-        random = np.mean(run.all_flags("fooled", network, nulls.RANDOM_SIGNS), axis=0)
+        random = np.stack(run.all_flags("fooled", network, nulls.RANDOM_SIGNS))
         gain, null = (lab.paired(_mean_flags(run, network, names), random) for names in (foreign.index, fresh))
         strongest = beside.strongest((f"{nulls.UNTRAINED}s", null), beside.lead(drawn.get(network), random))
         yield claim("transfers", f"{network}, over random signs", gain, ">", 0.0, null=strongest)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -149,7 +148,7 @@ def claims(run: Run, patterns: Run | None = None) -> Iterator[Claim]:
         about = f"{model}, norm {norm:g}, {sizes[-1]} images"
         v = run.flags("fooled", model, at, UAP, sizes[-1])
         full = run.flags("fooled", model, at, UAP, sizes[-1], "full")
-        random, phases = (np.mean(run.all_flags("fooled", model, at, one), axis=0) for one in (kind, PHASES))
+        random, phases = (run.all_flags("fooled", model, at, one) for one in (kind, PHASES))
         if len(sizes) > 1:
             more = lab.paired(v, run.flags("fooled", model, at, UAP, sizes[0]))
             yield claim("more_images_fool_more", f"{about} against {sizes[0]}", more, ">", 0.0)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -213,14 +212,12 @@ def claims(run: Run) -> Iterator[Claim]:
         about, start = f"{model}, norm {norm:g}", run.flags("fooled", model, f"{norm:g}", UAP, n)
         kind = nulls.kind_of(float(norm))
         draws = lab.rows_of(rows, kind=kind)["draw"].astype(int)
-        random = np.mean([run.flags("fooled", model, f"{norm:g}", kind, k).astype(float) for k in draws], axis=0)
-        chance = lab.paired(random, start.astype(float))
+        chance = lab.paired([run.flags("fooled", model, f"{norm:g}", kind, k) for k in draws], start)
         if f"fooled/{model}/{norm:g}/{UAP}/{n}/inf" in run.arrays:
             longer = run.flags("fooled", model, f"{norm:g}", UAP, n, "inf")
             yield claim("length_is_missing", about, lab.paired(longer, start), ">", 0.0, null=chance)
             if same := run.all_flags("fooled", model, f"{norm:g}", PHASES):
-                beyond = lab.paired(longer.astype(float), np.mean([flags.astype(float) for flags in same], axis=0))
-                yield claim("direction_beats_its_spectrum", about, beyond, ">", 0.0)
+                yield claim("direction_beats_its_spectrum", about, lab.paired(longer, same), ">", 0.0)
         for kind, name in (
             (OVERSHOOT, "overshoot_goes_further"),
             (SPHERE, "sphere_goes_further"),

@@ -107,7 +107,7 @@ def run(
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """At the universal perturbation's own norm, on the same images: its rate minus that of each other kind (mean of its draws).
+    """At the universal perturbation's own norm, on the same images: its rate minus that of each other kind, over images and draws.
 
     "Far more", the paper's word, is more than twice as many; its own figure has 85 % against at most 40 %. "More" is any.
     """
@@ -115,7 +115,7 @@ def claims(run: Run) -> Iterator[Claim]:
         for kind in [kind for kind in KINDS if kind != UNIVERSAL]:
             draws = sorted(lab.rows_of(rows, kind=kind, size=1.0)["draw"].astype(int))
             if draws:
-                others = np.mean([run.flags("fooled", model, kind, k).astype(float) for k in draws], axis=0)
+                others = np.stack([run.flags("fooled", model, kind, k).astype(float) for k in draws])
                 own, name = run.flags("fooled", model, UNIVERSAL, 0).astype(float), f"{model} against {kind}"
                 yield claim("universal_above_others", name, lab.paired(own, 2 * others), ">", 0.0)
                 yield claim("universal_fools_more", name, lab.paired(own, others), ">", 0.0)
@@ -126,7 +126,7 @@ def beyond(run: Run, stall: Run | None) -> pd.DataFrame:
     rated = []
     for (model, kind), rows in run.where(size=1.0).groupby(["model", "kind"], sort=False):
         draws = [run.flags("fooled", model, kind, k) for k in sorted(rows["draw"].astype(int))]
-        rated.append(({"model": model, "kind": kind}, np.mean(draws, axis=0)))
+        rated.append(({"model": model, "kind": kind}, np.stack(draws)))
     return against_noise(run, stall, rated, 2.0)
 
 

@@ -133,7 +133,7 @@ def claims(run: Run) -> Iterator[Claim]:
 
     Random signs fill the ball; a perturbation that was stopped early does not. So each foreign one is compared with noise of its
     own length. "transfers_at_full_length": the foreign ones filling their ball against random signs, which fill it, too.
-    "transfers_beyond_spectrum": the same against the mean of all noise with their spectra; "own_beyond_spectrum": the network's own
+    "transfers_beyond_spectrum": the same against noise with their spectra; "own_beyond_spectrum": the network's own
     against noise with its spectrum. Null of these: the draw of the noise that fools most, against the others. A run that did not
     score noise of equal length has random signs only: where every foreign perturbation is shorter than they
     are in the 2-norm by more than a tenth, losing against them refutes nothing, and the interval reaches up to 1.
@@ -147,7 +147,7 @@ def claims(run: Run) -> Iterator[Claim]:
             continue
         mean = np.mean([run.flags("fooled", model, source) for source in foreign], axis=0)
         equal = run.all_flags("fooled", model, EQUAL)
-        gain = lab.paired(mean, np.mean(equal or draws, axis=0))
+        gain = lab.paired(mean, np.mean(equal, axis=0) if equal else draws)
         lengths = source_lengths(run)
         if not equal and max(lengths[source] for source in foreign) < 0.9 * null_length(run, model):
             gain = replace(gain, high=1.0)
@@ -162,7 +162,7 @@ def claims(run: Run) -> Iterator[Claim]:
         ]
         for name, words, ours, noise in compared:
             if ours and noise:
-                beyond = lab.paired(np.mean(ours, axis=0), np.mean(noise, axis=0))
+                beyond = lab.paired(np.mean(ours, axis=0), noise)
                 yield claim(name, f"{model}, over {words}", beyond, ">", 0.0, null=best_draw(noise), absence=True)
 
 
@@ -173,7 +173,7 @@ def by_draw(run: Run, model: str, kind: str, sources: Sequence[str]) -> list[np.
 
 
 def best_draw(draws: Sequence[np.ndarray]) -> Interval:
-    """What the draw that fools most has over the mean of the others."""
+    """What the draw that fools most has over the mean of the others: these draws, so the interval is over the images alone."""
     gains = [lab.paired(one, np.mean([*draws[:k], *draws[k + 1 :]], axis=0)) for k, one in enumerate(draws)]
     return max(gains, key=lambda gain: gain.value)
 
