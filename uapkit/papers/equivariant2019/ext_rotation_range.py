@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from uapkit import lab, models
 from uapkit.figures.panels import legend, panels
 from uapkit.figures.style import look_of_network, short, style
-from uapkit.intervals import Interval, mean_interval
+from uapkit.intervals import Interval, Rate, mean_interval
 from uapkit.lab import Claim, Run, claim, for_network, nulls
 from uapkit.lab.training import MNIST_MEAN, MNIST_STD
 from uapkit.papers.equivariant2019 import recipes
@@ -21,6 +21,7 @@ from uapkit.papers.equivariant2019.setting import Setting
 from uapkit.papers.equivariant2019.spectrum import top_share
 
 NULLS = [nulls.RANDOM_DIRECTION, IN_DATA]
+TURNED = ("turned_low", "turned_high")
 
 
 def run(
@@ -108,7 +109,7 @@ def claims(run: Run) -> Iterator[Claim]:
         yield claim("more_invariance_stronger_attack", network, stronger, ">", bound)
         concentrated = _difference(ours, "top_share", "share_low", "share_high")
         yield claim("more_invariance_more_concentrated", network, concentrated, ">", 0.0)
-        needed = _difference(ours, "turned_accuracy")
+        needed = _difference(_with_interval(ours, "turned_accuracy"), "turned_accuracy", *TURNED)
         yield claim("robustness_needs_rotations_in_training", network, needed, ">", 0.05)
 
 
@@ -117,6 +118,12 @@ def _by_chance(rows: pd.DataFrame) -> float:
     drawn = lab.rows_of(rows, kind=NULLS).groupby(["kind", "draw"])
     gaps = pd.Series({key: _difference(one, "error_rate").value for key, one in drawn})
     return float(gaps.groupby(level=0).quantile(0.975).max())
+
+
+def _with_interval(rows: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The rows, and Wilson's interval of a rate over their images as the columns :data:`TURNED`."""
+    rates = [Rate.of(round(share * n), int(n)) for share, n in zip(rows[value], rows["n"], strict=True)]
+    return rows.assign(**dict(zip(TURNED, ([r.low for r in rates], [r.high for r in rates]), strict=True)))
 
 
 def _difference(rows: pd.DataFrame, value: str, low: str = "", high: str = "") -> Interval:
