@@ -42,6 +42,7 @@ def run(
     eps: float = 0.2,
     max_iter: int = 10,
     n_random: int = 3,
+    n_at_best: int = 5,
     periods: Sequence[float] = (4, 8),
     angles: Sequence[float] = (0, 45, 90),
     seed: int = 0,
@@ -50,8 +51,8 @@ def run(
     """The singular vectors of [khrulkov2018] beside patterns that need no gradient, at equal norm; ours.
 
     One row a (model, layer, kind, draw). kind "singular vector": the attack at this layer; "random phase": noise with
-    the vector's own two-dimensional spectrum, reduced to signs, ``n_random`` draws; "random phase, radial": the same of
-    its spectrum averaged over directions. Rows without a layer: "stripes", "checks", "Perlin noise", "Gabor noise", each
+    the vector's own two-dimensional spectrum, reduced to signs, ``n_random`` draws, ``n_at_best`` at the layer whose vector fools
+    most held-in images; "random phase, radial": the same of its spectrum averaged over directions. Rows without a layer: "stripes", "checks", "Perlin noise", "Gabor noise", each
     at the one setting of a small grid (``periods`` in pixels, ``angles`` in degrees) that is best on the held-in images;
     "random signs". Everything has its better sign on the held-in images, the nulls too. fooling_rate, low, high in [0, 1]
     on ``n`` images that were neither fitted nor chosen on. value_share: ||J v||_q over that of the singular vector; converged:
@@ -81,23 +82,30 @@ def run(
         arrays = {f"fooled/{model}/{layer}/{kind}/{draw}": flags.cpu().numpy()}
         return row, arrays | ({} if draw else {f"v/{model}/{layer}/{kind}": v.cpu().numpy()})
 
+    def noise_of(model: str, layer: str, draw: int) -> tuple[list[dict], dict]:
+        net, fit = bench.network(model), bench.split(model).fit.x
+        made = setting.vector(model, layer)
+        rows: list[dict] = []
+        arrays: dict[str, Any] = {}
+        for kind in (PHASE, RADIAL):
+            one = child_seed(seed, f"{kind} {draw}")
+            noise = patterns.random_phase(made.v, eps=eps, norm=setting.norm, seed=one, radial=kind == RADIAL)
+            v = noise.to(device)
+            row, more = scored(model, layer, kind, draw, v)
+            share = lab.keep(value_at, net, fit, layer, v / eps, q) / value_of(made)
+            rows.append({"depth": depth(net, layer), "value_share": share, **row})
+            arrays |= more
+        return rows, arrays
+
     def own_and_its_noise(model: str, layer: str) -> tuple[list[dict], dict]:
         net, fit = bench.network(model), bench.split(model).fit.x
         made = setting.vector(model, layer)
-        candidates = [(OWN, 0, made.v)]
+        row, arrays = scored(model, layer, OWN, 0, made.v)
+        about = {"depth": depth(net, layer), "value_share": 1.0, "converged": made.made_by["converged"]}
+        rows = [{**about, **row}]
         for k in range(n_random):
-            for kind in (PHASE, RADIAL):
-                one = child_seed(seed, f"{kind} {k}")
-                noise = patterns.random_phase(made.v, eps=eps, norm=setting.norm, seed=one, radial=kind == RADIAL)
-                candidates.append((kind, k, noise.to(device)))
-        rows: list[dict] = []
-        arrays: dict[str, Any] = {}
-        for kind, draw, v in candidates:
-            row, more = scored(model, layer, kind, draw, v)
-            value = value_of(made) if kind == OWN else lab.keep(value_at, net, fit, layer, v / eps, q)
-            about = {"depth": depth(net, layer), "value_share": value / value_of(made)}
-            rows.append({**about, **({"converged": made.made_by["converged"]} if kind == OWN else {}), **row})
-            arrays |= more
+            noise, more = noise_of(model, layer, k)
+            rows, arrays = rows + noise, arrays | more
         for family, _, v in [*chosen(model), (nulls.RANDOM_SIGNS, "", setting.random(model, 0))]:
             share = lab.keep(value_at, net, fit, layer, v / eps, q) / value_of(made)
             rows.append({"kind": f"value of {family}", "is_null": True, "value_share": share})
@@ -119,6 +127,9 @@ def run(
     parts = []
     for network in bench.names(models):
         parts.append(lab.sweep(setting.layers(network, layers, count=3), own_and_its_noise, desc=f"{network}: layers"))
+        if n_at_best > n_random and "held_in_rate" in parts[-1]:
+            best = {"model": network, "layer": best_layer(parts[-1])}
+            parts.append(lab.sweep([best | {"draw": k} for k in range(n_random, n_at_best)], noise_of, desc="more draws"))
         parts.append(lab.sweep([{"model": network}], made_from_nothing, desc=f"{network}: patterns"))
     return bench.told(lab.joined(parts))
 
@@ -142,7 +153,10 @@ def best_pattern(rows: pd.DataFrame) -> str:
 
 
 def claims(run: Run) -> Iterator[Claim]:
-    """Own vector minus each null on the same images, at the layer and the pattern that are best on the held-in images."""
+    """Own vector minus each null on the same images, at the layer and the pattern that are best on the held-in images.
+
+    Intervals are over the images and over the draws of noise.
+    """
     for network, rows in run.by_network():
         layer = best_layer(rows)
 
@@ -196,7 +210,7 @@ def figure(run: Run) -> Figure:
             for place, kind in enumerate(SHOWN):
                 part = lab.rows_of(rows, kind=kind)
                 part = part[part["layer"] == layer] if kind in (OWN, PHASE, RADIAL) else part
-                at = place + 0.12 * (np.arange(len(part)) - (len(part) - 1) / 2)
+                at = place + min(0.12, 0.6 / len(part)) * (np.arange(len(part)) - (len(part) - 1) / 2)
                 with_intervals(ax, list(at), part, "fooling_rate", look(kind), kind, line=False)
             ax.set(title=f"{short(network)}, {layer}", ylabel="fooling rate", ylim=(0, 1))
             ax.set_xticks(range(len(SHOWN)), SHOWN, fontsize=8, rotation=35, ha="right", rotation_mode="anchor")
