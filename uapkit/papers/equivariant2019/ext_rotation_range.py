@@ -157,6 +157,7 @@ def figure(run: Run, values: Sequence[str] = ("accuracy", "turned_accuracy", "to
                         worst = null.groupby("trained_range")["error_rate"].max()
                         line = "--" if kind == IN_DATA else ":"
                         ax.plot(worst.index, worst, line, color=shown.colour, label=f"{name}, {kind}")
-            ax.set(xlabel="trained range in degrees", ylabel=value.replace("_", " "), ylim=(0, 1))
+            ax.set(xlabel="trained range in degrees", ylabel=value.replace("_", " "), ylim=(0, 1.02))
+            ax.set_xticks(sorted(set(chosen["trained_range"])))
         legend(drawn, axes[-1:], columns=1)
     return drawn

@@ -219,9 +219,9 @@ def figure(run: Run) -> Figure:
             for place, kind in enumerate(SHOWN):
                 part = lab.rows_of(rows, kind=kind)
                 part = part[part["layer"] == layer] if kind in (OWN, PHASE, RADIAL) else part
-                at = place + min(0.12, 0.6 / len(part)) * (np.arange(len(part)) - (len(part) - 1) / 2)
+                at = place + min(0.12, 0.5 / len(part)) * (np.arange(len(part)) - (len(part) - 1) / 2)
                 with_intervals(ax, list(at), part, "fooling_rate", look(kind), kind, line=False)
-            ax.set(title=f"{short(network)}, {layer}", ylabel="fooling rate", ylim=(0, 1))
+            ax.set(title=f"{short(network)}\n{layer}", ylabel="fooling rate", ylim=(0, 1))
             ax.set_xticks(range(len(SHOWN)), SHOWN, fontsize=8, rotation=35, ha="right", rotation_mode="anchor")
     return drawn
 
