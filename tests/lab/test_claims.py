@@ -71,9 +71,10 @@ def test_rates_means_and_differences_are_those_of_the_intervals():
     assert claims.paired(*drawn) == paired_difference(*drawn, seed=0)
     draws = [np.array(others), np.array(flags), np.array(others)]
     assert claims.paired(flags, draws) == paired_difference(torch.tensor(flags), torch.tensor(np.stack(draws)), seed=0)
-    ones = drawn[:, :4].numpy()
-    change = torch.tensor(ones.astype(float) - np.stack(draws[:2]))
-    assert claims.paired_draws(ones, draws[:2]) == paired_difference(change, torch.zeros(4), seed=0)
+    gains = np.repeat([[0.0], [1.0], [0.4]], 4, axis=1)  # the first seed gains nothing, the second everything
+    found = claims.paired_draws(gains + np.stack(draws), draws)
+    assert found == paired_difference(torch.tensor(gains), torch.zeros(4), seed=0)
+    assert found.high - found.low > 2, "three seeds that differ so much say little"
     assert claims.mean_of(np.array([1, 2, 4])) == mean_interval([1.0, 2.0, 4.0])
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from uapkit import evaluate, models, runner
-from uapkit.lab import Run, rows_of
+from uapkit.lab import Run, paired, rows_of
 from uapkit.papers.moosavi2017 import tab1_fooling_rates
 from uapkit.papers.moosavi2017 import tab2_transfer as item
 from uapkit.papers.moosavi2017.setting import bench_of, rephased
@@ -84,6 +84,12 @@ def test_at_full_length_all_are_as_long_and_noise_keeps_the_spectrum(matrix, mon
     mean = noise.mean()
     assert found["transfers_beyond_spectrum", f"{target}, over its spectrum"] == pytest.approx(full - mean)
     assert found["own_beyond_spectrum", f"{source}, over its spectrum"] == pytest.approx(own - own_noise.mean())
+    run = Run.of(matrix)
+    drawn = run.all_flags("fooled", source, item.OWN_PHASES, source)
+    over = paired(run.flags("fooled", source, item.FULL_OWN, source), drawn)
+    ends = evidence(matrix).set_index(["claim", "network"]).loc[("own_beyond_spectrum", f"{source}, over its spectrum")]
+    assert len(drawn) == item.DRAWS
+    assert (ends["low"], ends["high"]) == pytest.approx((over.low, over.high)), "over the draws, too"
     null = evidence(matrix).set_index(["claim", "network"])["null"][
         "transfers_beyond_spectrum", f"{target}, over its spectrum"
     ]
